@@ -1,0 +1,41 @@
+package agent
+
+import (
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"time"
+)
+
+// Config is what an agent is made with. Directories are absolute.
+type Config struct {
+	NodeName    string
+	NodeAddress string            // the address others reach this node at
+	ListenPort  int               // of the node's one port
+	InstanceID  string            // 8 hex digits that tell this node's things from another's on the same machine
+	DataDir     string            // pods' volumes, files and logs are in its folder pods
+	StateDir    string            // pinned namespaces are in its folder pods
+	Labels      map[string]string // of the Node object
+	Version     string            // of covey
+	Now         func() time.Time  // nil: time.Now
+	Logger      *slog.Logger      // nil: slog.Default()
+}
+
+func (c *Config) complete() error {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.NodeName == "" || c.InstanceID == "" || !filepath.IsAbs(c.DataDir) || !filepath.IsAbs(c.StateDir) {
+		return errors.New("an agent needs a node name, an instance ID and absolute directories")
+	}
+	return nil
+}
+
+func (c *Config) podsDir() string                { return filepath.Join(c.DataDir, "pods") }
+func (c *Config) podDir(uid string) string       { return filepath.Join(c.podsDir(), uid) }
+func (c *Config) namespacesDir() string          { return filepath.Join(c.StateDir, "pods") }
+func (c *Config) namespaceDir(uid string) string { return filepath.Join(c.namespacesDir(), uid, "ns") }
+func (c *Config) cgroup(uid string) string       { return "/covey-" + c.InstanceID + "/pod" + uid }

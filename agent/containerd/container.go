@@ -1,0 +1,219 @@
+package containerd
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	runcoptions "github.com/containerd/containerd/api/types/runc/options"
+	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/nerdctl/v2/pkg/api/types/cri"
+	"github.com/containerd/nerdctl/v2/pkg/labels/k8slabels"
+
+	"covey.dev/covey/agent"
+	"covey.dev/covey/agent/containerd/cgroup"
+)
+
+func isNotFound(err error) bool { return errdefs.IsNotFound(err) }
+
+// Create implements agent.Runtime.
+func (r *Runtime) Create(ctx context.Context, spec *agent.ContainerSpec) error {
+	ctx = r.in(ctx)
+	image, err := r.findImage(ctx, spec.Image)
+	if err != nil {
+		return fmt.Errorf("create container %s: %w", spec.ID, err)
+	}
+	cgroup := filepath.Join("/", spec.CgroupParent, spec.ID)
+	group, err := r.reserve(spec)
+	if err != nil {
+		return err
+	}
+	c, err := r.newContainer(ctx, spec, image, group, cgroup)
+	if errdefs.IsAlreadyExists(err) {
+		// A snapshot without a container is what remains of a creation that a power cut ended.
+		if _, loadErr := r.client.LoadContainer(ctx, spec.ID); isNotFound(loadErr) {
+			if err = r.client.SnapshotService(r.snapshotter).Remove(ctx, spec.ID); err == nil {
+				c, err = r.newContainer(ctx, spec, image, group, cgroup)
+			}
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err != nil {
+		delete(r.records, spec.ID)
+		return fmt.Errorf("create container %s: %w", spec.ID, err)
+	}
+	info, err := c.Info(ctx, client.WithoutRefreshedMetadata)
+	if err != nil {
+		return fmt.Errorf("create container %s: %w", spec.ID, err)
+	}
+	r.records[spec.ID] = recordFrom(info)
+	return nil
+}
+
+// reserve takes a container's ID and chooses the shim that it will run below: its pod's, or one with room for a pod.
+func (r *Runtime) reserve(spec *agent.ContainerSpec) (group string, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, taken := r.records[spec.ID]; taken {
+		return "", fmt.Errorf("create container %s: %w", spec.ID, agent.ErrExists)
+	}
+	pods := map[string]map[string]bool{} // UIDs by group
+	for _, rec := range r.records {
+		if !strings.HasPrefix(rec.shimGroup, r.programs.version) {
+			continue // another version's shim
+		}
+		if rec.Pod.UID == spec.Pod.UID {
+			group = rec.shimGroup
+			break
+		}
+		if pods[rec.shimGroup] == nil {
+			pods[rec.shimGroup] = map[string]bool{}
+		}
+		pods[rec.shimGroup][rec.Pod.UID] = true
+	}
+	if group == "" {
+		group = r.roomiest(pods)
+	}
+	r.records[spec.ID] = &record{
+		shimGroup: group,
+		Container: agent.Container{ID: spec.ID, Pod: spec.Pod, Name: spec.Name, State: creating},
+	}
+	return group, nil
+}
+
+// creating is the state of a container whose Create has not returned; List leaves it out.
+const creating agent.ContainerState = ""
+
+// roomiest is the fullest shim that has room, so that few are needed, or a new one.
+func (r *Runtime) roomiest(pods map[string]map[string]bool) (best string) {
+	most := -1
+	for group, uids := range pods {
+		if n := len(uids); n < r.cfg.PodsPerShim && n > most {
+			best, most = group, n
+		}
+	}
+	if best != "" {
+		return best
+	}
+	var id [4]byte
+	_, _ = rand.Read(id[:]) // never fails
+	return r.programs.version + "-" + hex.EncodeToString(id[:])
+}
+
+func (r *Runtime) newContainer(ctx context.Context, spec *agent.ContainerSpec, image client.Image, group, cgroup string) (client.Container, error) {
+	specOpts, err := r.ociSpec(ctx, spec, image, group, cgroup)
+	if err != nil {
+		return nil, err
+	}
+	return r.client.NewContainer(ctx, spec.ID,
+		client.WithImage(image),
+		client.WithSnapshotter(r.snapshotter),
+		client.WithNewSnapshot(spec.ID, image),
+		client.WithRuntime(r.programs.shim, r.runcOptions()),
+		client.WithContainerLabels(labelsFor(spec, image.Target().Digest.String(), group, cgroup, r.cfg.bootID)),
+		client.WithContainerExtension(k8slabels.ContainerMetadataExtension, &cri.ContainerMetadata{LogPath: spec.LogPath}),
+		client.WithNewSpec(specOpts...), // last: it may look at the snapshot's users
+	)
+}
+
+// Signal implements agent.Runtime.
+func (r *Runtime) Signal(ctx context.Context, id string, sig syscall.Signal) error {
+	task, err := r.runningTask(r.in(ctx), id)
+	if err == nil {
+		err = task.Kill(r.in(ctx), sig)
+	}
+	if errdefs.IsNotFound(err) || errdefs.IsFailedPrecondition(err) {
+		err = agent.ErrNotRunning // it ended just now
+	}
+	if err != nil {
+		return fmt.Errorf("signal container %s: %w", id, err)
+	}
+	return nil
+}
+
+// runningTask finds the process of a running container.
+func (r *Runtime) runningTask(ctx context.Context, id string) (client.Task, error) {
+	rec, ok := r.lookup(id)
+	if !ok {
+		return nil, agent.ErrNotFound
+	}
+	if rec.State != agent.StateRunning {
+		return nil, agent.ErrNotRunning
+	}
+	c, err := r.client.LoadContainer(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return c.Task(ctx, nil)
+}
+
+// Remove implements agent.Runtime. It works too when the container's shim was killed.
+func (r *Runtime) Remove(ctx context.Context, id string) error {
+	ctx = r.in(ctx)
+	c, err := r.client.LoadContainer(ctx, id)
+	if isNotFound(err) {
+		r.forget(id)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("remove container %s: %w", id, err)
+	}
+	labels, err := c.Labels(ctx)
+	if err != nil && !isNotFound(err) {
+		return fmt.Errorf("remove container %s: %w", id, err)
+	}
+	r.noteDeletion(labels[labelShim])
+	taskErr := deleteTask(ctx, c)
+	r.noteDeletion(labels[labelShim])
+	cgroupErr := cgroup.Remove(ctx, labels[labelCgroup])
+	if cgroupErr != nil || taskErr != nil {
+		return fmt.Errorf("remove container %s: %w", id, errors.Join(taskErr, cgroupErr))
+	}
+	if err := c.Delete(ctx, client.WithSnapshotCleanup); err != nil && !isNotFound(err) {
+		return fmt.Errorf("remove container %s: %w", id, err)
+	}
+	r.forget(id)
+	return nil
+}
+
+// deleteTask kills a container's processes and ends its part of the shim.
+func deleteTask(ctx context.Context, c client.Container) error {
+	task, err := c.Task(ctx, nil)
+	if isNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := task.Delete(ctx, client.WithProcessKill); err != nil && !isNotFound(err) {
+		return err
+	}
+	return nil
+}
+
+// noteDeletion remembers that a group's shim may be ending.
+func (r *Runtime) noteDeletion(group string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.deleted[group] = time.Now()
+}
+
+func (r *Runtime) forget(id string) {
+	r.clearNotes(id)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.records, id)
+}
+
+// runcOptions tell the shim which runc to run and where runc keeps its state.
+func (r *Runtime) runcOptions() *runcoptions.Options {
+	return &runcoptions.Options{BinaryName: r.programs.runc, Root: filepath.Join(r.cfg.State, "runc")}
+}

@@ -1,0 +1,107 @@
+package containerd
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/containerd/nerdctl/v2/pkg/api/types/cri"
+	nerdctl "github.com/containerd/nerdctl/v2/pkg/labels"
+	"github.com/containerd/nerdctl/v2/pkg/labels/k8slabels"
+	"github.com/containerd/typeurl/v2"
+
+	"covey.dev/covey/agent"
+)
+
+// Labels of covey's own on a containerd container. What they hold comes back in agent.Container.
+const (
+	labelAttempt  = "covey.dev/attempt"
+	labelSpecHash = "covey.dev/spec-hash"
+	labelLogPath  = "covey.dev/log-path"
+	labelImageID  = "covey.dev/image-id"
+	labelBoot     = "covey.dev/boot-id"
+	labelShim     = "covey.dev/shim"
+	labelCgroup   = "covey.dev/cgroup"
+	labelExit     = "covey.dev/exit"
+	labelPodUID   = "io.kubernetes.pod.uid"
+)
+
+// exit is what labelExit holds, so that how a container ended is known after the machine was rebooted.
+type exit struct {
+	StartedAt, FinishedAt time.Time
+	Code                  int32
+	OOMKilled             bool `json:",omitempty"`
+}
+
+// labelsFor gives a new container's labels: nerdctl's, Kubernetes' and our own.
+func labelsFor(spec *agent.ContainerSpec, imageID, shimGroup, cgroup, boot string) map[string]string {
+	return map[string]string{
+		nerdctl.Name:            fmt.Sprintf("%s_%s_%s_%d", spec.Pod.Namespace, spec.Pod.Name, spec.Name, spec.Attempt),
+		nerdctl.Namespace:       Namespace,
+		nerdctl.Hostname:        spec.Hostname,
+		k8slabels.PodNamespace:  spec.Pod.Namespace,
+		k8slabels.PodName:       spec.Pod.Name,
+		k8slabels.ContainerName: spec.Name,
+		k8slabels.ContainerType: "container", // has nerdctl read the log as CRI's
+		labelPodUID:             spec.Pod.UID,
+		labelAttempt:            strconv.Itoa(spec.Attempt),
+		labelSpecHash:           spec.SpecHash,
+		labelLogPath:            spec.LogPath,
+		labelImageID:            imageID,
+		labelBoot:               boot,
+		labelShim:               shimGroup,
+		labelCgroup:             cgroup,
+	}
+}
+
+// recordFrom makes the record of a container that containerd knows. Its state is left to the caller.
+func recordFrom(c containers.Container) *record {
+	l := c.Labels
+	attempt, _ := strconv.Atoi(l[labelAttempt])
+	return &record{
+		shimGroup: l[labelShim],
+		cgroup:    l[labelCgroup],
+		boot:      l[labelBoot],
+		Container: agent.Container{
+			ID:        c.ID,
+			Pod:       agent.PodRef{Namespace: l[k8slabels.PodNamespace], Name: l[k8slabels.PodName], UID: l[labelPodUID]},
+			Name:      l[k8slabels.ContainerName],
+			Attempt:   attempt,
+			SpecHash:  l[labelSpecHash],
+			Image:     c.Image,
+			ImageID:   l[labelImageID],
+			LogPath:   l[labelLogPath],
+			State:     agent.StateCreated,
+			CreatedAt: c.CreatedAt,
+		},
+	}
+}
+
+// ours is whether covey made the container, rather than somebody with nerdctl in covey's namespace.
+func ours(c containers.Container) bool {
+	_, ok := c.Labels[labelSpecHash]
+	return ok
+}
+
+func (e exit) String() string {
+	b, err := json.Marshal(e)
+	if err != nil {
+		return ""
+	}
+	return string(b)
+}
+
+func parseExit(s string) (exit, bool) {
+	var e exit
+	if s == "" || json.Unmarshal([]byte(s), &e) != nil {
+		return exit{}, false
+	}
+	return e, true
+}
+
+// nerdctl reads the log's path from the extension that Kubernetes' own integration of containerd has.
+func init() {
+	typeurl.Register(&cri.ContainerMetadata{}, "covey.dev/covey", "ContainerMetadata")
+}

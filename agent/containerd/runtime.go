@@ -1,0 +1,256 @@
+package containerd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/events"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/containerd/containerd/v2/plugins/snapshots/overlay/overlayutils"
+
+	"covey.dev/covey/agent"
+	"covey.dev/covey/agent/containerd/output"
+)
+
+// Namespace is containerd's namespace in which covey keeps its containers and images.
+const Namespace = "covey"
+
+// Config says where containerd keeps its things. Paths are absolute.
+type Config struct {
+	Root    string // what lasts: images, snapshots, its database
+	State   string // what a reboot ends; its folder must be gone after one, as below /run
+	Bin     string // the programs are unpacked below it
+	Address string // of the socket that nerdctl and ctr are served at
+	HostDir string // hosts.toml files of registries (certs.d), need not exist
+
+	LogMaxBytes int64 // of one log file; 0: 10 MiB
+	LogMaxFiles int   // 0: 5
+	PodsPerShim int   // at most; 0: 16
+	Logger      *slog.Logger
+
+	bootID string // tests reboot by setting it
+}
+
+// Runtime is agent.Runtime on containerd. Its methods may be called from Open on, until Run has returned.
+type Runtime struct {
+	cfg         Config
+	log         *slog.Logger
+	programs    programs
+	containerd  *embedded
+	client      *client.Client
+	snapshotter string
+
+	events      <-chan *events.Envelope
+	eventErrs   <-chan error
+	cancelWatch context.CancelFunc
+
+	mu       sync.Mutex
+	records  map[string]*record // every container of covey's, by ID
+	watchers map[*watcher]struct{}
+	deleted  map[string]time.Time // when a process below a group's shim was deleted last
+	exits    sync.WaitGroup
+}
+
+var _ agent.Runtime = (*Runtime)(nil)
+
+// record is what is remembered of one container, guarded by Runtime.mu.
+type record struct {
+	agent.Container
+	shimGroup string
+	cgroup    string
+	boot      string // the boot ID of the machine when it was created
+	// ended is an exit that was told before Start had returned.
+	ended *exit
+	oom   bool
+}
+
+// Open starts containerd and finds the containers that run already. Run must follow: it ends what Open began.
+func Open(ctx context.Context, cfg Config) (*Runtime, error) {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	if cfg.PodsPerShim <= 0 {
+		cfg.PodsPerShim = 16
+	}
+	programs, err := unpackPrograms(cfg.Bin)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.bootID == "" {
+		boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+		if err != nil {
+			return nil, fmt.Errorf("read the machine's boot ID: %w", err)
+		}
+		cfg.bootID = strings.TrimSpace(string(boot))
+	}
+	routeLogs(cfg.Logger)
+	embedded, err := startContainerd(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	r := &Runtime{
+		cfg: cfg, log: cfg.Logger, programs: programs, containerd: embedded, client: embedded.client,
+		snapshotter: chooseSnapshotter(cfg),
+		records:     map[string]*record{}, watchers: map[*watcher]struct{}{}, deleted: map[string]time.Time{},
+	}
+	// Before the containers are looked at, so that no exit falls between.
+	watchCtx, cancel := context.WithCancel(r.in(context.WithoutCancel(ctx)))
+	r.cancelWatch = cancel
+	r.events, r.eventErrs = r.client.Subscribe(watchCtx, `namespace==`+Namespace)
+	if err := r.load(r.in(ctx)); err != nil {
+		r.close()
+		return nil, fmt.Errorf("find running containers: %w", err)
+	}
+	return r, nil
+}
+
+// chooseSnapshotter takes overlayfs where the filesystem below the root can carry it.
+func chooseSnapshotter(cfg Config) string {
+	if err := overlayutils.Supported(cfg.Root); err != nil {
+		cfg.Logger.Warn("overlayfs is not usable: images are copied for each container", "err", err)
+		return "native"
+	}
+	return "overlayfs"
+}
+
+// Run follows what happens to containers until ctx ends, and then stops containerd. Containers go on.
+func (r *Runtime) Run(ctx context.Context) error {
+	defer r.close()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case event := <-r.events:
+			r.handle(event)
+		case err := <-r.eventErrs:
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			return fmt.Errorf("containerd's events ended: %w", err)
+		}
+	}
+}
+
+// close waits for exits that are being recorded, while containerd still serves, and stops it then.
+func (r *Runtime) close() {
+	r.cancelWatch()
+	r.exits.Wait()
+	r.containerd.stop()
+}
+
+// in is the context for calls to containerd.
+func (r *Runtime) in(ctx context.Context) context.Context {
+	return namespaces.WithNamespace(ctx, Namespace)
+}
+
+// List implements agent.Runtime from memory.
+func (r *Runtime) List(context.Context) ([]agent.Container, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	list := make([]agent.Container, 0, len(r.records))
+	for _, id := range slices.Sorted(maps.Keys(r.records)) {
+		if r.records[id].State != creating {
+			list = append(list, r.records[id].Container)
+		}
+	}
+	return list, nil
+}
+
+// lookup finds a container's record and gives a copy of what it says now.
+func (r *Runtime) lookup(id string) (record, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	rec, ok := r.records[id]
+	if !ok {
+		return record{}, false
+	}
+	return *rec, true
+}
+
+// load finds the containers that were made before this process began.
+func (r *Runtime) load(ctx context.Context) error {
+	all, err := r.client.Containers(ctx)
+	if err != nil {
+		return err
+	}
+	inUse := map[string]bool{filepath.Dir(r.programs.shim): true}
+	for _, c := range all {
+		info, err := c.Info(ctx, client.WithoutRefreshedMetadata)
+		if err != nil {
+			return err
+		}
+		inUse[filepath.Dir(info.Runtime.Name)] = true
+		if !ours(info) {
+			continue
+		}
+		rec := recordFrom(info)
+		if err := r.loadState(ctx, c, rec, info.Labels[labelExit]); err != nil {
+			return fmt.Errorf("container %s: %w", info.ID, err)
+		}
+		r.records[info.ID] = rec
+	}
+	return r.dropOldPrograms(inUse)
+}
+
+// loadState finds out what a container made by an earlier process does now.
+func (r *Runtime) loadState(ctx context.Context, c client.Container, rec *record, exitLabel string) error {
+	rec.StartedAt = r.startedAt(rec.ID)
+	if e, ok := parseExit(exitLabel); ok {
+		rec.apply(e)
+		return nil
+	}
+	task, err := c.Task(ctx, nil)
+	var status client.Status
+	if err == nil {
+		status, err = task.Status(ctx)
+	}
+	switch {
+	case isNotFound(err) && rec.StartedAt.IsZero() && rec.boot == r.cfg.bootID:
+		return nil // created, and not started
+	case isNotFound(err):
+		note, err := output.ReadExit(r.exitFile(rec.ID))
+		if err != nil {
+			r.log.Warn("how a container ended is not known", "container", rec.ID, "pod", rec.Pod.Name, "err", err)
+			note = output.Exit{FinishedAt: time.Now(), Code: 255}
+		}
+		rec.oom = note.OOMKills > 0
+		r.finish(ctx, rec, exit{FinishedAt: note.FinishedAt, Code: note.Code})
+		return nil
+	case err != nil:
+		return err
+	}
+	switch status.Status {
+	case client.Created:
+		rec.StartedAt = time.Time{}
+	case client.Stopped:
+		r.finish(ctx, rec, exit{FinishedAt: status.ExitTime, Code: int32(status.ExitStatus)})
+	default:
+		rec.State, rec.Pid = agent.StateRunning, int(task.Pid())
+	}
+	return nil
+}
+
+// dropOldPrograms removes programs unpacked by another version that no container uses.
+func (r *Runtime) dropOldPrograms(inUse map[string]bool) error {
+	dirs, err := filepath.Glob(filepath.Join(r.cfg.Bin, "*"))
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, dir := range dirs {
+		if _, err := os.Stat(filepath.Join(dir, filepath.Base(r.programs.shim))); err == nil && !inUse[dir] {
+			errs = append(errs, os.RemoveAll(dir))
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,198 @@
+package containerd
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/containerd/containerd/v2/contrib/seccomp"
+	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/containerd/containerd/v2/pkg/cap"
+	"github.com/containerd/containerd/v2/pkg/oci"
+	kernelseccomp "github.com/containerd/containerd/v2/pkg/seccomp"
+	corev1 "k8s.io/api/core/v1"
+
+	"covey.dev/covey/agent"
+)
+
+// withSecurity gives what a container's security context asks for.
+func withSecurity(spec *agent.ContainerSpec, imageUser string) ([]oci.SpecOpts, error) {
+	sc := spec.Security
+	if sc == nil {
+		sc = &corev1.SecurityContext{}
+	}
+	user, err := userString(sc, imageUser)
+	if err != nil {
+		return nil, err
+	}
+	opts := []oci.SpecOpts{withUser(user), withGroups(spec.SupplementalGroups)}
+	if sc.RunAsNonRoot != nil && *sc.RunAsNonRoot {
+		opts = append(opts, withNonRoot(spec.Image))
+	}
+	if sc.ReadOnlyRootFilesystem != nil && *sc.ReadOnlyRootFilesystem {
+		opts = append(opts, oci.WithRootFSReadonly())
+	}
+	if sc.Privileged != nil && *sc.Privileged {
+		return append(opts,
+			oci.WithAllCurrentCapabilities, oci.WithMaskedPaths(nil), oci.WithReadonlyPaths(nil),
+			oci.WithWriteableSysfs, oci.WithWriteableCgroupfs, oci.WithNewPrivileges,
+			oci.WithHostDevices, oci.WithAllDevicesAllowed,
+		), nil
+	}
+	if sc.AllowPrivilegeEscalation != nil && !*sc.AllowPrivilegeEscalation {
+		opts = append(opts, oci.WithNoNewPrivileges)
+	} else {
+		opts = append(opts, oci.WithNewPrivileges)
+	}
+	if sc.ProcMount != nil && *sc.ProcMount == corev1.UnmaskedProcMount {
+		opts = append(opts, oci.WithMaskedPaths(nil), oci.WithReadonlyPaths(nil))
+	}
+	opts = append(opts, withCapabilities(sc.Capabilities))
+	profile, err := withSeccomp(sc.SeccompProfile)
+	if err != nil {
+		return nil, err
+	}
+	return append(opts, profile...), nil // after the capabilities, which the default profile depends on
+}
+
+// userString merges the security context's user and group with the image's user.
+func userString(sc *corev1.SecurityContext, imageUser string) (string, error) {
+	user, group, _ := strings.Cut(imageUser, ":")
+	if sc.RunAsUser != nil {
+		user, group = strconv.FormatInt(*sc.RunAsUser, 10), ""
+	}
+	if sc.RunAsGroup != nil {
+		group = strconv.FormatInt(*sc.RunAsGroup, 10)
+		if user == "" {
+			user = "0"
+		}
+	}
+	for _, id := range []*int64{sc.RunAsUser, sc.RunAsGroup} {
+		if id != nil && (*id < 0 || *id > 1<<31-1) {
+			return "", fmt.Errorf("%w: user or group %d is out of range", agent.ErrInvalidSpec, *id)
+		}
+	}
+	if group != "" {
+		return user + ":" + group, nil
+	}
+	return user, nil
+}
+
+// withUser sets user, group and the groups that the image's /etc/group gives the user.
+func withUser(user string) oci.SpecOpts {
+	return func(ctx context.Context, c oci.Client, container *containers.Container, s *oci.Spec) error {
+		name, _, _ := strings.Cut(user, ":")
+		if user != "" {
+			if err := oci.WithUser(user)(ctx, c, container, s); err != nil {
+				return fmt.Errorf("%w: user %q: %w", agent.ErrInvalidSpec, user, err)
+			}
+		} else {
+			name = "root"
+		}
+		own := s.Process.User
+		if err := oci.WithAdditionalGIDs(name)(ctx, c, container, s); err != nil {
+			return fmt.Errorf("groups of user %q: %w", name, err)
+		}
+		s.Process.User.UID, s.Process.User.GID = own.UID, own.GID
+		return nil
+	}
+}
+
+func withGroups(groups []int64) oci.SpecOpts {
+	return func(_ context.Context, _ oci.Client, _ *containers.Container, s *oci.Spec) error {
+		for _, g := range groups {
+			if id := uint32(g); !slices.Contains(s.Process.User.AdditionalGids, id) {
+				s.Process.User.AdditionalGids = append(s.Process.User.AdditionalGids, id)
+			}
+		}
+		return nil
+	}
+}
+
+// withNonRoot refuses root, once the user is known.
+func withNonRoot(image string) oci.SpecOpts {
+	return func(_ context.Context, _ oci.Client, _ *containers.Container, s *oci.Spec) error {
+		if s.Process.User.UID == 0 {
+			return fmt.Errorf("%w: runAsNonRoot is set and image %s runs as root: set runAsUser", agent.ErrInvalidSpec, image)
+		}
+		return nil
+	}
+}
+
+// withCapabilities changes containerd's default set: ALL before single ones, and what is dropped wins.
+func withCapabilities(change *corev1.Capabilities) oci.SpecOpts {
+	return func(ctx context.Context, c oci.Client, container *containers.Container, s *oci.Spec) error {
+		if change == nil {
+			return nil
+		}
+		caps := slices.Clone(s.Process.Capabilities.Bounding)
+		if slices.ContainsFunc(change.Add, isAll) {
+			all, err := cap.Current()
+			if err != nil {
+				return err
+			}
+			caps = all
+		}
+		if slices.ContainsFunc(change.Drop, isAll) {
+			caps = nil
+		}
+		for _, add := range change.Add {
+			name, err := capability(add)
+			if err != nil {
+				return err
+			}
+			if name != "" && !slices.Contains(caps, name) {
+				caps = append(caps, name)
+			}
+		}
+		for _, drop := range change.Drop {
+			name, err := capability(drop)
+			if err != nil {
+				return err
+			}
+			caps = slices.DeleteFunc(caps, func(have string) bool { return have == name })
+		}
+		return oci.WithCapabilities(caps)(ctx, c, container, s)
+	}
+}
+
+func isAll(c corev1.Capability) bool { return strings.EqualFold(string(c), "ALL") }
+
+// capability gives the kernel's name; "" for ALL.
+func capability(c corev1.Capability) (string, error) {
+	if isAll(c) {
+		return "", nil
+	}
+	name := strings.ToUpper(string(c))
+	if !strings.HasPrefix(name, "CAP_") {
+		name = "CAP_" + name
+	}
+	if !slices.Contains(cap.Known(), name) {
+		return "", fmt.Errorf("%w: unknown capability %q", agent.ErrInvalidSpec, c)
+	}
+	return name, nil
+}
+
+var kernelHasSeccomp = sync.OnceValue(kernelseccomp.IsEnabled)
+
+// withSeccomp takes the runtime's default profile unless told otherwise.
+func withSeccomp(profile *corev1.SeccompProfile) ([]oci.SpecOpts, error) {
+	kind := corev1.SeccompProfileTypeRuntimeDefault
+	if profile != nil {
+		kind = profile.Type
+	}
+	switch kind {
+	case corev1.SeccompProfileTypeUnconfined:
+		return nil, nil
+	case corev1.SeccompProfileTypeRuntimeDefault:
+		if !kernelHasSeccomp() {
+			return nil, nil
+		}
+		return []oci.SpecOpts{seccomp.WithDefaultProfile()}, nil
+	default:
+		return nil, fmt.Errorf("%w: seccompProfile.type %s is not supported", agent.ErrInvalidSpec, kind)
+	}
+}

@@ -1,0 +1,117 @@
+package containerd
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/cmd/containerd/server"
+	srvconfig "github.com/containerd/containerd/v2/cmd/containerd/server/config"
+	"github.com/containerd/containerd/v2/plugins"
+	"github.com/containerd/plugin"
+	"github.com/containerd/plugin/registry"
+)
+
+// embedded is containerd as it runs in this process.
+type embedded struct {
+	server    *server.Server
+	cancel    context.CancelFunc // ends what its plugins do in the background
+	client    *client.Client
+	state     string
+	socketDir string
+}
+
+// clientPlugin makes, from inside containerd, a client that needs no socket. containerd's registry of plugins belongs to
+// the process, so the client of each start is handed out by this variable, under startMu.
+var (
+	startMu      sync.Mutex
+	startClient  *client.Client
+	registerOnce sync.Once
+)
+
+func registerClientPlugin() {
+	registry.Register(&plugin.Registration{
+		Type: plugins.InternalPlugin,
+		ID:   "covey-client",
+		Requires: []plugin.Type{
+			plugins.EventPlugin, plugins.LeasePlugin, plugins.SandboxStorePlugin, plugins.TransferPlugin,
+			plugins.MountManagerPlugin, plugins.ServicePlugin,
+		},
+		InitFn: func(ic *plugin.InitContext) (any, error) {
+			c, err := client.New("", client.WithInMemoryServices(ic), client.WithDefaultNamespace(Namespace))
+			startClient = c
+			return c, err
+		},
+	})
+}
+
+// startContainerd starts containerd and serves its sockets until stop.
+func startContainerd(ctx context.Context, cfg Config) (*embedded, error) {
+	startMu.Lock()
+	defer startMu.Unlock()
+	registerOnce.Do(registerClientPlugin)
+	conf, socketDir := serverConfig(cfg)
+	if err := server.CreateTopLevelDirectories(conf); err != nil {
+		return nil, fmt.Errorf("make containerd's folders: %w", err)
+	}
+	if err := checkDatabase(cfg.Root); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	s, err := server.New(ctx, conf)
+	if err != nil {
+		cancel()
+		return nil, fmt.Errorf("start containerd in %s: %w", cfg.Root, err)
+	}
+	if err := s.Start(ctx); err != nil {
+		cancel()
+		s.Stop()
+		return nil, fmt.Errorf("serve containerd's socket %s: %w", cfg.Address, err)
+	}
+	return &embedded{server: s, cancel: cancel, client: startClient, state: cfg.State, socketDir: socketDir}, nil
+}
+
+func serverConfig(cfg Config) (conf *srvconfig.Config, socketDir string) {
+	socketDir = shimSocketDir(cfg.State)
+	return &srvconfig.Config{
+		Version: 3,
+		Root:    cfg.Root,
+		State:   cfg.State,
+		// Their metrics would go to a registry of the process that nobody reads, and can be made only once in it.
+		DisabledPlugins: []string{"io.containerd.metrics.v1.grpc-prometheus", "io.containerd.metrics.v1.grpc-otel"},
+		RequiredPlugins: []string{
+			metadataPlugin, "io.containerd.runtime.v2.task", "io.containerd.internal.v1.covey-client",
+		},
+		Plugins: map[string]any{
+			"io.containerd.server.v1.grpc":  map[string]any{"address": cfg.Address},
+			"io.containerd.server.v1.ttrpc": map[string]any{"address": cfg.Address + ".ttrpc"},
+			"io.containerd.shim.v1.manager": map[string]any{"socket_dir": socketDir},
+		},
+	}, socketDir
+}
+
+// shimSocketDir is a folder for the shims' sockets, with the state if its path is short enough: with the 64 digits of a
+// socket's name it must fit into the 108 bytes of an address.
+func shimSocketDir(state string) string {
+	const longest = 42
+	if dir := filepath.Join(state, "s"); len(dir) <= longest {
+		return dir
+	}
+	sum := sha256.Sum256([]byte(state))
+	return fmt.Sprintf("/run/covey-%x/s", sum[:4])
+}
+
+// stop ends containerd. Shims and their containers stay.
+func (e *embedded) stop() {
+	e.cancel()
+	e.server.Stop()
+	_ = e.client.Close()
+	// Empty ones only; the sockets in it belong to shims that run on.
+	if os.Remove(e.socketDir) == nil && filepath.Dir(e.socketDir) != e.state {
+		_ = os.Remove(filepath.Dir(e.socketDir))
+	}
+}

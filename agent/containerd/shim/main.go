@@ -1,0 +1,44 @@
+// Command shim is containerd's shim for runc with one thing added: it writes its containers' output to their rotated log
+// files itself. So output goes on, nothing is lost and no container waits on a full pipe while covey restarts, is
+// upgraded or was killed; and covey does nothing per line.
+//
+// covey embeds it as containerd-shim-runc-v2, unpacks it, and hands containerd its path.
+package main
+
+import (
+	"context"
+
+	"github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2/manager"
+	"github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2/task"
+	"github.com/containerd/containerd/v2/pkg/shim"
+	"github.com/containerd/containerd/v2/pkg/shutdown"
+	"github.com/containerd/containerd/v2/plugins"
+	"github.com/containerd/plugin"
+	"github.com/containerd/plugin/registry"
+)
+
+func main() {
+	registry.Register(&plugin.Registration{
+		Type:     plugins.TTRPCPlugin,
+		ID:       "task",
+		Requires: []plugin.Type{plugins.EventPlugin, plugins.InternalPlugin},
+		InitFn:   newService,
+	})
+	shim.RunShim(context.Background(), starter{manager.NewShimManager("io.containerd.runc.v2")})
+}
+
+func newService(ic *plugin.InitContext) (any, error) {
+	publisher, err := ic.GetByID(plugins.EventPlugin, "publisher")
+	if err != nil {
+		return nil, err
+	}
+	stop, err := ic.GetByID(plugins.InternalPlugin, "shutdown")
+	if err != nil {
+		return nil, err
+	}
+	inner, err := task.NewTaskService(ic.Context, publisher.(shim.Publisher), stop.(shutdown.Service))
+	if err != nil {
+		return nil, err
+	}
+	return &service{TTRPCTaskService: inner, logs: map[string]*containerLog{}}, nil
+}

@@ -1,0 +1,315 @@
+package agent
+
+import (
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// verb is what a worker does next.
+type verb string
+
+const (
+	rest     verb = "rest"      // nothing before at, or before something changes
+	setUp    verb = "set up"    // namespaces, address, volumes, files
+	create   verb = "create"    // a container, with its image
+	start    verb = "start"     // a created container
+	stop     verb = "stop"      // a running container
+	discard  verb = "discard"   // an old container that nobody will ask for again
+	tearDown verb = "tear down" // all that is left of the pod
+)
+
+// step is one step of a pod's life.
+type step struct {
+	verb      verb
+	container *corev1.Container // to create
+	attempt   int
+	id        string // of the container to start, stop or discard
+	reason    string // of a stop, for the event
+	grace     time.Duration
+	at        time.Time // of a rest; zero: only when something changes
+}
+
+// view is all that a decision is made from.
+type view struct {
+	pod        *corev1.Pod
+	gone       bool                   // the object is no more, or was never seen: only what is left is to be removed
+	done       bool                   // everything is torn down
+	containers map[string][]Container // by name, the newest last
+	setUp      bool
+	podIP      string
+	problem    *problem            // with setting up
+	problems   map[string]*problem // with making a container, by name
+	verdicts   map[string]verdict  // of probes, by container ID
+	stopping   map[string]bool     // container IDs
+	messages   map[string]string   // termination messages, by container ID
+	now        time.Time
+}
+
+// problem is why something could not be done, and when it is tried again.
+type problem struct {
+	reason, message string
+	count           int
+	retry           time.Time
+}
+
+// verdict is what the probes say of a running container.
+type verdict struct {
+	started bool
+	ready   bool
+	dead    string // why it is to be restarted; empty when it is not
+}
+
+func (v *view) latest(name string) *Container {
+	list := v.containers[name]
+	if len(list) == 0 {
+		return nil
+	}
+	return &list[len(list)-1]
+}
+
+func (v *view) deleting() bool { return v.gone || v.pod.DeletionTimestamp != nil }
+
+// deadline is when activeDeadlineSeconds are over; zero without.
+func (v *view) deadline() time.Time {
+	if v.pod.Spec.ActiveDeadlineSeconds == nil || v.pod.Status.StartTime == nil {
+		return time.Time{}
+	}
+	return v.pod.Status.StartTime.Add(time.Duration(*v.pod.Spec.ActiveDeadlineSeconds) * time.Second)
+}
+
+func (v *view) overdue() bool {
+	d := v.deadline()
+	return !d.IsZero() && !v.now.Before(d)
+}
+
+// decide says what is to be done next. It has no effects, and the same view gives the same step.
+func decide(v *view) step {
+	switch {
+	case v.done:
+		return step{verb: rest}
+	case v.deleting():
+		return end(v, tearDown, "")
+	case v.overdue():
+		return end(v, rest, "Pod was active on the node longer than the specified deadline")
+	case v.failedInit() != nil:
+		return end(v, rest, "")
+	}
+	if s, ok := old(v); ok {
+		return s
+	}
+	if !v.setUp {
+		if v.problem != nil && v.now.Before(v.problem.retry) {
+			return step{verb: rest, at: v.problem.retry}
+		}
+		return step{verb: setUp}
+	}
+	s := initialize(v)
+	if s == nil {
+		main := mainContainers(v)
+		s = &main
+	}
+	if s.verb == rest {
+		s.at = earliest(s.at, v.deadline())
+	}
+	return *s
+}
+
+// end stops everything that runs, and then does what comes last.
+func end(v *view, last verb, reason string) step {
+	waits := false
+	for _, list := range v.containers {
+		for i := range list {
+			if list[i].State != StateRunning {
+				continue
+			}
+			if !v.stopping[list[i].ID] {
+				return step{verb: stop, id: list[i].ID, reason: reason, grace: v.grace()}
+			}
+			waits = true
+		}
+	}
+	if waits {
+		return step{verb: rest}
+	}
+	return step{verb: last}
+}
+
+// grace is how long containers may take to stop now.
+func (v *view) grace() time.Duration {
+	grace := int64(corev1.DefaultTerminationGracePeriodSeconds)
+	if v.pod.Spec.TerminationGracePeriodSeconds != nil {
+		grace = *v.pod.Spec.TerminationGracePeriodSeconds
+	}
+	switch {
+	case v.gone:
+		return time.Second
+	case v.pod.DeletionTimestamp != nil:
+		// The timestamp is the moment by which the pod is to be gone.
+		return max(v.pod.DeletionTimestamp.Sub(v.now), time.Second)
+	}
+	return time.Duration(grace) * time.Second
+}
+
+// old finds a container that came before the last one and the one before.
+func old(v *view) (step, bool) {
+	for _, list := range v.containers {
+		if len(list) > 2 {
+			return step{verb: discard, id: list[0].ID}, true
+		}
+	}
+	return step{}, false
+}
+
+// failedInit is the init container whose failure is the pod's.
+func (v *view) failedInit() *Container {
+	if v.pod.Spec.RestartPolicy != corev1.RestartPolicyNever {
+		return nil
+	}
+	for i := range v.pod.Spec.InitContainers {
+		if c := v.latest(v.pod.Spec.InitContainers[i].Name); c != nil && c.State == StateExited && c.ExitCode != 0 {
+			return c
+		}
+	}
+	return nil
+}
+
+// initialize runs the init containers one after the other; nil when they are through.
+func initialize(v *view) *step {
+	if v.initialized() {
+		return nil
+	}
+	for i := range v.pod.Spec.InitContainers {
+		spec := &v.pod.Spec.InitContainers[i]
+		c := v.latest(spec.Name)
+		if c != nil && c.State == StateExited && c.ExitCode == 0 {
+			continue
+		}
+		s := advance(v, spec, true)
+		return &s
+	}
+	return nil
+}
+
+// initialized holds once a main container exists: then the init containers have been through, even if they are no longer
+// there to tell.
+func (v *view) initialized() bool {
+	for i := range v.pod.Spec.Containers {
+		if v.latest(v.pod.Spec.Containers[i].Name) != nil {
+			return true
+		}
+	}
+	for i := range v.pod.Spec.InitContainers {
+		c := v.latest(v.pod.Spec.InitContainers[i].Name)
+		if c == nil || c.State != StateExited || c.ExitCode != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func mainContainers(v *view) step {
+	next := step{verb: rest}
+	for i := range v.pod.Spec.Containers {
+		s := advance(v, &v.pod.Spec.Containers[i], false)
+		if s.verb != rest {
+			return s
+		}
+		next.at = earliest(next.at, s.at)
+	}
+	return next
+}
+
+// advance moves one container one state on.
+func advance(v *view, spec *corev1.Container, isInit bool) step {
+	c := v.latest(spec.Name)
+	switch {
+	case c == nil:
+		return attempt(v, spec, v.firstAttempt(spec.Name), time.Time{})
+	case c.State == StateCreated:
+		return step{verb: start, id: c.ID, container: spec}
+	case c.State == StateRunning:
+		return running(v, spec, c)
+	case !restarts(v.pod.Spec.RestartPolicy, c.ExitCode, isInit):
+		return step{verb: rest}
+	}
+	return attempt(v, spec, c.Attempt+1, c.FinishedAt.Add(backOff(c)))
+}
+
+// running stops a container that its probes call dead or whose image was changed.
+func running(v *view, spec *corev1.Container, c *Container) step {
+	if v.stopping[c.ID] {
+		return step{verb: rest}
+	}
+	if dead := v.verdicts[c.ID].dead; dead != "" {
+		return step{verb: stop, id: c.ID, grace: v.grace(), reason: dead}
+	}
+	if c.SpecHash != specHash(spec) {
+		return step{verb: stop, id: c.ID, grace: v.grace(), reason: "Container " + spec.Name + " definition changed, will be restarted"}
+	}
+	return step{verb: rest}
+}
+
+// firstAttempt continues the count of a container whose records are lost.
+func (v *view) firstAttempt(name string) int {
+	for _, list := range [][]corev1.ContainerStatus{v.pod.Status.InitContainerStatuses, v.pod.Status.ContainerStatuses} {
+		for i := range list {
+			if list[i].Name == name && list[i].ContainerID != "" {
+				return int(list[i].RestartCount) + 1
+			}
+		}
+	}
+	return 0
+}
+
+// attempt makes the container unless something holds it back until later.
+func attempt(v *view, spec *corev1.Container, n int, notBefore time.Time) step {
+	if p := v.problems[spec.Name]; p != nil && p.retry.After(notBefore) {
+		notBefore = p.retry
+	}
+	if v.now.Before(notBefore) {
+		return step{verb: rest, at: notBefore}
+	}
+	return step{verb: create, container: spec, attempt: n}
+}
+
+func restarts(policy corev1.RestartPolicy, exitCode int32, isInit bool) bool {
+	switch policy {
+	case corev1.RestartPolicyNever:
+		return false
+	case corev1.RestartPolicyOnFailure:
+		return exitCode != 0
+	}
+	return !isInit || exitCode != 0
+}
+
+// Back-off of a container that ends again and again, as the kubelet has it.
+const (
+	firstBackOff   = 10 * time.Second
+	longestBackOff = 5 * time.Minute
+	// steadyRun is how long a container has to run for its past to be forgotten.
+	steadyRun = 10 * time.Minute
+)
+
+// backOff is how long to wait after the end of c: nothing the first time, then 10 s, doubled up to 5 minutes.
+func backOff(c *Container) time.Duration {
+	if c.Attempt == 0 || c.FinishedAt.Sub(c.StartedAt) >= steadyRun {
+		return 0
+	}
+	return doubled(firstBackOff, c.Attempt-1, longestBackOff)
+}
+
+func doubled(d time.Duration, times int, most time.Duration) time.Duration {
+	for ; times > 0 && d < most; times-- {
+		d *= 2
+	}
+	return min(d, most)
+}
+
+// earliest takes the zero time as never.
+func earliest(a, b time.Time) time.Time {
+	if a.IsZero() || (!b.IsZero() && b.Before(a)) {
+		return b
+	}
+	return a
+}

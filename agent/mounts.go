@@ -1,0 +1,89 @@
+package agent
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"covey.dev/covey/agent/env"
+	"covey.dev/covey/agent/volume"
+)
+
+// mounts are the container's volume mounts, the pod's files in /etc and the termination message file.
+func (w *worker) mounts(pod *corev1.Pod, c *corev1.Container, attempt int, environment *env.Environment) ([]Mount, error) {
+	var mounts []Mount
+	taken := map[string]bool{}
+	for i := range c.VolumeMounts {
+		m, err := w.volumeMount(&c.VolumeMounts[i], environment)
+		if err != nil {
+			return nil, err
+		}
+		mounts = append(mounts, m)
+		taken[filepath.Clean(m.Target)] = true
+	}
+	for _, m := range w.etcMounts(pod) {
+		if !taken[m.Target] {
+			mounts = append(mounts, m)
+		}
+	}
+	if c.TerminationMessagePath == "" || taken[c.TerminationMessagePath] {
+		return mounts, nil
+	}
+	file := w.messageFile(c.Name, attempt)
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		return nil, err
+	}
+	// Whatever user the container runs as may write it.
+	if err := os.Chmod(file, 0o666); err != nil { //nolint:gosec // see above
+		return nil, err
+	}
+	return append(mounts, Mount{Source: file, Target: c.TerminationMessagePath}), nil
+}
+
+func (w *worker) volumeMount(m *corev1.VolumeMount, environment *env.Environment) (Mount, error) {
+	path, ok := w.volumes[m.Name]
+	if !ok {
+		return Mount{}, fmt.Errorf("volume %q of mount %s is not there", m.Name, m.MountPath)
+	}
+	sub := m.SubPath
+	if m.SubPathExpr != "" {
+		sub = environment.Expand([]string{m.SubPathExpr})[0]
+	}
+	if sub != "" {
+		var err error
+		if path, err = volume.SubPath(path, sub); err != nil {
+			return Mount{}, err
+		}
+	}
+	return Mount{Source: path, Target: absolute(m.MountPath), ReadOnly: m.ReadOnly, Propagation: propagation(m.MountPropagation)}, nil
+}
+
+func absolute(path string) string {
+	if strings.HasPrefix(path, "/") {
+		return path
+	}
+	return "/" + path
+}
+
+func propagation(mode *corev1.MountPropagationMode) string {
+	if mode == nil {
+		return ""
+	}
+	switch *mode {
+	case corev1.MountPropagationHostToContainer:
+		return "rslave"
+	case corev1.MountPropagationBidirectional:
+		return "rshared"
+	}
+	return ""
+}
+
+func (w *worker) messageFile(container string, attempt int) string {
+	return filepath.Join(w.podDir(w.ref.UID), "messages", container, fmt.Sprint(attempt))
+}

@@ -1,0 +1,202 @@
+package network
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+
+	"github.com/vishvananda/netlink"
+
+	"covey.dev/covey/agent/sandbox"
+)
+
+// Network is the node's part of the pod network.
+type Network struct {
+	bridge string
+	table  string
+	mtu    int
+
+	mu   sync.Mutex
+	pool pool
+}
+
+// Name is what the bridge of an instance is called.
+func Name(instanceID string) string { return "cv-" + instanceID }
+
+// Open makes the bridge with the first address of cidr and the masquerading rule, or takes over those of an earlier run.
+func Open(instanceID string, cidr netip.Prefix) (*Network, error) {
+	n := &Network{bridge: Name(instanceID), table: "covey-" + instanceID, mtu: uplinkMTU(), pool: newPool(cidr)}
+	if err := n.ensureBridge(); err != nil {
+		return nil, fmt.Errorf("set up bridge %s: %w", n.bridge, err)
+	}
+	if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o644); err != nil {
+		return nil, fmt.Errorf("turn on IP forwarding: %w", err)
+	}
+	if err := masquerade(n.table, n.bridge, cidr); err != nil {
+		return nil, fmt.Errorf("set up masquerading in table %s: %w", n.table, err)
+	}
+	return n, nil
+}
+
+// Attach gives the pod its address in the network namespace at ns. A pod that is attached keeps the address it has; known
+// is the address that was recorded for it, if any.
+func (n *Network) Attach(uid, ns string, known netip.Addr) (netip.Addr, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if addr, ok := addressIn(ns); ok {
+		n.pool.take(uid, addr)
+		return addr, nil
+	}
+	addr, err := n.pool.allocate(uid, known)
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	if err := n.connect(uid, ns, addr); err != nil {
+		n.pool.release(uid)
+		return netip.Addr{}, fmt.Errorf("attach the pod to bridge %s: %w", n.bridge, err)
+	}
+	return addr, nil
+}
+
+// Detach removes the pod's veth pair and frees its address. Detaching what is not attached is no error.
+func (n *Network) Detach(uid string) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if err := deleteLink(vethName(uid)); err != nil {
+		return fmt.Errorf("detach the pod: %w", err)
+	}
+	n.pool.release(uid)
+	return nil
+}
+
+// Teardown removes what Open made for an instance.
+func Teardown(instanceID string) error {
+	return errors.Join(deleteLink(Name(instanceID)), dropTable("covey-"+instanceID))
+}
+
+func (n *Network) ensureBridge() error {
+	link, err := netlink.LinkByName(n.bridge)
+	if isMissing(err) {
+		attrs := netlink.NewLinkAttrs()
+		attrs.Name, attrs.MTU = n.bridge, n.mtu
+		if err := netlink.LinkAdd(&netlink.Bridge{LinkAttrs: attrs}); err != nil {
+			return err
+		}
+		link, err = netlink.LinkByName(n.bridge)
+	}
+	if err != nil {
+		return err
+	}
+	if err := netlink.AddrReplace(link, address(n.pool.gateway(), n.pool.cidr.Bits())); err != nil {
+		return fmt.Errorf("set its address: %w", err)
+	}
+	return netlink.LinkSetUp(link)
+}
+
+func (n *Network) connect(uid, ns string, addr netip.Addr) (err error) {
+	name := vethName(uid)
+	if err := deleteLink(name); err != nil {
+		return err
+	}
+	bridge, err := netlink.LinkByName(n.bridge)
+	if err != nil {
+		return err
+	}
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name, attrs.MTU, attrs.MasterIndex = name, n.mtu, bridge.Attrs().Index
+	f, err := os.Open(ns)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	veth := &netlink.Veth{LinkAttrs: attrs, PeerName: "eth0", PeerMTU: uint32(n.mtu), PeerNamespace: netlink.NsFd(f.Fd())}
+	if err := netlink.LinkAdd(veth); err != nil {
+		return fmt.Errorf("create veth pair %s: %w", name, err)
+	}
+	defer func() {
+		if err != nil {
+			_ = deleteLink(name)
+		}
+	}()
+	if err := netlink.LinkSetHairpin(veth, true); err != nil {
+		return fmt.Errorf("set hairpin mode: %w", err)
+	}
+	if err := netlink.LinkSetUp(veth); err != nil {
+		return err
+	}
+	return sandbox.Enter(ns, func() error { return configure(addr, n.pool.cidr.Bits(), n.pool.gateway()) })
+}
+
+// configure runs inside the pod's network namespace.
+func configure(addr netip.Addr, bits int, gateway netip.Addr) error {
+	lo, err := netlink.LinkByName("lo")
+	if err != nil {
+		return err
+	}
+	if err := netlink.LinkSetUp(lo); err != nil {
+		return err
+	}
+	eth0, err := netlink.LinkByName("eth0")
+	if err != nil {
+		return err
+	}
+	if err := netlink.AddrReplace(eth0, address(addr, bits)); err != nil {
+		return fmt.Errorf("set address %s: %w", addr, err)
+	}
+	if err := netlink.LinkSetUp(eth0); err != nil {
+		return err
+	}
+	return netlink.RouteReplace(&netlink.Route{LinkIndex: eth0.Attrs().Index, Gw: gateway.AsSlice()})
+}
+
+// addressIn reads the address of a pod that is attached already.
+func addressIn(ns string) (addr netip.Addr, ok bool) {
+	err := sandbox.Enter(ns, func() error {
+		eth0, err := netlink.LinkByName("eth0")
+		if err != nil {
+			return err
+		}
+		addrs, err := netlink.AddrList(eth0, netlink.FAMILY_V4)
+		if err != nil || len(addrs) == 0 {
+			return errors.Join(err, errors.New("no address"))
+		}
+		routes, err := netlink.RouteList(eth0, netlink.FAMILY_V4)
+		if err != nil || len(routes) < 2 {
+			return errors.Join(err, errors.New("no default route"))
+		}
+		addr, ok = netip.AddrFromSlice(addrs[0].IP.To4())
+		return nil
+	})
+	return addr, ok && err == nil
+}
+
+func address(addr netip.Addr, bits int) *netlink.Addr {
+	return &netlink.Addr{IPNet: &net.IPNet{IP: addr.AsSlice(), Mask: net.CIDRMask(bits, addr.BitLen())}}
+}
+
+// vethName is the host end of a pod's veth pair; Linux allows 15 characters.
+func vethName(uid string) string {
+	sum := sha256.Sum256([]byte(uid))
+	return "cv" + hex.EncodeToString(sum[:6])
+}
+
+func deleteLink(name string) error {
+	link, err := netlink.LinkByName(name)
+	if isMissing(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return netlink.LinkDel(link)
+}
+
+func isMissing(err error) bool {
+	var missing netlink.LinkNotFoundError
+	return errors.As(err, &missing)
+}

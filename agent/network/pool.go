@@ -1,0 +1,66 @@
+package network
+
+import (
+	"fmt"
+	"net/netip"
+)
+
+// pool hands out the addresses of a CIDR: the first is the gateway's, the last is the broadcast address.
+type pool struct {
+	cidr  netip.Prefix
+	byUID map[string]netip.Addr
+	taken map[netip.Addr]string
+	next  netip.Addr // where the search goes on, so that an address is not used again at once
+}
+
+func newPool(cidr netip.Prefix) pool {
+	cidr = cidr.Masked()
+	return pool{cidr: cidr, byUID: map[string]netip.Addr{}, taken: map[netip.Addr]string{}, next: cidr.Addr().Next().Next()}
+}
+
+func (p *pool) gateway() netip.Addr { return p.cidr.Addr().Next() }
+
+func (p *pool) usable(a netip.Addr) bool {
+	return p.cidr.Contains(a) && p.cidr.Contains(a.Next()) && a != p.cidr.Addr() && a != p.gateway()
+}
+
+func (p *pool) take(uid string, a netip.Addr) {
+	p.release(uid)
+	p.byUID[uid], p.taken[a] = a, uid
+}
+
+// allocate gives uid the wanted address if it is free, else the next free one.
+func (p *pool) allocate(uid string, want netip.Addr) (netip.Addr, error) {
+	if have, ok := p.byUID[uid]; ok {
+		return have, nil
+	}
+	if want.IsValid() && p.usable(want) && p.taken[want] == "" {
+		p.take(uid, want)
+		return want, nil
+	}
+	start := p.next
+	for a := start; ; {
+		if !p.usable(a) {
+			a = p.gateway().Next()
+		}
+		following := a.Next()
+		if p.taken[a] == "" {
+			p.take(uid, a)
+			p.next = following
+			return a, nil
+		}
+		if a = following; !p.usable(a) {
+			a = p.gateway().Next()
+		}
+		if a == start {
+			return netip.Addr{}, fmt.Errorf("no address is free in the node's pod CIDR %s (%d are in use)", p.cidr, len(p.taken))
+		}
+	}
+}
+
+func (p *pool) release(uid string) {
+	if a, ok := p.byUID[uid]; ok {
+		delete(p.byUID, uid)
+		delete(p.taken, a)
+	}
+}

@@ -1,0 +1,134 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"covey.dev/covey/agent/probe"
+)
+
+// syncProbes starts the probes of containers that run and ends those of containers that do not.
+func (w *worker) syncProbes(ctx context.Context, v *view) {
+	live := map[string]bool{}
+	for i := range v.pod.Spec.Containers {
+		spec := &v.pod.Spec.Containers[i]
+		c := v.latest(spec.Name)
+		if c == nil || c.State != StateRunning || v.stopping[c.ID] || !v.setUp {
+			continue
+		}
+		live[c.ID] = true
+		if w.probing[c.ID] == nil {
+			probeCtx, cancel := context.WithCancel(ctx)
+			w.probing[c.ID] = cancel
+			w.startProbes(probeCtx, spec, *c)
+			v.verdicts[c.ID] = w.verdict(c.ID)
+		}
+	}
+	for _, id := range slices.Collect(maps.Keys(w.probing)) {
+		if !live[id] {
+			w.probing[id]()
+			delete(w.probing, id)
+			w.judge(id, func(v *verdict) { v.ready = false })
+		}
+	}
+}
+
+// startProbes runs the startup probe first, and the others once it has succeeded.
+func (w *worker) startProbes(ctx context.Context, spec *corev1.Container, c Container) {
+	w.mu.Lock()
+	w.verdicts[c.ID] = verdict{started: spec.StartupProbe == nil, ready: spec.StartupProbe == nil && spec.ReadinessProbe == nil}
+	w.mu.Unlock()
+	t := w.target(spec, c.ID)
+	if spec.StartupProbe == nil {
+		w.watchContainer(ctx, spec, c, t)
+		return
+	}
+	w.tasks.Go(func() {
+		probe.Loop(ctx, spec.StartupProbe, c.StartedAt, t, func(v probe.Verdict) bool {
+			if !v.OK {
+				w.unhealthy(spec, "Startup", v)
+			}
+			if v.Settled && v.OK {
+				w.judge(c.ID, func(d *verdict) { d.started, d.ready = true, spec.ReadinessProbe == nil })
+				w.watchContainer(ctx, spec, c, t)
+			} else if v.Settled {
+				w.condemn(c.ID, fmt.Sprintf("Container %s failed startup probe, will be restarted", spec.Name))
+			}
+			return !v.Settled
+		})
+	})
+}
+
+func (w *worker) watchContainer(ctx context.Context, spec *corev1.Container, c Container, t probe.Target) {
+	if p := spec.LivenessProbe; p != nil {
+		w.tasks.Go(func() {
+			probe.Loop(ctx, p, c.StartedAt, t, func(v probe.Verdict) bool {
+				if v.OK {
+					return true
+				}
+				w.unhealthy(spec, "Liveness", v)
+				if v.Settled {
+					w.condemn(c.ID, fmt.Sprintf("Container %s failed liveness probe, will be restarted", spec.Name))
+				}
+				return !v.Settled
+			})
+		})
+	}
+	if p := spec.ReadinessProbe; p != nil {
+		w.tasks.Go(func() {
+			probe.Loop(ctx, p, c.StartedAt, t, func(v probe.Verdict) bool {
+				if !v.OK {
+					w.unhealthy(spec, "Readiness", v)
+				}
+				if v.Settled {
+					w.judge(c.ID, func(d *verdict) { d.ready = v.OK })
+				}
+				return true
+			})
+		})
+	}
+}
+
+func (w *worker) unhealthy(spec *corev1.Container, kind string, v probe.Verdict) {
+	w.event(corev1.EventTypeWarning, "Unhealthy", kind+" probe failed: "+v.Message, fieldPath(w.currentPod(), spec.Name))
+}
+
+// condemn has a container stopped; what restarts it is the pod's restart policy.
+func (w *worker) condemn(id, reason string) {
+	w.judge(id, func(d *verdict) { d.dead = reason })
+}
+
+// judge changes a verdict and wakes the worker if that says something new.
+func (w *worker) judge(id string, change func(*verdict)) {
+	w.mu.Lock()
+	before := w.verdicts[id]
+	after := before
+	change(&after)
+	w.verdicts[id] = after
+	w.mu.Unlock()
+	if after != before {
+		w.nudge()
+	}
+}
+
+func (w *worker) verdict(id string) verdict {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.verdicts[id]
+}
+
+func (w *worker) target(spec *corev1.Container, id string) probe.Target {
+	ports := map[string]int32{}
+	for _, p := range spec.Ports {
+		if p.Name != "" {
+			ports[p.Name] = p.ContainerPort
+		}
+	}
+	return probe.Target{Host: w.podIP, Ports: ports, Exec: func(ctx context.Context, command []string) (int, string, error) {
+		return w.execIn(ctx, id, command)
+	}}
+}

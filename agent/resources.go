@@ -1,0 +1,55 @@
+package agent
+
+import (
+	corev1 "k8s.io/api/core/v1"
+)
+
+// The kernel's bounds of a CPU weight, and what a container without a request gets.
+const (
+	minShares = 2
+	maxShares = 262144
+	cpuPeriod = 100_000 // microseconds
+)
+
+// How willingly the kernel kills a container when memory runs out, by the pod's quality of service.
+const (
+	oomGuaranteed = -997
+	oomBestEffort = 1000
+)
+
+func resources(pod *corev1.Pod, c *corev1.Container, capacity corev1.ResourceList) Resources {
+	r := Resources{CPUShares: shares(c), CPUPeriod: cpuPeriod, OOMScoreAdj: oomScoreAdj(pod, c, capacity)}
+	if limit, ok := c.Resources.Limits[corev1.ResourceCPU]; ok && !limit.IsZero() {
+		r.CPUQuota = max(limit.MilliValue()*cpuPeriod/1000, 1000)
+	}
+	if limit, ok := c.Resources.Limits[corev1.ResourceMemory]; ok {
+		r.MemoryLimit = limit.Value()
+	}
+	return r
+}
+
+// shares is 1024 for a whole core; with only a limit, the limit counts as the request.
+func shares(c *corev1.Container) uint64 {
+	request, ok := c.Resources.Requests[corev1.ResourceCPU]
+	if !ok {
+		request = c.Resources.Limits[corev1.ResourceCPU]
+	}
+	return uint64(min(max(request.MilliValue()*1024/1000, minShares), maxShares))
+}
+
+// oomScoreAdj follows the kubelet: the more of the machine's memory a burstable container asked for, the later it goes.
+func oomScoreAdj(pod *corev1.Pod, c *corev1.Container, capacity corev1.ResourceList) int {
+	switch pod.Status.QOSClass {
+	case corev1.PodQOSGuaranteed:
+		return oomGuaranteed
+	case corev1.PodQOSBestEffort:
+		return oomBestEffort
+	}
+	request := c.Resources.Requests[corev1.ResourceMemory]
+	total := capacity[corev1.ResourceMemory]
+	if total.IsZero() {
+		return oomBestEffort - 1
+	}
+	adj := 1000 - 1000*request.Value()/total.Value()
+	return int(min(max(adj, 1000+oomGuaranteed), oomBestEffort-1))
+}

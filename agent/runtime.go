@@ -1,0 +1,178 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"io"
+	"syscall"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+var (
+	// ErrNotFound is returned for a container or an image that the runtime does not have.
+	ErrNotFound = errors.New("not found")
+	// ErrExists is returned by Create for an ID that is taken.
+	ErrExists = errors.New("already exists")
+	// ErrNotRunning is returned by Signal and Exec for a container without a running process.
+	ErrNotRunning = errors.New("not running")
+	// ErrInvalidSpec is returned by Create for a spec that cannot be carried out as it is, such as runAsNonRoot with an
+	// image that runs as root. Its message says what is wrong.
+	ErrInvalidSpec = errors.New("invalid container spec")
+)
+
+// Runtime runs containers on this machine. Containers outlive the process that created them: after a restart of covey
+// List shows them, Watch reports their exits, and their output goes on to their log.
+type Runtime interface {
+	// Create prepares a container from an image that is present (ErrNotFound when it is not). It does not start it.
+	Create(ctx context.Context, spec *ContainerSpec) error
+	// Start runs a created container's process. When it fails the container stays, to be removed.
+	Start(ctx context.Context, id string) error
+	// Signal sends a signal to the container's first process.
+	Signal(ctx context.Context, id string, sig syscall.Signal) error
+	// Remove kills what still runs and deletes all of the container but its log. Removing what is gone is no error.
+	Remove(ctx context.Context, id string) error
+	// List shows every container that covey owns, in any state.
+	List(ctx context.Context) ([]Container, error)
+	// Watch calls changed with a container's ID after its process exits, until ctx ends. Exits may be reported more
+	// than once, and those that happened before the call are found by List.
+	Watch(ctx context.Context, changed func(id string)) error
+	// Exec runs a further process in a running container and waits for it. Err is about starting or attaching it; the
+	// process's own failure is its exit code.
+	Exec(ctx context.Context, id string, spec *ExecSpec) (exitCode int, err error)
+
+	Images
+}
+
+// Images is the runtime's store of container images. A ref is a normalised name ("docker.io/library/busybox:1.36").
+type Images interface {
+	// Image finds a present, unpacked image; ErrNotFound otherwise.
+	Image(ctx context.Context, ref string) (Image, error)
+	ListImages(ctx context.Context) ([]Image, error)
+	// Load reads an OCI or docker archive (tar, also compressed) and unpacks what is for this platform.
+	Load(ctx context.Context, archive io.Reader) ([]Image, error)
+	// Pull fetches ref from its registry; progress may be nil.
+	Pull(ctx context.Context, ref string, auth *RegistryAuth, progress func(PullProgress)) (Image, error)
+	// RemoveImage drops a name and what nothing else uses. ErrNotFound when there is none.
+	RemoveImage(ctx context.Context, ref string) error
+}
+
+// Image is an image that is present.
+type Image struct {
+	Ref       string // the normalised name
+	Digest    string // of the manifest or index, sha256:...
+	SizeBytes int64
+	CreatedAt time.Time
+	// From the image's configuration for this platform.
+	User string // "", "1000", "1000:1000" or a name
+}
+
+// RegistryAuth is a registry credential.
+type RegistryAuth struct {
+	Username, Password string
+}
+
+// PullProgress is one layer's (or manifest's) state while an image is pulled.
+type PullProgress struct {
+	Item   string `json:"item"`   // digest or name
+	Status string `json:"status"` // resolving, downloading, unpacking, done
+	Offset int64  `json:"offset"` // bytes
+	Total  int64  `json:"total"`  // bytes, 0 when unknown
+}
+
+// ContainerState is where a container is in its life.
+type ContainerState string
+
+// A container only moves forward through these.
+const (
+	StateCreated ContainerState = "created"
+	StateRunning ContainerState = "running"
+	StateExited  ContainerState = "exited"
+)
+
+// Container is what the runtime knows of one container.
+type Container struct {
+	ID         string
+	Pod        PodRef
+	Name       string // the container's name in the pod
+	Attempt    int    // 0 for the first start, then counted up
+	SpecHash   string // ContainerSpec.SpecHash, unchanged
+	Image      string // ContainerSpec.Image
+	ImageID    string // digest of the image that runs
+	LogPath    string
+	State      ContainerState
+	Pid        int // 0 unless running
+	CreatedAt  time.Time
+	StartedAt  time.Time // zero unless it was started
+	FinishedAt time.Time // zero unless exited
+	// ExitCode counts 128+n for a signal; 255 when it is not known (the machine was rebooted).
+	ExitCode  int32
+	OOMKilled bool
+}
+
+// PodRef names a pod and one life of it.
+type PodRef struct {
+	Namespace, Name, UID string
+}
+
+// ContainerSpec is all that the runtime needs to make one container. Everything that comes from the cluster
+// (environment, volumes, merged security context) is resolved already.
+type ContainerSpec struct {
+	ID       string
+	Pod      PodRef
+	Name     string
+	Attempt  int
+	SpecHash string
+	Image    string // normalised ref, or a digest
+	// Command and Args replace the image's entrypoint and command as in Kubernetes; nil takes the image's.
+	Command, Args []string
+	Env           []string // KEY=value; added after the image's own, later ones win
+	WorkingDir    string   // empty: the image's
+	TTY           bool
+	Stdin         bool
+	Hostname      string
+	// Namespaces to join by path (pinned by the sandbox): "network", "ipc", "uts". The value "host" shares the
+	// machine's own; "" or no entry makes a new one (but for HostPID and HostIPC).
+	Namespaces map[string]string
+	HostPID    bool
+	HostIPC    bool
+	Mounts     []Mount
+	// CgroupParent is the pod's cgroup, "/covey-1a2b3c4d/pod<uid>"; the container's own is made below it.
+	CgroupParent string
+	Resources    Resources
+	// Security is the container's security context merged over the pod's; never nil.
+	Security           *corev1.SecurityContext
+	SupplementalGroups []int64
+	LogPath            string // the log file that the output goes to, in CRI format, rotated
+}
+
+// Mount is a bind mount from the machine into the container, or a tmpfs when Source is empty.
+type Mount struct {
+	Source, Target string
+	ReadOnly       bool
+	Propagation    string   // "", "rslave", "rshared"
+	Options        []string // further options, such as size=64k for a tmpfs
+}
+
+// Resources are a container's limits, in the units of the cgroup files.
+type Resources struct {
+	CPUShares   uint64 // relative weight, 2 to 262144; 0: the default
+	CPUQuota    int64  // microseconds per period; 0: no limit
+	CPUPeriod   uint64 // microseconds
+	MemoryLimit int64  // bytes; 0: no limit
+	PidsLimit   int64  // 0: no limit
+	OOMScoreAdj int    // -1000 to 1000
+}
+
+// TerminalSize is a terminal's size in characters.
+type TerminalSize struct{ Width, Height uint16 }
+
+// ExecSpec is a further process in a running container. Nil streams are not attached.
+type ExecSpec struct {
+	Command        []string
+	TTY            bool
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	Resize         <-chan TerminalSize
+}

@@ -1,0 +1,144 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+)
+
+// kinds are the namespaces of a pod: their names in an OCI specification, in /proc, and as flags.
+var kinds = []struct {
+	name, proc string
+	flag       int
+}{
+	{"network", "net", unix.CLONE_NEWNET},
+	{"ipc", "ipc", unix.CLONE_NEWIPC},
+	{"uts", "uts", unix.CLONE_NEWUTS},
+}
+
+// Options say which namespaces a pod has of its own.
+type Options struct {
+	Hostname    string
+	HostNetwork bool // with it the host's UTS namespace is kept too
+	HostIPC     bool
+}
+
+func (o Options) own(kind string) bool {
+	switch kind {
+	case "network", "uts":
+		return !o.HostNetwork
+	default:
+		return !o.HostIPC
+	}
+}
+
+// Pin makes the pod's namespaces below dir, those that are missing, and returns their paths by OCI name. Those that are
+// there already, of an earlier run, are kept.
+func Pin(dir string, o Options) (map[string]string, error) {
+	paths := map[string]string{}
+	missing := 0
+	for _, k := range kinds {
+		if !o.own(k.name) {
+			continue
+		}
+		path := filepath.Join(dir, k.proc)
+		paths[k.name] = path
+		if !pinned(path) {
+			missing |= k.flag
+		}
+	}
+	if missing == 0 {
+		return paths, nil
+	}
+	if err := os.MkdirAll(dir, 0o711); err != nil {
+		return nil, fmt.Errorf("create the pod's namespace directory: %w", err)
+	}
+	if err := onOwnThread(func() error { return pin(dir, missing, o.Hostname) }); err != nil {
+		return nil, fmt.Errorf("pin the pod's namespaces in %s: %w", dir, err)
+	}
+	return paths, nil
+}
+
+// Unpin removes the pins below dir and dir itself; the kernel frees the namespaces with their last process.
+func Unpin(dir string) error {
+	var errs []error
+	for _, k := range kinds {
+		path := filepath.Join(dir, k.proc)
+		for pinned(path) {
+			if err := unix.Unmount(path, unix.MNT_DETACH); err != nil {
+				errs = append(errs, fmt.Errorf("unpin %s: %w", path, err))
+				break
+			}
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	return os.RemoveAll(dir)
+}
+
+// Enter runs fn on a thread in the network namespace at path.
+func Enter(path string, fn func() error) error {
+	return onOwnThread(func() error {
+		f, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = f.Close() }()
+		if err := unix.Setns(int(f.Fd()), unix.CLONE_NEWNET); err != nil {
+			return fmt.Errorf("enter network namespace %s: %w", path, err)
+		}
+		return fn()
+	})
+}
+
+func pin(dir string, flags int, hostname string) error {
+	if err := unix.Unshare(flags); err != nil {
+		return fmt.Errorf("unshare: %w", err)
+	}
+	if flags&unix.CLONE_NEWUTS != 0 {
+		if err := unix.Sethostname([]byte(hostname)); err != nil {
+			return fmt.Errorf("set the host name %q: %w", hostname, err)
+		}
+	}
+	for _, k := range kinds {
+		if flags&k.flag == 0 {
+			continue
+		}
+		if err := bind(fmt.Sprintf("/proc/thread-self/ns/%s", k.proc), filepath.Join(dir, k.proc)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func bind(from, to string) error {
+	f, err := os.OpenFile(to, os.O_CREATE|os.O_RDONLY, 0o444)
+	if err != nil {
+		return err
+	}
+	_ = f.Close()
+	if err := unix.Mount(from, to, "", unix.MS_BIND, ""); err != nil {
+		return fmt.Errorf("bind %s: %w", to, err)
+	}
+	return nil
+}
+
+func pinned(path string) bool {
+	var st unix.Statfs_t
+	return unix.Statfs(path, &st) == nil && st.Type == unix.NSFS_MAGIC
+}
+
+// onOwnThread runs fn on a thread that ends with it, because its namespaces are no longer those of the process.
+func onOwnThread(fn func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the runtime ends the thread with the goroutine
+		done <- fn()
+	}()
+	return <-done
+}

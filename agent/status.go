@@ -1,0 +1,266 @@
+package agent
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// podStatus says what the view amounts to. It keeps what others wrote: conditions that are not the agent's, the QoS class.
+func podStatus(v *view, hostIP string) corev1.PodStatus {
+	s := *v.pod.Status.DeepCopy()
+	s.HostIP, s.HostIPs = hostIP, []corev1.HostIP{{IP: hostIP}}
+	if s.StartTime == nil {
+		s.StartTime = &metav1.Time{Time: v.now.Truncate(1e9)}
+	}
+	if v.podIP != "" {
+		s.PodIP, s.PodIPs = v.podIP, []corev1.PodIP{{IP: v.podIP}}
+	}
+	if !v.done {
+		s.InitContainerStatuses = v.statuses(v.pod.Spec.InitContainers, s.InitContainerStatuses, true)
+		s.ContainerStatuses = v.statuses(v.pod.Spec.Containers, s.ContainerStatuses, false)
+		s.Phase = v.phase(&s)
+	}
+	s.Reason, s.Message = "", ""
+	if v.overdue() {
+		s.Phase = corev1.PodFailed
+		s.Reason, s.Message = "DeadlineExceeded", "Pod was active on the node longer than the specified deadline"
+	}
+	v.conditions(&s)
+	return s
+}
+
+func (v *view) statuses(specs []corev1.Container, old []corev1.ContainerStatus, isInit bool) []corev1.ContainerStatus {
+	if len(specs) == 0 {
+		return nil
+	}
+	list := make([]corev1.ContainerStatus, len(specs))
+	for i := range specs {
+		list[i] = v.containerStatus(&specs[i], isInit)
+		for j := range old {
+			if old[j].Name == specs[i].Name && v.latest(specs[i].Name) == nil {
+				keepPast(&list[i], &old[j])
+			}
+		}
+	}
+	return list
+}
+
+// keepPast carries what is known of a container's past over when its records are lost.
+func keepPast(s, old *corev1.ContainerStatus) {
+	s.RestartCount, s.LastTerminationState = old.RestartCount, old.LastTerminationState
+	if old.State.Terminated != nil {
+		s.LastTerminationState = old.State
+	}
+}
+
+func (v *view) containerStatus(spec *corev1.Container, isInit bool) corev1.ContainerStatus {
+	s := corev1.ContainerStatus{Name: spec.Name, Image: spec.Image, Started: new(bool)}
+	list := v.containers[spec.Name]
+	c := v.latest(spec.Name)
+	if c == nil {
+		s.State.Waiting = v.waiting(spec)
+		return s
+	}
+	s.RestartCount = int32(c.Attempt)
+	s.ContainerID, s.ImageID = "containerd://"+c.ID, imageID(c)
+	if len(list) > 1 {
+		s.LastTerminationState.Terminated = v.terminated(&list[len(list)-2])
+	}
+	switch c.State {
+	case StateCreated:
+		s.State.Waiting = v.waiting(spec)
+	case StateRunning:
+		s.State.Running = &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(c.StartedAt.Truncate(1e9))}
+		verdict := v.verdicts[c.ID]
+		*s.Started = isInit || verdict.started
+		s.Ready = !isInit && verdict.ready && !v.stopping[c.ID]
+	case StateExited:
+		v.exited(&s, spec, c, isInit)
+	}
+	return s
+}
+
+// exited shows a container that will be started again as waiting, with its end as the last state.
+func (v *view) exited(s *corev1.ContainerStatus, spec *corev1.Container, c *Container, isInit bool) {
+	end := v.terminated(c)
+	s.Ready = isInit && c.ExitCode == 0
+	willRestart := !v.deleting() && !v.overdue() && restarts(v.pod.Spec.RestartPolicy, c.ExitCode, isInit)
+	wait := backOff(c)
+	switch {
+	case !willRestart:
+		s.State.Terminated = end
+	case v.problems[spec.Name] != nil:
+		s.State.Waiting = v.waiting(spec)
+		s.LastTerminationState.Terminated = end
+	case wait > 0 && v.now.Before(c.FinishedAt.Add(wait)):
+		s.State.Waiting = &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff", Message: v.backOffMessage(c)}
+		s.LastTerminationState.Terminated = end
+	default:
+		s.State.Terminated = end
+	}
+}
+
+func (v *view) backOffMessage(c *Container) string {
+	return fmt.Sprintf("back-off %s restarting failed container=%s pod=%s_%s(%s)", backOff(c), c.Name, v.pod.Name, v.pod.Namespace, v.pod.UID)
+}
+
+func (v *view) waiting(spec *corev1.Container) *corev1.ContainerStateWaiting {
+	if p := v.problems[spec.Name]; p != nil {
+		return &corev1.ContainerStateWaiting{Reason: p.reason, Message: p.message}
+	}
+	if !v.initialized() && !isInitContainer(v.pod, spec.Name) {
+		return &corev1.ContainerStateWaiting{Reason: "PodInitializing"}
+	}
+	return &corev1.ContainerStateWaiting{Reason: "ContainerCreating"}
+}
+
+func isInitContainer(pod *corev1.Pod, name string) bool {
+	for i := range pod.Spec.InitContainers {
+		if pod.Spec.InitContainers[i].Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+func (v *view) terminated(c *Container) *corev1.ContainerStateTerminated {
+	if c.State != StateExited {
+		return nil
+	}
+	t := &corev1.ContainerStateTerminated{
+		ExitCode:    c.ExitCode,
+		Message:     v.messages[c.ID],
+		Reason:      "Error",
+		StartedAt:   metav1.NewTime(c.StartedAt.Truncate(1e9)),
+		FinishedAt:  metav1.NewTime(c.FinishedAt.Truncate(1e9)),
+		ContainerID: "containerd://" + c.ID,
+	}
+	switch {
+	case c.OOMKilled:
+		t.Reason = "OOMKilled"
+	case c.ExitCode == 0:
+		t.Reason = "Completed"
+	}
+	return t
+}
+
+func imageID(c *Container) string {
+	if c.ImageID == "" {
+		return ""
+	}
+	return repository(c.Image) + "@" + c.ImageID
+}
+
+// phase follows the kubelet's rules.
+func (v *view) phase(s *corev1.PodStatus) corev1.PodPhase {
+	if v.failedInit() != nil {
+		return corev1.PodFailed
+	}
+	if !v.initialized() {
+		return corev1.PodPending
+	}
+	var running, waiting, stopped, succeeded int
+	for i := range s.ContainerStatuses {
+		c := &s.ContainerStatuses[i]
+		switch {
+		case c.State.Running != nil:
+			running++
+		case c.State.Terminated != nil:
+			stopped++
+			if c.State.Terminated.ExitCode == 0 {
+				succeeded++
+			}
+		case c.LastTerminationState.Terminated != nil:
+			stopped++
+		default:
+			waiting++
+		}
+	}
+	policy := v.pod.Spec.RestartPolicy
+	switch {
+	case waiting > 0:
+		return corev1.PodPending
+	case running > 0:
+		return corev1.PodRunning
+	case stopped == succeeded && policy != corev1.RestartPolicyAlways:
+		return corev1.PodSucceeded
+	case stopped == succeeded && v.deleting():
+		return corev1.PodSucceeded
+	case policy == corev1.RestartPolicyNever || v.deleting():
+		return corev1.PodFailed
+	}
+	return corev1.PodRunning
+}
+
+func (v *view) conditions(s *corev1.PodStatus) {
+	final := s.Phase == corev1.PodSucceeded || s.Phase == corev1.PodFailed
+	v.condition(s, corev1.PodReadyToStartContainers, v.setUp && !v.done, "", "")
+	reason, message := v.unInitialized(s)
+	v.condition(s, corev1.PodInitialized, reason == "", reason, message)
+	reason, message = unready(s)
+	if reason != "" && final {
+		reason, message = map[corev1.PodPhase]string{corev1.PodSucceeded: "PodCompleted", corev1.PodFailed: "PodFailed"}[s.Phase], ""
+	}
+	v.condition(s, corev1.PodReady, reason == "", reason, message)
+	v.condition(s, corev1.ContainersReady, reason == "", reason, message)
+	if !has(s, corev1.PodScheduled) {
+		v.condition(s, corev1.PodScheduled, true, "", "")
+	}
+}
+
+func (v *view) unInitialized(s *corev1.PodStatus) (reason, message string) {
+	if v.initialized() {
+		return "", ""
+	}
+	var names []string
+	for i := range s.InitContainerStatuses {
+		if !s.InitContainerStatuses[i].Ready {
+			names = append(names, s.InitContainerStatuses[i].Name)
+		}
+	}
+	return "ContainersNotInitialized", fmt.Sprintf("containers with incomplete status: %s", names)
+}
+
+func unready(s *corev1.PodStatus) (reason, message string) {
+	var names []string
+	for i := range s.ContainerStatuses {
+		if !s.ContainerStatuses[i].Ready {
+			names = append(names, s.ContainerStatuses[i].Name)
+		}
+	}
+	if len(names) == 0 {
+		return "", ""
+	}
+	return "ContainersNotReady", fmt.Sprintf("containers with unready status: %s", names)
+}
+
+func has(s *corev1.PodStatus, kind corev1.PodConditionType) bool {
+	for i := range s.Conditions {
+		if s.Conditions[i].Type == kind {
+			return true
+		}
+	}
+	return false
+}
+
+// condition sets one condition; its time changes only with its status.
+func (v *view) condition(s *corev1.PodStatus, kind corev1.PodConditionType, holds bool, reason, message string) {
+	status := corev1.ConditionFalse
+	if holds {
+		status = corev1.ConditionTrue
+	}
+	c := corev1.PodCondition{Type: kind, Status: status, Reason: reason, Message: message, LastTransitionTime: metav1.NewTime(v.now.Truncate(1e9))}
+	for i := range s.Conditions {
+		if s.Conditions[i].Type != kind {
+			continue
+		}
+		if s.Conditions[i].Status == status {
+			c.LastTransitionTime = s.Conditions[i].LastTransitionTime
+		}
+		s.Conditions[i] = c
+		return
+	}
+	s.Conditions = append(s.Conditions, c)
+}

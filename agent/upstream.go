@@ -1,0 +1,36 @@
+package agent
+
+import (
+	"context"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// Upstream is where an agent learns what to run and where it tells what became of it: the store on a server, the API of
+// the servers on a worker. Objects handed out are shared: never modify them. Errors are transient unless they wrap
+// ErrNotFound.
+type Upstream interface {
+	// Register makes the Node object exist and carry these labels, addresses, capacity and conditions. It writes only
+	// when something changed, and returns the object as stored (with spec.podCIDR and so on).
+	Register(ctx context.Context, node *corev1.Node) (*corev1.Node, error)
+	// Follow calls update with all pods bound to the node, first at once and then after each change (coalesced), until
+	// ctx ends.
+	Follow(ctx context.Context, node string, update func([]*corev1.Pod)) error
+	// WriteStatus stores the statuses of pods; a pod whose UID is gone is passed over. What did not change is not
+	// written.
+	WriteStatus(ctx context.Context, updates []PodStatus) error
+	// Remove deletes a pod object for good once nothing of it is left on the machine. Gone already is no error.
+	Remove(ctx context.Context, pod PodRef) error
+	// ConfigMap and Secret wrap ErrNotFound when there is none.
+	ConfigMap(ctx context.Context, namespace, name string) (*corev1.ConfigMap, error)
+	Secret(ctx context.Context, namespace, name string) (*corev1.Secret, error)
+	// Event records that something happened to a pod. Equal events (same pod, reason and message) are counted up on one
+	// object. It does not block on the store and may drop under pressure.
+	Event(pod PodRef, eventType, reason, message string, containerPath string)
+}
+
+// PodStatus is the whole new status of one pod.
+type PodStatus struct {
+	Pod    PodRef
+	Status corev1.PodStatus
+}

@@ -1,0 +1,179 @@
+package volume
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+	corev1 "k8s.io/api/core/v1"
+)
+
+// ErrUnsupported is wrapped by errors about a kind of volume that covey does not have.
+var ErrUnsupported = errors.New("volume kind is not supported")
+
+// ErrMissing is wrapped by errors about an object or key that the manifest names and that is not there.
+var ErrMissing = errors.New("missing")
+
+// Source reads the objects that volumes are made of.
+type Source interface {
+	ConfigMap(ctx context.Context, namespace, name string) (*corev1.ConfigMap, error)
+	Secret(ctx context.Context, namespace, name string) (*corev1.Secret, error)
+	IsMissing(err error) bool
+}
+
+// Volumes are the volumes of one pod.
+type Volumes struct {
+	Dir         string // <data-dir>/pods/<uid>/volumes
+	Pod         *corev1.Pod
+	Source      Source
+	Allocatable corev1.ResourceList
+}
+
+// Setup makes all volumes and returns where each is. It may be called again: what is there is kept, what comes from the
+// API is brought up to date.
+func (v *Volumes) Setup(ctx context.Context) (map[string]string, error) {
+	paths := map[string]string{}
+	for i := range v.Pod.Spec.Volumes {
+		vol := &v.Pod.Spec.Volumes[i]
+		path, err := v.setup(ctx, vol)
+		if err != nil {
+			return nil, fmt.Errorf("MountVolume.SetUp failed for volume %q : %w", vol.Name, err)
+		}
+		paths[vol.Name] = path
+	}
+	return paths, nil
+}
+
+func (v *Volumes) setup(ctx context.Context, vol *corev1.Volume) (string, error) {
+	dir := filepath.Join(v.Dir, vol.Name)
+	switch {
+	case vol.HostPath != nil:
+		return vol.HostPath.Path, hostPath(vol.HostPath)
+	case vol.EmptyDir != nil:
+		return dir, v.emptyDir(dir, vol.EmptyDir)
+	case vol.ConfigMap != nil, vol.Secret != nil, vol.DownwardAPI != nil, vol.Projected != nil:
+		files, mode, err := v.files(ctx, vol)
+		if err != nil {
+			return "", err
+		}
+		return dir, v.write(dir, files, mode, vol.Secret != nil || vol.Projected != nil)
+	}
+	return "", ErrUnsupported
+}
+
+func (v *Volumes) emptyDir(dir string, e *corev1.EmptyDirVolumeSource) error {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return err
+	}
+	if e.Medium == corev1.StorageMediumMemory {
+		options := "mode=1777"
+		if e.SizeLimit != nil && !e.SizeLimit.IsZero() {
+			options += fmt.Sprintf(",size=%d", e.SizeLimit.Value())
+		}
+		if err := tmpfs(dir, options); err != nil {
+			return err
+		}
+	}
+	return v.own(dir, 0o777)
+}
+
+// own gives the group of the pod's fsGroup to a directory, with the bits that let the group write and keep it.
+func (v *Volumes) own(dir string, mode os.FileMode) error {
+	if sc := v.Pod.Spec.SecurityContext; sc != nil && sc.FSGroup != nil {
+		if err := os.Chown(dir, -1, int(*sc.FSGroup)); err != nil {
+			return err
+		}
+		mode |= os.ModeSetgid | 0o070
+	}
+	return os.Chmod(dir, mode)
+}
+
+// Teardown unmounts and removes what Setup made below dir; host paths stay.
+func Teardown(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, entry := range entries {
+		path := filepath.Join(dir, entry.Name())
+		if isMount(path) {
+			if err := unix.Unmount(path, unix.MNT_DETACH); err != nil {
+				errs = append(errs, fmt.Errorf("unmount %s: %w", path, err))
+			}
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	return os.RemoveAll(dir)
+}
+
+func tmpfs(dir, options string) error {
+	if isMount(dir) {
+		return nil
+	}
+	if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, options); err != nil {
+		return fmt.Errorf("mount a tmpfs: %w", err)
+	}
+	return nil
+}
+
+// isMount compares the device of a directory with that of its parent, which suffices for a tmpfs.
+func isMount(dir string) bool {
+	var own, parent unix.Stat_t
+	return unix.Lstat(dir, &own) == nil && unix.Lstat(filepath.Dir(dir), &parent) == nil && own.Dev != parent.Dev
+}
+
+// hostPath checks, and for the OrCreate types makes, what a pod wants of the machine's file system.
+func hostPath(h *corev1.HostPathVolumeSource) error {
+	kind := corev1.HostPathUnset
+	if h.Type != nil {
+		kind = *h.Type
+	}
+	info, err := os.Stat(h.Path)
+	missing := errors.Is(err, os.ErrNotExist)
+	switch kind {
+	case corev1.HostPathDirectoryOrCreate, corev1.HostPathUnset:
+		if missing {
+			return os.MkdirAll(h.Path, 0o755)
+		}
+	case corev1.HostPathFileOrCreate:
+		if missing {
+			f, err := os.OpenFile(h.Path, os.O_CREATE|os.O_RDONLY, 0o644)
+			if err != nil {
+				return err
+			}
+			return f.Close()
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("hostPath type check failed: %w", err)
+	}
+	if !matches(kind, info.Mode()) {
+		return fmt.Errorf("hostPath type check failed: %s is not a %s", h.Path, kind)
+	}
+	return nil
+}
+
+func matches(kind corev1.HostPathType, mode os.FileMode) bool {
+	switch kind {
+	case corev1.HostPathDirectory, corev1.HostPathDirectoryOrCreate:
+		return mode.IsDir()
+	case corev1.HostPathFile, corev1.HostPathFileOrCreate:
+		return mode.IsRegular()
+	case corev1.HostPathSocket:
+		return mode&os.ModeSocket != 0
+	case corev1.HostPathCharDev:
+		return mode&os.ModeCharDevice != 0
+	case corev1.HostPathBlockDev:
+		return mode&os.ModeDevice != 0 && mode&os.ModeCharDevice == 0
+	}
+	return true
+}

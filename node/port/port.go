@@ -1,0 +1,156 @@
+package port
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+)
+
+// handshakeTimeout bounds how long a connection may take to say who it is.
+const handshakeTimeout = 10 * time.Second
+
+// Port accepts TLS connections and hands each to the listener of its protocol.
+type Port struct {
+	tcp    net.Listener
+	tls    *tls.Config
+	log    *slog.Logger
+	routes map[string]*listener
+	names  []string
+}
+
+// Listen opens addr ("0.0.0.0:7443"). Nothing is accepted before Run.
+func Listen(addr string, log *slog.Logger) (*Port, error) {
+	tcp, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", addr, err)
+	}
+	return &Port{tcp: tcp, log: log, routes: map[string]*listener{}}, nil
+}
+
+// Addr is the address that was opened, with its real port.
+func (p *Port) Addr() *net.TCPAddr { return p.tcp.Addr().(*net.TCPAddr) }
+
+// Listener serves the connections that negotiate one of protos; "" stands for clients that name none. Call it before Run.
+func (p *Port) Listener(protos ...string) net.Listener {
+	l := &listener{addr: p.tcp.Addr(), conns: make(chan net.Conn), closed: make(chan struct{})}
+	for _, proto := range protos {
+		p.routes[proto] = l
+		if proto != "" {
+			p.names = append(p.names, proto)
+		}
+	}
+	return l
+}
+
+// Protocols are the ALPN names that have a listener, in the order of preference.
+func (p *Port) Protocols() []string { return p.names }
+
+// Run accepts connections until ctx ends, then closes the port and waits for the handshakes under way.
+func (p *Port) Run(ctx context.Context, cfg *tls.Config) error {
+	p.tls = cfg
+	stop := context.AfterFunc(ctx, func() { _ = p.tcp.Close() })
+	defer stop()
+	var handshakes sync.WaitGroup
+	defer handshakes.Wait()
+	for {
+		conn, err := p.tcp.Accept()
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			if !retry(ctx, err) {
+				return fmt.Errorf("accept on %s: %w", p.tcp.Addr(), err)
+			}
+			continue
+		}
+		handshakes.Go(func() { p.route(ctx, conn) })
+	}
+}
+
+// Close closes the port when Run was never called.
+func (p *Port) Close() error { return p.tcp.Close() }
+
+// retry waits a little after an error that passes, such as too many open files.
+func retry(ctx context.Context, err error) bool {
+	var ne net.Error
+	if !errors.As(err, &ne) || errors.Is(err, net.ErrClosed) {
+		return false
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(50 * time.Millisecond):
+	}
+	return true
+}
+
+func (p *Port) route(ctx context.Context, raw net.Conn) {
+	conn := tls.Server(raw, p.tls)
+	hctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	defer cancel()
+	if err := conn.HandshakeContext(hctx); err != nil {
+		p.refuse(raw, err)
+		return
+	}
+	l := p.routes[conn.ConnectionState().NegotiatedProtocol]
+	if l == nil || !l.deliver(ctx, conn) {
+		_ = conn.Close()
+	}
+}
+
+func (p *Port) refuse(raw net.Conn, err error) {
+	defer func() { _ = raw.Close() }()
+	var header tls.RecordHeaderError
+	if errors.As(err, &header) && header.Conn != nil && looksLikeHTTP(header.RecordHeader) {
+		_, _ = io.WriteString(header.Conn, "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n")
+		return
+	}
+	p.log.Debug("TLS handshake failed", "remote", raw.RemoteAddr().String(), "error", err)
+}
+
+func looksLikeHTTP(header [5]byte) bool {
+	switch string(header[:]) {
+	case "GET /", "HEAD ", "POST ", "PUT /", "PATCH", "OPTIO", "DELET":
+		return true
+	}
+	return false
+}
+
+// listener is the net.Listener of some protocols.
+type listener struct {
+	addr   net.Addr
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (l *listener) deliver(ctx context.Context, conn net.Conn) bool {
+	select {
+	case l.conns <- conn:
+		return true
+	case <-l.closed:
+	case <-ctx.Done():
+	}
+	return false
+}
+
+func (l *listener) Accept() (net.Conn, error) {
+	select {
+	case conn := <-l.conns:
+		return conn, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *listener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return nil
+}
+
+func (l *listener) Addr() net.Addr { return l.addr }

@@ -1,0 +1,236 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/uuid"
+	"k8s.io/client-go/kubernetes/scheme"
+
+	"covey.dev/covey/agent"
+	"covey.dev/covey/store"
+)
+
+type fixture struct {
+	*Upstream
+	store *store.Store
+	ctx   context.Context
+}
+
+func setup(t *testing.T) fixture {
+	t.Helper()
+	st, err := store.Open(store.Config{Dir: t.TempDir(), NodeID: "n1", Scheme: scheme.Scheme, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	storeCtx, closeStore := context.WithCancel(context.Background())
+	closed := make(chan error, 1)
+	go func() { closed <- st.Run(storeCtx) }()
+	t.Cleanup(func() {
+		closeStore()
+		if err := <-closed; err != nil {
+			t.Errorf("close the store: %v", err)
+		}
+	})
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	t.Cleanup(cancel)
+	f := fixture{New(st, time.Now, uuid.NewUUID, slog.New(slog.DiscardHandler)), st, ctx}
+	f.create(t, store.Key{Resource: "namespaces", Name: "default"}, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "default"}})
+	return f
+}
+
+func (f fixture) create(t *testing.T, key store.Key, obj store.Object) {
+	t.Helper()
+	if _, err := f.store.Update(f.ctx, func(tx *store.Tx) error { tx.Create(key, obj); return nil }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (f fixture) pod(t *testing.T, name, node string) *corev1.Pod {
+	t.Helper()
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name, UID: uuid.NewUUID()}, Spec: corev1.PodSpec{NodeName: node}}
+	f.create(t, podKey("default", name), pod)
+	return pod
+}
+
+func ref(pod *corev1.Pod) agent.PodRef {
+	return agent.PodRef{Namespace: pod.Namespace, Name: pod.Name, UID: string(pod.UID)}
+}
+
+// follow collects the names of each update.
+func (f fixture) follow(t *testing.T, node string) <-chan string {
+	t.Helper()
+	ctx, cancel := context.WithCancel(f.ctx)
+	updates, done := make(chan string), make(chan error, 1)
+	go func() {
+		done <- f.Follow(ctx, node, func(pods []*corev1.Pod) {
+			names := make([]string, 0, len(pods))
+			for _, pod := range pods {
+				names = append(names, pod.Name)
+			}
+			select {
+			case updates <- strings.Join(names, " "):
+			case <-ctx.Done():
+			}
+		})
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Follow returned %v", err)
+		}
+	})
+	return updates
+}
+
+func TestFollowShowsOnlyTheNodesPods(t *testing.T) {
+	f := setup(t)
+	f.pod(t, "a", "n1")
+	updates := f.follow(t, "n1")
+	if got := <-updates; got != "a" {
+		t.Fatalf("first update %q, want a", got)
+	}
+	f.pod(t, "elsewhere", "n2")
+	unbound := f.pod(t, "b", "")
+	rec, _ := f.store.Snapshot().Get(podKey("default", "b"))
+	bound := unbound.DeepCopy()
+	bound.Spec.NodeName = "n1"
+	if _, err := f.store.Update(f.ctx, func(tx *store.Tx) error { tx.Put(rec.Key(), bound, rec.Revision()); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-updates; got != "a b" && got != "b a" {
+		t.Fatalf("update after binding %q, want a and b", got)
+	}
+	if err := f.Remove(f.ctx, ref(unbound)); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-updates; got != "a" {
+		t.Fatalf("update after removal %q, want a", got)
+	}
+}
+
+func TestWriteStatusPassesOverAnotherLifeAndWritesOnlyChanges(t *testing.T) {
+	f := setup(t)
+	pod := f.pod(t, "a", "n1")
+	write := func(uid string, phase corev1.PodPhase) uint64 {
+		t.Helper()
+		r := ref(pod)
+		r.UID = uid
+		up := agent.PodStatus{Pod: r, Status: corev1.PodStatus{Phase: phase}}
+		if err := f.WriteStatus(f.ctx, []agent.PodStatus{up}); err != nil {
+			t.Fatal(err)
+		}
+		return f.store.Snapshot().Revision()
+	}
+	phase := func() corev1.PodPhase {
+		got, _ := store.Get[*corev1.Pod](f.store.Snapshot(), podKey("default", "a"))
+		return got.Status.Phase
+	}
+	rev := write(string(pod.UID), corev1.PodRunning)
+	if phase() != corev1.PodRunning {
+		t.Errorf("phase %q, want Running", phase())
+	}
+	if again := write(string(pod.UID), corev1.PodRunning); again != rev {
+		t.Error("an unchanged status was written")
+	}
+	if write("another-life", corev1.PodFailed); phase() != corev1.PodRunning {
+		t.Error("the status of an earlier life was written")
+	}
+}
+
+func TestRemoveLeavesAFinalizedPodToItsFinalizer(t *testing.T) {
+	f := setup(t)
+	grace := int64(30)
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
+		Namespace: "default", Name: "a", UID: "u1", Finalizers: []string{"example.com/hold"}, DeletionGracePeriodSeconds: &grace,
+	}}
+	f.create(t, podKey("default", "a"), pod)
+	for range 2 {
+		if err := f.Remove(f.ctx, ref(pod)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, ok := store.Get[*corev1.Pod](f.store.Snapshot(), podKey("default", "a"))
+	if !ok || *got.DeletionGracePeriodSeconds != 0 {
+		t.Errorf("pod there: %v, want it there with no grace left", ok)
+	}
+}
+
+func TestRegisterKeepsWhatOthersSet(t *testing.T) {
+	f := setup(t)
+	condition := corev1.NodeCondition{Type: corev1.NodeReady, Status: corev1.ConditionTrue, LastTransitionTime: metav1.Unix(100, 0), LastHeartbeatTime: metav1.Unix(100, 0)}
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1", Labels: map[string]string{"zone": "a"}}}
+	node.Spec.PodCIDR = "10.42.0.0/24"
+	node.Status.Conditions = []corev1.NodeCondition{condition}
+	stored, err := f.Register(f.ctx, node)
+	if err != nil || stored.UID == "" {
+		t.Fatalf("uid %q, error %v", stored.UID, err)
+	}
+	edited := stored.DeepCopy()
+	edited.Labels["team"], edited.Spec.Unschedulable = "x", true
+	rec, _ := f.store.Snapshot().Get(store.Key{Resource: "nodes", Name: "n1"})
+	if _, err := f.store.Update(f.ctx, func(tx *store.Tx) error { tx.Put(rec.Key(), edited, rec.Revision()); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	before := f.store.Snapshot().Revision()
+	node.Spec.PodCIDR = "10.42.9.0/24"
+	node.Status.Conditions[0].LastTransitionTime, node.Status.Conditions[0].LastHeartbeatTime = metav1.Unix(200, 0), metav1.Unix(200, 0)
+	stored, err = f.Register(f.ctx, node)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if stored.Labels["team"] != "x" || !stored.Spec.Unschedulable || stored.Spec.PodCIDR != "10.42.0.0/24" {
+		t.Errorf("a restart changed labels %v, unschedulable %v, podCIDR %s", stored.Labels, stored.Spec.Unschedulable, stored.Spec.PodCIDR)
+	}
+	if f.store.Snapshot().Revision() != before {
+		t.Error("a restart with nothing new wrote the node")
+	}
+}
+
+func TestEqualEventsAreCountedUp(t *testing.T) {
+	f := setup(t)
+	pod := f.pod(t, "a", "n1")
+	for range 3 {
+		f.Event(ref(pod), corev1.EventTypeWarning, "BackOff", "Back-off restarting failed container", "spec.containers{c}")
+	}
+	f.Event(ref(pod), corev1.EventTypeNormal, "Started", "Started container", "")
+	ctx, stop := context.WithCancel(f.ctx)
+	done := make(chan error, 1)
+	watch, err := f.store.Watch(f.store.Snapshot().Revision(), "events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { done <- f.Run(ctx, "n1") }()
+	counts := map[string]int32{}
+	for counts["BackOff"] < 3 || counts["Started"] < 1 {
+		events, err := watch.Next(f.ctx)
+		if err != nil {
+			t.Fatalf("counts %v: %v", counts, err)
+		}
+		for _, ev := range events {
+			obj := ev.Cur.Object().(*corev1.Event)
+			counts[obj.Reason] = obj.Count
+		}
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if n := f.store.Snapshot().Count("events", "default"); n != 2 {
+		t.Errorf("%d event objects, want 2", n)
+	}
+}
+
+func TestMissingConfigMapIsNotFound(t *testing.T) {
+	f := setup(t)
+	_, err := f.ConfigMap(f.ctx, "default", "settings")
+	if !errors.Is(err, agent.ErrNotFound) || !strings.Contains(err.Error(), `configmap "settings" not found`) {
+		t.Errorf("error %v", err)
+	}
+}

@@ -1,0 +1,48 @@
+package controller
+
+import (
+	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// claim settles which of the candidates belong to the owner, by Kubernetes' rules: what it controls and its selector
+// matches is its; what nobody controls and matches is adopted; what it controls and no longer matches is released. An
+// owner that is being deleted neither adopts nor releases, and nothing that is being deleted is adopted. It returns
+// those that belong to the owner, adopted ones as changed copies.
+func claim[T Object](
+	r *Result, resource string, owner Object, kind schema.GroupVersionKind, selector labels.Selector, candidates []T,
+) []T {
+	var mine []T
+	for _, obj := range candidates {
+		ref := metav1.GetControllerOfNoCopy(obj)
+		matches := selector.Matches(labels.Set(obj.GetLabels()))
+		switch {
+		case ref != nil && ref.UID != owner.GetUID():
+		case ref != nil && matches:
+			mine = append(mine, obj)
+		case owner.GetDeletionTimestamp() != nil:
+		case ref != nil:
+			released := clone(obj)
+			dropOwners(released, func(uid types.UID) bool { return uid == owner.GetUID() })
+			r.change(Update, resource, released)
+		case matches && obj.GetDeletionTimestamp() == nil:
+			adopted := clone(obj)
+			adopted.SetOwnerReferences(append(adopted.GetOwnerReferences(), *metav1.NewControllerRef(owner, kind)))
+			r.change(Update, resource, adopted)
+			mine = append(mine, adopted)
+		}
+	}
+	return mine
+}
+
+func dropOwners(obj Object, drop func(types.UID) bool) {
+	refs := slices.DeleteFunc(slices.Clone(obj.GetOwnerReferences()), func(ref metav1.OwnerReference) bool { return drop(ref.UID) })
+	if len(refs) == 0 {
+		refs = nil
+	}
+	obj.SetOwnerReferences(refs)
+}

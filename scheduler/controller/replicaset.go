@@ -1,0 +1,117 @@
+package controller
+
+import (
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+)
+
+var replicaSetKind = appsv1.SchemeGroupVersion.WithKind("ReplicaSet")
+
+// A replica set creates or deletes at most this many pods in one decision, so that a commit stays small.
+const maxPodsAtOnce = 250
+
+// ReplicaSetInput is a replica set and the pods of its namespace that it controls or that nobody controls. NameTaken
+// says whether there is a pod of that name in the namespace; nil for no.
+type ReplicaSetInput struct {
+	ReplicaSet *appsv1.ReplicaSet
+	Pods       []*corev1.Pod
+	NameTaken  func(name string) bool
+}
+
+// ReplicaSet brings the number of pods to what is asked for, and the status to what is there after that.
+func ReplicaSet(in ReplicaSetInput, env Env) Result {
+	var r Result
+	rs := in.ReplicaSet
+	selector, err := metav1.LabelSelectorAsSelector(rs.Spec.Selector)
+	if err != nil || selector.Empty() {
+		return r // the API refuses such a replica set
+	}
+	pods := claim(&r, Pods, rs, replicaSetKind, selector, in.Pods)
+	active := pods[:0:0]
+	for _, pod := range pods {
+		if isActive(pod) {
+			active = append(active, pod)
+		}
+	}
+	if rs.DeletionTimestamp == nil {
+		active = r.manage(in, active, &env)
+	}
+	r.replicaSetStatus(rs, active, &env)
+	return r
+}
+
+// manage creates or deletes pods and returns those that are active afterwards.
+func (r *Result) manage(in ReplicaSetInput, active []*corev1.Pod, env *Env) []*corev1.Pod {
+	rs := in.ReplicaSet
+	switch missing := int(replicas(rs.Spec.Replicas)) - len(active); {
+	case missing > 0:
+		taken := map[string]bool{}
+		for range min(missing, maxPodsAtOnce) {
+			pod := newPod(rs, env)
+			for taken[pod.Name] || in.NameTaken != nil && in.NameTaken(pod.Name) {
+				pod.Name = pod.Name[:len(pod.Name)-5] + env.Suffix()
+			}
+			taken[pod.Name] = true
+			r.change(Create, Pods, pod)
+			r.replicaSetEvent(rs, "SuccessfulCreate", "Created pod: "+pod.Name)
+			active = append(active, pod)
+		}
+	case missing < 0:
+		rankForDeletion(active)
+		extra := min(-missing, maxPodsAtOnce)
+		for _, pod := range active[:extra] {
+			r.remove(Pods, pod, env)
+			r.replicaSetEvent(rs, "SuccessfulDelete", "Deleted pod: "+pod.Name)
+		}
+		active = active[extra:]
+	}
+	return active
+}
+
+func (r *Result) replicaSetEvent(rs *appsv1.ReplicaSet, reason, message string) {
+	r.Events = append(r.Events, Event{
+		reference("apps/v1", "ReplicaSet", rs), "replicaset-controller", corev1.EventTypeNormal, reason, message,
+	})
+}
+
+func (r *Result) replicaSetStatus(rs *appsv1.ReplicaSet, active []*corev1.Pod, env *Env) {
+	status := appsv1.ReplicaSetStatus{
+		Replicas: int32(len(active)), ObservedGeneration: rs.Generation, Conditions: rs.Status.Conditions,
+	}
+	template := labels.SelectorFromValidatedSet(rs.Spec.Template.Labels)
+	wait := time.Duration(rs.Spec.MinReadySeconds) * time.Second
+	for _, pod := range active {
+		if template.Matches(labels.Set(pod.Labels)) {
+			status.FullyLabeledReplicas++
+		}
+		since, ready := readySince(pod)
+		if !ready {
+			continue
+		}
+		status.ReadyReplicas++
+		if at := since.Add(wait); wait == 0 || !env.Now.Before(at) {
+			status.AvailableReplicas++
+		} else {
+			r.dueAt(at)
+		}
+	}
+	if apiequality.Semantic.DeepEqual(status, rs.Status) {
+		return
+	}
+	rs = rs.DeepCopy()
+	rs.Status = status
+	r.change(Update, ReplicaSets, rs)
+}
+
+// replicas is a count as the API defaults it.
+func replicas(n *int32) int32 {
+	if n == nil {
+		return 1
+	}
+	return *n
+}

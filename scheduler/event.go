@@ -1,0 +1,143 @@
+package scheduler
+
+import (
+	"cmp"
+	"fmt"
+	"hash/fnv"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"covey.dev/covey/scheduler/controller"
+	"covey.dev/covey/store"
+)
+
+const (
+	eventResource = "events"
+
+	// eventTTL is how long an event is kept after it was last told, and eventSlack how much longer it may stay so that
+	// old ones go together.
+	eventTTL   = time.Hour
+	eventSlack = 5 * time.Minute
+
+	// After alikeLimit different messages of one reason about one object within alikeWindow, further ones are counted
+	// up on a single event, as Kubernetes' recorder does.
+	alikeLimit    = 10
+	alikeWindow   = 10 * time.Minute
+	alikeTogether = "(combined from similar events): "
+)
+
+// record writes an event: a new one, or one more count on an equal one.
+func (r *round) record(e controller.Event) {
+	namespace := cmp.Or(e.Regarding.Namespace, metav1.NamespaceDefault)
+	if r.index.isClosed(namespace) {
+		return
+	}
+	group := eventGroup(&e.Regarding, e.Source, e.Type, e.Reason)
+	key, found := r.index.eventIDs[group+e.Message]
+	if !found && r.alike(group) >= alikeLimit {
+		e.Message = alikeTogether + e.Message
+		key, found = r.index.eventIDs[group+alikeTogether]
+	}
+	if found {
+		if was, ok := get[*corev1.Event](r.view, key); ok {
+			ev := was.DeepCopy()
+			ev.Count++
+			ev.LastTimestamp, ev.Message = r.now(), e.Message
+			r.change(controller.Update, key, ev)
+			return
+		}
+	}
+	r.newEvent(namespace, e)
+}
+
+// alike counts the recent events of a group.
+func (r *round) alike(group string) int {
+	n := 0
+	for key := range r.index.eventGroups[group] {
+		if r.env.Now.Sub(r.index.facts[key].event.last) < alikeWindow {
+			n++
+		}
+	}
+	return n
+}
+
+func (r *round) newEvent(namespace string, e controller.Event) {
+	key := store.Key{Resource: eventResource, Namespace: namespace}
+	for n := r.env.Now.UnixNano(); key.Name == "" || r.index.facts[key] != nil; n++ {
+		key.Name = fmt.Sprintf("%s.%x", e.Regarding.Name, n) // Kubernetes' form
+	}
+	ev := &corev1.Event{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: namespace, Name: key.Name, UID: r.env.NewUID(), CreationTimestamp: r.now(),
+		},
+		InvolvedObject: e.Regarding, Reason: e.Reason, Message: e.Message, Type: e.Type,
+		Source: corev1.EventSource{Component: e.Source}, ReportingController: e.Source,
+		FirstTimestamp: r.now(), LastTimestamp: r.now(), Count: 1,
+	}
+	r.change(controller.Create, key, ev)
+}
+
+// expire deletes events that are too old, and says when to look again.
+func (r *round) expire() {
+	w := work{kind: expireEvents}
+	var next time.Time
+	for key, f := range r.index.facts {
+		if f.event == nil {
+			continue
+		}
+		switch at := f.event.last.Add(eventTTL); {
+		case r.env.Now.Before(at):
+			if next.IsZero() || at.Before(next) {
+				next = at
+			}
+		case len(r.view.changes) >= maxEffects:
+			r.queue.add(expireEvents, w.key)
+			return
+		default:
+			if obj, ok := get[*corev1.Event](r.view, key); ok {
+				r.change(controller.Delete, key, obj)
+			}
+		}
+	}
+	delete(r.due, w)
+	if !next.IsZero() {
+		r.due[w] = next.Add(eventSlack)
+	}
+}
+
+// awaitExpiry sees to it that a new event will be looked at when it is old.
+func (s *Scheduler) awaitExpiry(is *fact) {
+	w := work{kind: expireEvents}
+	if _, set := s.due[w]; !set && is != nil && is.event != nil {
+		s.due[w] = is.event.last.Add(eventTTL + eventSlack)
+	}
+}
+
+func newEventFact(ev *corev1.Event) *eventFact {
+	last := ev.LastTimestamp.Time
+	if last.IsZero() {
+		last = ev.EventTime.Time
+	}
+	if last.IsZero() {
+		last = ev.CreationTimestamp.Time
+	}
+	group := eventGroup(&ev.InvolvedObject, cmp.Or(ev.ReportingController, ev.Source.Component), ev.Type, ev.Reason)
+	message := ev.Message
+	if len(message) > len(alikeTogether) && message[:len(alikeTogether)] == alikeTogether {
+		message = alikeTogether
+	}
+	return &eventFact{id: group + message, group: group, last: last}
+}
+
+// eventGroup is equal for events of one reason about one object.
+func eventGroup(about *corev1.ObjectReference, source, kind, reason string) string {
+	h := fnv.New128a()
+	for _, part := range []string{
+		about.Kind, about.Namespace, about.Name, string(about.UID), about.FieldPath, source, kind, reason,
+	} {
+		fmt.Fprintf(h, "%s\x00", part)
+	}
+	return string(h.Sum(nil))
+}

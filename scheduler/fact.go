@@ -1,0 +1,103 @@
+package scheduler
+
+import (
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+
+	"covey.dev/covey/scheduler/controller"
+	"covey.dev/covey/scheduler/placement"
+	"covey.dev/covey/store"
+)
+
+// fact is what the index knows of one object. It is immutable.
+type fact struct {
+	uid        types.UID
+	owners     []owner
+	deleting   bool
+	finalizing bool   // deleted, and waiting for or letting go of its dependents
+	loose      bool   // a pod or replica set that nobody controls
+	labels     string // of a loose one
+
+	pod   *podFact
+	node  *corev1.Node
+	event *eventFact
+}
+
+type owner struct {
+	uid        types.UID
+	controller bool
+	blocks     bool
+}
+
+type podFact struct {
+	node    string
+	ended   bool
+	waits   bool              // for a node
+	demand  *placement.Demand // nil when it has ended
+	deletes bool
+}
+
+// eventFact is how an event is found again: by id when the same is to be told once more, by group when it is one of
+// many alike.
+type eventFact struct {
+	id, group string
+	last      time.Time
+}
+
+func (f *fact) controller() types.UID {
+	if f != nil {
+		for _, o := range f.owners {
+			if o.controller {
+				return o.uid
+			}
+		}
+	}
+	return ""
+}
+
+// unreadable says that a pod could not be decoded: nothing is decided about it.
+func (f *fact) unreadable() bool { return f != nil && f.pod == nil }
+
+func newFact(key store.Key, obj store.Object) *fact {
+	f := &fact{uid: obj.GetUID(), deleting: obj.GetDeletionTimestamp() != nil}
+	for _, ref := range obj.GetOwnerReferences() {
+		f.owners = append(f.owners, owner{
+			uid: ref.UID, controller: ref.Controller != nil && *ref.Controller,
+			blocks: ref.BlockOwnerDeletion != nil && *ref.BlockOwnerDeletion,
+		})
+	}
+	f.finalizing = f.deleting && slices.ContainsFunc(obj.GetFinalizers(), func(name string) bool {
+		return name == metav1.FinalizerDeleteDependents || name == metav1.FinalizerOrphanDependents
+	})
+	if (key.Resource == controller.Pods || key.Resource == controller.ReplicaSets) && f.controller() == "" {
+		f.loose, f.labels = true, labels.Set(obj.GetLabels()).String()
+	}
+	switch obj := obj.(type) {
+	case *corev1.Pod:
+		f.pod = newPodFact(obj)
+	case *corev1.Node:
+		f.node = obj
+	case *corev1.Event:
+		f.event = newEventFact(obj)
+	}
+	return f
+}
+
+func newPodFact(pod *corev1.Pod) *podFact {
+	p := &podFact{
+		node:    pod.Spec.NodeName,
+		ended:   pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed,
+		deletes: pod.DeletionTimestamp != nil,
+	}
+	if !p.ended {
+		p.demand = placement.NewDemand(pod)
+	}
+	p.waits = p.node == "" && !p.ended && !p.deletes && len(pod.Spec.SchedulingGates) == 0 &&
+		(pod.Spec.SchedulerName == "" || pod.Spec.SchedulerName == corev1.DefaultSchedulerName)
+	return p
+}

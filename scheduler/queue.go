@@ -1,0 +1,87 @@
+package scheduler
+
+import (
+	"time"
+
+	"covey.dev/covey/store"
+)
+
+// kind is what is to be done with an object. The order is the order of a round: replica sets before deployments, so
+// that a deployment sees statuses that are up to date; placement when the pods are there.
+type kind int
+
+const (
+	namespaces kind = iota
+	garbage
+	lostPods
+	replicaSets
+	deployments
+	placements
+	expireEvents
+	kinds
+)
+
+// work is one object to look at.
+type work struct {
+	kind kind
+	key  store.Key
+}
+
+// queue holds each work once, first come first served within a kind.
+type queue struct {
+	lists [kinds][]store.Key
+	has   map[work]bool
+}
+
+func newQueue() *queue { return &queue{has: map[work]bool{}} }
+
+func (q *queue) empty() bool { return len(q.has) == 0 }
+
+func (q *queue) add(k kind, key store.Key) {
+	if w := (work{k, key}); !q.has[w] {
+		q.has[w] = true
+		q.lists[k] = append(q.lists[k], key)
+	}
+}
+
+// next takes the first work of the first kind that is before the given one.
+func (q *queue) next(before kind) (work, bool) {
+	for k := range before {
+		if w, ok := q.take(k); ok {
+			return w, true
+		}
+	}
+	return work{}, false
+}
+
+func (q *queue) take(k kind) (work, bool) {
+	if len(q.lists[k]) == 0 {
+		return work{}, false
+	}
+	w := work{k, q.lists[k][0]}
+	if q.lists[k] = q.lists[k][1:]; len(q.lists[k]) == 0 {
+		q.lists[k] = nil // let go of the array
+	}
+	delete(q.has, w)
+	return w, true
+}
+
+// takeDue queues what has become due.
+func (s *Scheduler) takeDue() {
+	now := s.clock.Now()
+	for w, at := range s.due {
+		if !now.Before(at) {
+			delete(s.due, w)
+			s.queue.add(w.kind, w.key)
+		}
+	}
+}
+
+func (s *Scheduler) nextDue() (earliest time.Time, ok bool) {
+	for _, at := range s.due {
+		if !ok || at.Before(earliest) {
+			earliest, ok = at, true
+		}
+	}
+	return earliest, ok
+}

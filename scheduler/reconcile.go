@@ -1,0 +1,159 @@
+package scheduler
+
+import (
+	"slices"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+
+	"covey.dev/covey/scheduler/controller"
+	"covey.dev/covey/store"
+)
+
+func (r *round) deployment(w work) {
+	d, ok := get[*appsv1.Deployment](r.view, w.key)
+	if !ok || r.index.isClosed(w.key.Namespace) {
+		return
+	}
+	in := controller.DeploymentInput{
+		Deployment:  d,
+		ReplicaSets: load[*appsv1.ReplicaSet](r, r.candidates(d.UID, w.key.Namespace, controller.ReplicaSets)),
+		NameTaken:   r.nameTaken(controller.ReplicaSets, w.key.Namespace),
+	}
+	if d.Spec.Strategy.Type == appsv1.RecreateDeploymentStrategyType {
+		for _, rs := range in.ReplicaSets {
+			in.Pods = append(in.Pods, load[*corev1.Pod](r, r.index.dependents[rs.UID].of(controller.Pods))...)
+		}
+	}
+	r.take(w, controller.Deployment(in, r.env))
+}
+
+func (r *round) replicaSet(w work) {
+	rs, ok := get[*appsv1.ReplicaSet](r.view, w.key)
+	if !ok || r.index.isClosed(w.key.Namespace) {
+		return
+	}
+	r.take(w, controller.ReplicaSet(controller.ReplicaSetInput{
+		ReplicaSet: rs,
+		Pods:       load[*corev1.Pod](r, r.candidates(rs.UID, w.key.Namespace, controller.Pods)),
+		NameTaken:  r.nameTaken(controller.Pods, w.key.Namespace),
+	}, r.env))
+}
+
+// candidates are the objects that an owner controls, or may adopt.
+func (r *round) candidates(owner types.UID, namespace, resource string) []store.Key {
+	out := r.index.dependents[owner].of(resource)
+	for key := range r.index.loose[namespace] {
+		if _, twice := r.index.dependents[owner][key]; key.Resource == resource && !twice {
+			out = append(out, key)
+		}
+	}
+	return out
+}
+
+func (r *round) nameTaken(resource, namespace string) func(string) bool {
+	return func(name string) bool {
+		return r.index.facts[store.Key{Resource: resource, Namespace: namespace, Name: name}] != nil
+	}
+}
+
+func load[T store.Object](r *round, keys []store.Key) []T {
+	out := make([]T, 0, len(keys))
+	for _, key := range keys {
+		if obj, ok := get[T](r.view, key); ok {
+			out = append(out, obj)
+		}
+	}
+	return out
+}
+
+func (r *round) garbage(w work) {
+	obj, ok := get[store.Object](r.view, w.key)
+	if !ok {
+		return
+	}
+	in := controller.GarbageInput{Ref: controller.Ref(w.key), Object: obj, Owners: map[types.UID]controller.OwnerState{}}
+	waits := false
+	for _, ref := range obj.GetOwnerReferences() {
+		state := r.ownerState(ref.UID, schema.FromAPIVersionAndKind(ref.APIVersion, ref.Kind), w.key.Namespace)
+		in.Owners[ref.UID] = state
+		waits = waits || state == controller.OwnerWaits
+	}
+	if waits || r.index.facts[w.key] != nil && r.index.facts[w.key].finalizing {
+		for key := range r.index.dependents[obj.GetUID()] {
+			if dependent, ok := get[store.Object](r.view, key); ok {
+				in.Dependents = append(in.Dependents, controller.Dependent{Ref: controller.Ref(key), Object: dependent})
+			}
+		}
+	}
+	r.take(w, controller.Garbage(in, r.env))
+}
+
+// ownerState looks an owner up by its UID. An owner in another namespace does not count; one of a kind that is not
+// stored here cannot be judged.
+func (r *round) ownerState(uid types.UID, gvk schema.GroupVersionKind, namespace string) controller.OwnerState {
+	key, ok := r.index.byUID[uid]
+	if !ok || key.Namespace != "" && key.Namespace != namespace {
+		plural, _ := meta.UnsafeGuessKindToResource(gvk)
+		if !r.resources[plural.GroupResource().String()] {
+			return controller.OwnerThere
+		}
+		return controller.OwnerGone
+	}
+	if obj, ok := get[store.Object](r.view, key); ok && obj.GetDeletionTimestamp() != nil &&
+		slices.Contains(obj.GetFinalizers(), metav1.FinalizerDeleteDependents) {
+		return controller.OwnerWaits
+	}
+	return controller.OwnerThere
+}
+
+func (r *round) lostPod(w work) {
+	pod, ok := get[*corev1.Pod](r.view, w.key)
+	if !ok {
+		return
+	}
+	r.take(w, controller.LostPod(pod, r.index.missing[pod.Spec.NodeName], r.env))
+}
+
+// maxContent is how much of a namespace is removed in one decision.
+const maxContent = 300
+
+func (r *round) namespace(w work) {
+	ns, ok := get[*corev1.Namespace](r.view, w.key)
+	if !ok {
+		if slices.Contains(controller.RequiredNamespaces, w.key.Name) {
+			r.take(w, controller.NewNamespace(w.key.Name, r.env))
+		}
+		return
+	}
+	account := store.Key{Resource: controller.ServiceAccounts, Namespace: ns.Name, Name: "default"}
+	in := controller.NamespaceInput{Namespace: ns, HasServiceAccount: r.index.facts[account] != nil}
+	if ns.DeletionTimestamp != nil {
+		in.Content = r.content(ns.Name)
+	}
+	r.take(w, controller.Namespace(in, r.env))
+}
+
+// content is what is in a namespace: its pods, or when there are none, a part of the rest.
+func (r *round) content(namespace string) []controller.Dependent {
+	all := r.index.inNamespace[namespace]
+	part := all.of(controller.Pods)
+	if len(part) == 0 {
+		for key := range all {
+			if part = append(part, key); len(part) == maxContent {
+				break
+			}
+		}
+	}
+	var out []controller.Dependent
+	for _, key := range part {
+		if obj, ok := get[store.Object](r.view, key); ok {
+			out = append(out, controller.Dependent{Ref: controller.Ref(key), Object: obj})
+		}
+	}
+	return out
+}

@@ -1,0 +1,117 @@
+package scheduler
+
+import (
+	"github.com/google/uuid"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/rand"
+
+	"covey.dev/covey/scheduler/controller"
+	"covey.dev/covey/store"
+)
+
+const (
+	// maxEffects is when a round stops deciding and commits; what is left goes into the next.
+	maxEffects = 500
+	// maxRuns is how often one object is looked at in a round. More would mean that two decisions contradict each
+	// other; the commit then goes ahead and the next round goes on from there.
+	maxRuns = 20
+)
+
+// round is the decisions that go into one commit.
+type round struct {
+	*Scheduler
+	env   controller.Env
+	view  *view
+	taken []work // to be queued again if the commit fails
+	runs  map[work]int
+
+	journal []entry // what the index knew before
+}
+
+func newRound(s *Scheduler, snap *store.Snapshot) *round {
+	r := &round{
+		Scheduler: s, view: newView(snap), runs: map[work]int{},
+		env: controller.Env{
+			Now:    s.clock.Now(),
+			NewUID: func() types.UID { return types.UID(uuid.NewString()) },
+			Suffix: func() string { return rand.String(5) },
+		},
+	}
+	s.index.journal = &r.journal
+	return r
+}
+
+// undo puts the index and the queue back as they were before the round.
+func (r *round) undo() {
+	r.index.journal = nil
+	for i := len(r.journal) - 1; i >= 0; i-- {
+		r.index.put(r.journal[i].key, r.journal[i].was)
+	}
+	r.journal = nil
+	for _, w := range r.taken {
+		r.queue.add(w.kind, w.key)
+	}
+}
+
+// decide works through the queue, controllers first, then the placement of the pods that are there then.
+func (r *round) decide() {
+	for len(r.view.changes) < maxEffects {
+		w, ok := r.queue.next(placements)
+		if !ok {
+			break
+		}
+		r.taken = append(r.taken, w)
+		if r.runs[w]++; r.runs[w] > maxRuns {
+			r.log.Error("decisions do not come to rest", "object", w.key)
+			r.queue.add(w.kind, w.key)
+			break
+		}
+		delete(r.due, w)
+		r.reconcile(w)
+	}
+	r.place()
+	if w, ok := r.queue.take(expireEvents); ok {
+		r.taken = append(r.taken, w)
+		r.expire()
+	}
+	r.index.journal = nil
+}
+
+func (r *round) reconcile(w work) {
+	switch w.kind {
+	case namespaces:
+		r.namespace(w)
+	case garbage:
+		r.garbage(w)
+	case lostPods:
+		r.lostPod(w)
+	case replicaSets:
+		r.replicaSet(w)
+	case deployments:
+		r.deployment(w)
+	}
+}
+
+// take lays a decision over the view, and marks what follows from it.
+func (r *round) take(w work, res controller.Result) {
+	for _, c := range res.Changes {
+		r.change(c.Verb, store.Key(c.Ref), c.Object)
+	}
+	for _, e := range res.Events {
+		r.record(e)
+	}
+	if !res.Due.IsZero() {
+		r.due[w] = res.Due
+	}
+}
+
+func (r *round) change(verb controller.Verb, key store.Key, obj store.Object) {
+	if !r.view.apply(verb, key, obj) {
+		r.log.Warn("a decision does not fit the state", "object", key, "verb", int(verb))
+		return
+	}
+	if verb == controller.Delete {
+		obj = nil
+	}
+	r.observe(key, obj)
+}

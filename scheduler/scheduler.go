@@ -1,0 +1,217 @@
+package scheduler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"k8s.io/utils/clock"
+
+	"covey.dev/covey/store"
+)
+
+// After a failed commit the next attempt waits this long, doubled each time up to the longest.
+const (
+	firstRetry   = 50 * time.Millisecond
+	longestRetry = 5 * time.Second
+)
+
+// DefaultResources are the tables that are followed when Config names none.
+var DefaultResources = []string{
+	"configmaps", "deployments.apps", "events", "namespaces", "nodes", "pods", "replicasets.apps", "secrets",
+	"serviceaccounts",
+}
+
+// Config is what a Scheduler needs.
+type Config struct {
+	Store  *store.Store
+	Clock  clock.WithDelayedExecution // nil: the real one
+	Logger *slog.Logger               // nil: slog.Default()
+	// Resources are all tables of the store (plural names with group): what may own something, be owned, or be in a
+	// namespace. An owner of a kind that is not among them is taken to exist. Nil: DefaultResources.
+	Resources []string
+}
+
+// Scheduler runs the controllers and the placement.
+type Scheduler struct {
+	store     *store.Store
+	clock     clock.WithDelayedExecution
+	log       *slog.Logger
+	resources map[string]bool
+
+	watch *store.Watcher
+	own   uint64 // the revision of the last own commit: its events say nothing new
+	index *index
+	queue *queue
+	due   map[work]time.Time
+}
+
+// New returns a scheduler that does nothing until Run.
+func New(cfg Config) *Scheduler {
+	s := &Scheduler{store: cfg.Store, clock: cfg.Clock, log: cfg.Logger, resources: map[string]bool{}}
+	if s.clock == nil {
+		s.clock = clock.RealClock{}
+	}
+	if s.log == nil {
+		s.log = slog.Default()
+	}
+	if cfg.Resources == nil {
+		cfg.Resources = DefaultResources
+	}
+	for _, r := range cfg.Resources {
+		s.resources[r] = true
+	}
+	return s
+}
+
+// Run decides and commits until ctx ends, and then returns nil. It is to be called while this node leads; when the store
+// says that it does not, the error wraps store.ErrNotLeader. It may be called again after it has returned.
+func (s *Scheduler) Run(ctx context.Context) error {
+	retry := firstRetry
+	for {
+		err := s.follow(ctx, func() { retry = firstRetry })
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, store.ErrNotLeader):
+			return fmt.Errorf("run the scheduler: %w", err)
+		case errors.Is(err, store.ErrExpired):
+			s.log.Info("the scheduler fell behind the watch and looks at everything again")
+		default:
+			s.log.Warn("the scheduler starts over", "err", err, "in", retry)
+			if !s.sleep(ctx, retry) {
+				return nil
+			}
+			retry = min(2*retry, longestRetry)
+		}
+	}
+}
+
+// follow looks at everything once and then at what changes. It returns with an error after which only looking at
+// everything again is safe.
+func (s *Scheduler) follow(ctx context.Context, progressed func()) error {
+	if err := s.resync(ctx); err != nil {
+		return err
+	}
+	for {
+		if err := s.round(ctx); err != nil {
+			return err
+		}
+		progressed()
+		if err := s.wait(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// resync builds the index from a state that includes every acknowledged write, and marks everything to be looked at.
+func (s *Scheduler) resync(ctx context.Context) error {
+	snap, err := s.store.Linearizable(ctx)
+	if err != nil {
+		return fmt.Errorf("read the state: %w", err)
+	}
+	if s.watch, err = s.store.Watch(snap.Revision()); err != nil {
+		return fmt.Errorf("watch the store: %w", err)
+	}
+	s.own, s.index, s.queue, s.due = 0, newIndex(), newQueue(), map[work]time.Time{}
+	for resource := range s.resources {
+		for rec := range snap.List(resource, "") {
+			s.observe(rec.Key(), rec.Object())
+		}
+	}
+	s.markRequired()
+	s.due[work{kind: expireEvents}] = s.clock.Now()
+	return nil
+}
+
+// round commits one batch of decisions, if there are any, and reads its own changes back from the watch.
+func (s *Scheduler) round(ctx context.Context) error {
+	s.takeDue()
+	if s.queue.empty() {
+		return nil
+	}
+	wrote := false
+	undo := func() {}
+	revision, err := s.store.Update(ctx, func(tx *store.Tx) error {
+		undo() // of an attempt that met a conflict
+		r := newRound(s, tx.Snapshot())
+		undo = r.undo
+		r.decide()
+		wrote = r.view.write(tx) > 0
+		return nil
+	})
+	if err != nil {
+		undo()
+		if errors.Is(err, store.ErrConflict) {
+			return s.catchUp(ctx, s.store.Snapshot().Revision())
+		}
+		return fmt.Errorf("commit a round: %w", err)
+	}
+	if !wrote {
+		return nil
+	}
+	s.own = revision
+	return s.catchUp(ctx, revision)
+}
+
+// wait returns when something changed or is due; at once when a round left work over.
+func (s *Scheduler) wait(ctx context.Context) error {
+	if !s.queue.empty() {
+		return ctx.Err()
+	}
+	waitCtx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if at, ok := s.nextDue(); ok {
+		left := at.Sub(s.clock.Now())
+		if left <= 0 {
+			return ctx.Err()
+		}
+		timer := s.clock.AfterFunc(left, cancel)
+		defer timer.Stop()
+	}
+	err := s.receive(waitCtx)
+	if err != nil && waitCtx.Err() != nil {
+		return ctx.Err() // due, or the end
+	}
+	return err
+}
+
+// catchUp takes in the watch up to a revision that has been reached.
+func (s *Scheduler) catchUp(ctx context.Context, revision uint64) error {
+	for s.watch.Revision() < revision {
+		if err := s.receive(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Scheduler) receive(ctx context.Context) error {
+	events, err := s.watch.Next(ctx)
+	if err != nil {
+		return fmt.Errorf("follow the watch: %w", err)
+	}
+	for _, e := range events {
+		switch {
+		case e.Revision == s.own:
+		case e.Cur != nil:
+			s.observe(e.Cur.Key(), e.Cur.Object())
+		default:
+			s.observe(e.Prev.Key(), nil)
+		}
+	}
+	return nil
+}
+
+func (s *Scheduler) sleep(ctx context.Context, d time.Duration) bool {
+	timer := s.clock.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C():
+		return true
+	}
+}

@@ -1,0 +1,177 @@
+package store
+
+import (
+	"fmt"
+	"io"
+	"sync"
+
+	"covey.dev/covey/store/raft"
+)
+
+// machine applies the log to the table in memory, and remembers what the state file has not got yet.
+type machine struct {
+	codec  *codec
+	table  *table
+	file   *stateFile
+	failed chan error // receives the one error that the store cannot go on after
+
+	mu       sync.Mutex
+	broken   error
+	dirty    map[string]*Record // what changed since the state file was written; nil: deleted
+	revision uint64             // of the table, when dirty was last added to
+	size     int                // of dirty, in bytes
+	written  uint64             // the state file's revision
+	changed  chan struct{}      // holds one token when something became dirty
+	full     chan struct{}      // holds one token when too much is dirty
+
+	writing sync.Mutex // held while the state file is written
+}
+
+const (
+	// So much may be dirty before the state file is written, however busy the store is.
+	dirtyRecords = 4096
+	dirtyBytes   = 8 << 20
+)
+
+var _ raft.Machine = (*machine)(nil)
+
+func newMachine(c *codec, t *table, f *stateFile, state *Snapshot) *machine {
+	t.load(state)
+	return &machine{
+		codec: c, table: t, file: f,
+		failed: make(chan error, 1), changed: make(chan struct{}, 1), full: make(chan struct{}, 1),
+		dirty: map[string]*Record{}, revision: state.revision, written: state.revision,
+	}
+}
+
+// Check implements raft.Machine.
+func (m *machine) Check(data []byte) error {
+	_, err := decodeEntry(data)
+	return err
+}
+
+// Revision implements raft.Machine.
+func (m *machine) Revision() uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.written
+}
+
+// SnapshotRevision implements raft.Machine.
+func (m *machine) SnapshotRevision(r io.Reader) (uint64, error) { return readStreamRevision(r) }
+
+// Apply implements raft.Machine: each entry changes all it names or nothing, and all of them become visible at once.
+func (m *machine) Apply(entries []raft.Entry) []error {
+	answers := make([]error, len(entries))
+	tx := m.table.begin()
+	for i, entry := range entries {
+		answers[i] = m.apply(tx, entry)
+	}
+	m.remember(tx)
+	tx.commit()
+	return answers
+}
+
+func (m *machine) apply(tx *transaction, entry raft.Entry) error {
+	if entry.Index <= tx.revision {
+		return nil // the state file had it already
+	}
+	if m.broken != nil {
+		return m.broken
+	}
+	effects, err := decodeEntry(entry.Data)
+	if err != nil {
+		// To go on without it would be to have another state than the other replicas.
+		m.broken = fmt.Errorf("apply log entry %d: %w", entry.Index, err)
+		m.failed <- m.broken
+		return m.broken
+	}
+	return tx.apply(entry.Index, effects)
+}
+
+func (m *machine) remember(tx *transaction) {
+	if len(tx.events) == 0 {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, e := range tx.events {
+		m.dirty[e.key().encode()] = e.Cur
+		m.size += e.Cur.size()
+	}
+	m.revision = tx.revision
+	signal(m.changed)
+	if m.tooMuch() {
+		signal(m.full)
+	}
+}
+
+func (m *machine) tooMuch() bool { return len(m.dirty) >= dirtyRecords || m.size >= dirtyBytes }
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// Snapshot implements raft.Machine. The state file is brought up to date first, so that the next start need not restore
+// the snapshot.
+func (m *machine) Snapshot() func(io.Writer) error {
+	v := m.table.current.Load()
+	return func(w io.Writer) error {
+		if err := m.flush(); err != nil {
+			return err
+		}
+		return v.writeStream(w)
+	}
+}
+
+// Restore implements raft.Machine.
+func (m *machine) Restore(r io.Reader) error {
+	v, err := readStream(r, m.codec)
+	if err != nil {
+		return err
+	}
+	m.writing.Lock()
+	defer m.writing.Unlock()
+	if err := m.file.replace(v); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	m.dirty, m.size = map[string]*Record{}, 0
+	m.revision, m.written = v.revision, v.revision
+	m.mu.Unlock()
+	m.table.load(v)
+	return nil
+}
+
+// flush writes what is dirty to the state file, in one transaction.
+func (m *machine) flush() error {
+	m.writing.Lock()
+	defer m.writing.Unlock()
+	m.mu.Lock()
+	dirty, size, revision := m.dirty, m.size, m.revision
+	if revision == m.written {
+		m.mu.Unlock()
+		return nil
+	}
+	m.dirty, m.size = map[string]*Record{}, 0
+	m.mu.Unlock()
+
+	err := m.file.write(dirty, revision)
+
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err == nil {
+		m.written = revision
+		return nil
+	}
+	for key, r := range dirty {
+		if _, newer := m.dirty[key]; !newer {
+			m.dirty[key] = r
+		}
+	}
+	m.size += size
+	return err
+}

@@ -1,0 +1,169 @@
+package raft
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	hraft "github.com/hashicorp/raft"
+	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+
+	"covey.dev/covey/store/boltfile"
+)
+
+// disk is what Raft keeps in the directory.
+type disk struct {
+	path      string // of the log
+	log       *raftboltdb.BoltStore
+	stable    *stableStore
+	snapshots *hraft.FileSnapshotStore
+}
+
+func openDisk(dir string, logger hclog.Logger) (*disk, error) {
+	d := &disk{path: filepath.Join(dir, "raft.db")}
+	if err := boltfile.Verify(d.path); err != nil {
+		return nil, fmt.Errorf("open the Raft log: %w", err)
+	}
+	err := boltfile.Guard(d.path, func() (err error) {
+		d.log, err = raftboltdb.New(raftboltdb.Options{Path: d.path, BoltOptions: boltfile.Options()})
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open the Raft log: %w", err)
+	}
+	// One snapshot is kept: the log begins behind it, so an older one would be of no use.
+	d.snapshots, err = hraft.NewFileSnapshotStoreWithLogger(dir, 1, logger)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open the Raft snapshots: %w", err), d.log.Close())
+	}
+	d.stable = &stableStore{BoltStore: d.log, stop: make(chan struct{}), retry: time.Second, logger: logger}
+	return d, nil
+}
+
+// verify reads the log through and compares it with the newest snapshot and with what the machine has, because Raft would
+// panic over a gap. It returns whether the machine's own state makes restoring the snapshot unnecessary.
+func (d *disk) verify(m Machine) (current bool, err error) {
+	snapshots, err := d.snapshots.List()
+	if err != nil {
+		return false, fmt.Errorf("list the Raft snapshots: %w", err)
+	}
+	var snapshot uint64
+	if len(snapshots) > 0 {
+		snapshot = snapshots[0].Index
+	}
+	last, err := d.verifyLog(m, snapshot)
+	if err != nil {
+		return false, fmt.Errorf("read the Raft log: %w", err)
+	}
+	if m.Revision() > max(last, snapshot) {
+		return false, fmt.Errorf("%s: %w: it ends at entry %d, but the state is at revision %d",
+			d.path, boltfile.ErrDamaged, max(last, snapshot), m.Revision())
+	}
+	if snapshot <= m.Revision() {
+		return true, nil
+	}
+	// The snapshot's index counts entries that change nothing, so it may be higher though the state is the same.
+	_, r, err := d.snapshots.Open(snapshots[0].ID)
+	if err != nil {
+		return false, fmt.Errorf("open Raft snapshot %s: %w", d.snapshotPath(snapshots[0].ID), err)
+	}
+	defer r.Close()
+	revision, err := m.SnapshotRevision(r)
+	if err != nil {
+		return false, fmt.Errorf("read Raft snapshot %s: %w", d.snapshotPath(snapshots[0].ID), err)
+	}
+	return revision <= m.Revision(), nil
+}
+
+func (d *disk) snapshotPath(id string) string {
+	return filepath.Join(filepath.Dir(d.path), "snapshots", id)
+}
+
+// verifyLog returns the index of the log's last entry, 0 for an empty log.
+func (d *disk) verifyLog(m Machine, snapshot uint64) (last uint64, err error) {
+	err = boltfile.Guard(d.path, func() error {
+		first, err := d.log.FirstIndex()
+		if err != nil {
+			return err
+		}
+		if last, err = d.log.LastIndex(); err != nil {
+			return err
+		}
+		if first > snapshot+1 {
+			return fmt.Errorf("%w: it begins at entry %d, but there is no snapshot of what came before", boltfile.ErrDamaged, first)
+		}
+		for i := max(first, 1); i <= last; i++ {
+			var entry hraft.Log
+			if err := d.log.GetLog(i, &entry); err != nil {
+				return fmt.Errorf("%w: entry %d: %w", boltfile.ErrDamaged, i, err)
+			}
+			if entry.Index != i {
+				return fmt.Errorf("%w: entry %d says that it is entry %d", boltfile.ErrDamaged, i, entry.Index)
+			}
+			if entry.Type != hraft.LogCommand {
+				continue
+			}
+			if err := m.Check(entry.Data); err != nil {
+				return fmt.Errorf("%w: entry %d: %w", boltfile.ErrDamaged, i, err)
+			}
+		}
+		return nil
+	})
+	return last, err
+}
+
+// empty says that nothing was ever decided here. A term alone may be left by a first start that was cut off.
+func (d *disk) empty() (bool, error) {
+	last, err := d.log.LastIndex()
+	if err != nil {
+		return false, fmt.Errorf("read the Raft log: %w", err)
+	}
+	snapshots, err := d.snapshots.List()
+	if err != nil {
+		return false, fmt.Errorf("list the Raft snapshots: %w", err)
+	}
+	return last == 0 && len(snapshots) == 0, nil
+}
+
+func (d *disk) close() error {
+	if err := d.log.Close(); err != nil {
+		return fmt.Errorf("close the Raft log: %w", err)
+	}
+	return nil
+}
+
+// removeStale deletes snapshots that a crash left half written; nothing else ever would.
+func removeStale(dir string) error {
+	stale, err := filepath.Glob(filepath.Join(dir, "snapshots", "*.tmp"))
+	if err != nil {
+		return err
+	}
+	for _, path := range stale {
+		if err := os.RemoveAll(path); err != nil {
+			return fmt.Errorf("remove a half-written snapshot: %w", err)
+		}
+	}
+	return nil
+}
+
+// watchedLog remembers how the last write of the log went, for the errors of those who wait for a leader.
+type watchedLog struct {
+	hraft.LogStore
+	failure atomic.Pointer[error] // nil after a success
+}
+
+func (l *watchedLog) StoreLog(entry *hraft.Log) error { return l.StoreLogs([]*hraft.Log{entry}) }
+
+func (l *watchedLog) StoreLogs(entries []*hraft.Log) error {
+	err := l.LogStore.StoreLogs(entries)
+	if err != nil {
+		l.failure.Store(&err)
+	} else {
+		l.failure.Store(nil)
+	}
+	return err
+}

@@ -1,0 +1,78 @@
+package raft
+
+import (
+	"fmt"
+	"io"
+
+	hraft "github.com/hashicorp/raft"
+)
+
+// Entry is one committed entry of the log.
+type Entry struct {
+	Index uint64
+	Data  []byte
+}
+
+// Machine is what the log is applied to. Apply, Snapshot and Restore are called by one goroutine.
+type Machine interface {
+	// Check says whether bytes read back from the disk are a whole entry that this version understands.
+	Check(data []byte) error
+	// Apply applies entries in the log's order and returns one answer for each; an answer is not a failure of the log.
+	// Entries that the machine already had at the start may come again.
+	Apply(entries []Entry) []error
+	// Snapshot captures the state; the returned function writes it later, while Apply goes on.
+	Snapshot() func(io.Writer) error
+	// Restore replaces the state with one that Snapshot wrote.
+	Restore(io.Reader) error
+	// Revision is the index of the last entry whose effects the machine has on its own disk.
+	Revision() uint64
+	// SnapshotRevision reads from the beginning of what Snapshot wrote what Revision was then.
+	SnapshotRevision(io.Reader) (uint64, error)
+}
+
+// fsm fits a Machine to hashicorp/raft.
+type fsm struct{ machine Machine }
+
+var _ hraft.BatchingFSM = fsm{}
+
+func (f fsm) Apply(l *hraft.Log) any { return f.ApplyBatch([]*hraft.Log{l})[0] }
+
+func (f fsm) ApplyBatch(logs []*hraft.Log) []any {
+	entries := make([]Entry, 0, len(logs))
+	for _, l := range logs {
+		if l.Type == hraft.LogCommand {
+			entries = append(entries, Entry{Index: l.Index, Data: l.Data})
+		}
+	}
+	answers := f.machine.Apply(entries)
+	responses := make([]any, len(logs))
+	for i, l := range logs {
+		if l.Type != hraft.LogCommand {
+			continue
+		}
+		if answers[0] != nil {
+			responses[i] = answers[0]
+		}
+		answers = answers[1:]
+	}
+	return responses
+}
+
+func (f fsm) Snapshot() (hraft.FSMSnapshot, error) { return fsmSnapshot(f.machine.Snapshot()), nil }
+
+func (f fsm) Restore(r io.ReadCloser) error {
+	defer r.Close()
+	return f.machine.Restore(r)
+}
+
+type fsmSnapshot func(io.Writer) error
+
+func (write fsmSnapshot) Persist(sink hraft.SnapshotSink) error {
+	if err := write(sink); err != nil {
+		_ = sink.Cancel()
+		return fmt.Errorf("write snapshot: %w", err)
+	}
+	return sink.Close()
+}
+
+func (fsmSnapshot) Release() {}

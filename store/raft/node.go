@@ -1,0 +1,263 @@
+package raft
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	hraft "github.com/hashicorp/raft"
+)
+
+const (
+	// heartbeatTimeout without a leader makes a server stand for election. An idle leader wakes as often as that to look
+	// at its lease, which is all that an idle Raft costs; a server that has no way to reach others does so more rarely.
+	heartbeatTimeout     = time.Second
+	soloHeartbeatTimeout = 3 * time.Second
+	// enqueueTimeout bounds how long a proposal waits for Raft to take it, which is long only when the disk hangs.
+	enqueueTimeout = 10 * time.Second
+	// snapshotInterval and the threshold decide when the log is cut: looked at about every minute, worth it after so many
+	// entries. What is kept behind the snapshot spares a replica that was away for a short time the whole snapshot.
+	snapshotInterval  = time.Minute
+	snapshotThreshold = 4096
+	trailingEntries   = 1024
+)
+
+var (
+	// ErrNotLeader is returned where only the leader can answer and another server leads.
+	ErrNotLeader = errors.New("not the leader")
+	// ErrUnknown is returned when leadership was lost while an entry was being written: it may or may not be applied.
+	ErrUnknown = errors.New("leadership was lost during the write, which may or may not have happened")
+	// ErrClosed is returned when Run has ended, or is about to.
+	ErrClosed = errors.New("the store is closed")
+)
+
+// Config says how a Node keeps its log and what it applies it to.
+type Config struct {
+	Dir       string
+	ID        string
+	Transport hraft.Transport // nil: within the process only
+	Machine   Machine
+	Logger    *slog.Logger
+
+	SnapshotThreshold uint64                              // entries; 0 means the default
+	HeartbeatTimeout  time.Duration                       // 0 means the default
+	WrapLog           func(hraft.LogStore) hraft.LogStore // for tests that make the disk fail
+}
+
+// Node is one server of the Raft cluster.
+type Node struct {
+	id   string
+	raft *hraft.Raft
+	disk *disk
+	log  watchedLog
+
+	mu       sync.Mutex
+	term     uint64        // the term that this server leads, its machine caught up; 0 while it does not
+	changed  chan struct{} // closed and replaced with every change of leadership
+	closing  bool
+	inFlight sync.WaitGroup
+	leading  chan bool
+}
+
+// Open checks the files, makes the machine current, and starts Raft. On an empty directory the server becomes the only
+// voter of a new cluster. Run must be called, if only to close again.
+func Open(cfg Config) (*Node, error) {
+	logger := newLogger(cfg.Logger)
+	if err := removeStale(cfg.Dir); err != nil {
+		return nil, err
+	}
+	d, err := openDisk(cfg.Dir, logger)
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{id: cfg.ID, disk: d, changed: make(chan struct{}), leading: make(chan bool, 1)}
+	if err := n.start(cfg, config(cfg, logger)); err != nil {
+		return nil, errors.Join(err, d.close())
+	}
+	return n, nil
+}
+
+func config(cfg Config, logger hclog.Logger) *hraft.Config {
+	conf := hraft.DefaultConfig()
+	conf.LocalID = hraft.ServerID(cfg.ID)
+	conf.Logger = logger
+	// A moment more than it will be: see nudge.
+	conf.HeartbeatTimeout = cfg.heartbeat() + time.Millisecond
+	conf.ElectionTimeout = conf.HeartbeatTimeout
+	conf.LeaderLeaseTimeout = cfg.heartbeat()
+	conf.SnapshotInterval = snapshotInterval
+	conf.SnapshotThreshold = snapshotThreshold
+	conf.TrailingLogs = trailingEntries
+	if cfg.SnapshotThreshold > 0 {
+		conf.SnapshotThreshold = cfg.SnapshotThreshold
+		conf.TrailingLogs = min(conf.TrailingLogs, cfg.SnapshotThreshold)
+	}
+	conf.NoLegacyTelemetry = true
+	return conf
+}
+
+func (cfg Config) heartbeat() time.Duration {
+	switch {
+	case cfg.HeartbeatTimeout > 0:
+		return cfg.HeartbeatTimeout
+	case cfg.Transport == nil:
+		return soloHeartbeatTimeout
+	}
+	return heartbeatTimeout
+}
+
+func (n *Node) start(cfg Config, conf *hraft.Config) error {
+	current, err := n.disk.verify(cfg.Machine)
+	if err != nil {
+		return err
+	}
+	conf.NoSnapshotRestoreOnStart = current
+	transport := cfg.Transport
+	if transport == nil {
+		_, transport = hraft.NewInmemTransport(hraft.ServerAddress(cfg.ID))
+	}
+	if err := n.bootstrap(conf, transport); err != nil {
+		return err
+	}
+	n.log.LogStore = n.disk.log
+	if cfg.WrapLog != nil {
+		n.log.LogStore = cfg.WrapLog(n.disk.log)
+	}
+	n.raft, err = hraft.NewRaft(conf, fsm{cfg.Machine}, &n.log, n.disk.stable, n.disk.snapshots, transport)
+	if err != nil {
+		return fmt.Errorf("start Raft on %s: %w", cfg.Dir, err)
+	}
+	if err := n.checkMember(cfg); err != nil {
+		return errors.Join(err, n.raft.Shutdown().Error())
+	}
+	return n.nudge(cfg)
+}
+
+func (n *Node) bootstrap(conf *hraft.Config, transport hraft.Transport) error {
+	empty, err := n.disk.empty()
+	if err != nil || !empty {
+		return err
+	}
+	// A first start that was cut off between the term and the first entry has left a term behind.
+	if err := n.disk.log.SetUint64([]byte("CurrentTerm"), 0); err != nil {
+		return fmt.Errorf("bootstrap Raft: %w", err)
+	}
+	voters := hraft.Configuration{Servers: []hraft.Server{{ID: conf.LocalID, Address: transport.LocalAddr()}}}
+	if err := hraft.BootstrapCluster(conf, n.disk.log, n.disk.log, n.disk.snapshots, transport, voters); err != nil {
+		return fmt.Errorf("bootstrap Raft: %w", err)
+	}
+	return nil
+}
+
+// checkMember refuses a directory that belongs to another server, which would wait for a leader for ever.
+func (n *Node) checkMember(cfg Config) error {
+	servers := n.servers()
+	if len(servers) == 1 && string(servers[0].ID) != n.id {
+		return fmt.Errorf("%s belongs to node %q, not to %q", cfg.Dir, servers[0].ID, n.id)
+	}
+	return nil
+}
+
+// nudge makes a server that is the only voter stand for election at once: a shorter heartbeat timeout ends the wait for
+// a leader to be heard of.
+func (n *Node) nudge(cfg Config) error {
+	if !n.onlyVoter() {
+		return nil
+	}
+	reload := n.raft.ReloadableConfig()
+	reload.HeartbeatTimeout = cfg.heartbeat()
+	reload.ElectionTimeout = cfg.heartbeat()
+	if err := n.raft.ReloadConfig(reload); err != nil {
+		return fmt.Errorf("configure Raft: %w", err)
+	}
+	return nil
+}
+
+// Run follows the leadership until ctx ends; then it waits for what was proposed, stops Raft and closes the files.
+func (n *Node) Run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		select {
+		case leads := <-n.raft.LeaderCh():
+			n.setTerm(0)
+			if leads {
+				n.setTerm(n.catchUp(ctx))
+			}
+		case <-ctx.Done():
+		}
+	}
+	return n.close()
+}
+
+// catchUp waits until everything committed before is applied, at the price of one empty entry for each change of
+// leadership, and returns the term that is led; 0 when the leadership is lost again.
+func (n *Node) catchUp(ctx context.Context) uint64 {
+	for ctx.Err() == nil {
+		term := n.raft.CurrentTerm()
+		err := n.raft.Barrier(enqueueTimeout).Error()
+		if err == nil {
+			return term
+		}
+		if !errors.Is(err, hraft.ErrEnqueueTimeout) {
+			break // the news that it no longer leads is on its way
+		}
+	}
+	return 0
+}
+
+func (n *Node) setTerm(term uint64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if term == n.term {
+		return
+	}
+	n.term = term
+	close(n.changed)
+	n.changed = make(chan struct{})
+	select {
+	case <-n.leading: // not read yet, and out of date
+	default:
+	}
+	n.leading <- term != 0
+}
+
+func (n *Node) close() error {
+	n.mu.Lock()
+	n.closing = true
+	n.mu.Unlock()
+	n.setTerm(0)
+	close(n.disk.stable.stop)
+	finished := make(chan struct{})
+	go func() {
+		defer close(finished)
+		n.inFlight.Wait()
+	}()
+	// Raft forgets to answer some proposals when it is shut down under them, so they are waited for first. One that waits
+	// for a hanging disk is not.
+	select {
+	case <-finished:
+	case <-time.After(enqueueTimeout):
+	}
+	err := n.raft.Shutdown().Error()
+	return errors.Join(err, n.disk.close())
+}
+
+func (n *Node) servers() []hraft.Server {
+	return n.raft.GetConfiguration().Configuration().Servers
+}
+
+func (n *Node) onlyVoter() bool {
+	servers := n.servers()
+	return len(servers) == 1 && string(servers[0].ID) == n.id && servers[0].Suffrage == hraft.Voter
+}
+
+// Compact takes a snapshot now and cuts the log behind it, as Raft does by itself when the log has grown.
+func (n *Node) Compact() error {
+	if err := n.raft.Snapshot().Error(); err != nil {
+		return fmt.Errorf("snapshot: %w", err)
+	}
+	return nil
+}

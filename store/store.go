@@ -1,0 +1,178 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	hraft "github.com/hashicorp/raft"
+	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"covey.dev/covey/store/boltfile"
+	"covey.dev/covey/store/raft"
+)
+
+// Config says where and how a Store keeps its state.
+type Config struct {
+	// Dir is the store's own directory, made when it is missing: the Raft log and snapshots, state.db, and a lock.
+	Dir string
+	// NodeID is this server's Raft ID. It must not change for a directory.
+	NodeID string
+	// Transport carries Raft's messages between servers; nil keeps them within the process, for a single voter.
+	Transport hraft.Transport
+	// Scheme has the types that may be stored. They are stored as protobuf, or as JSON when they have none.
+	Scheme *runtime.Scheme
+	// History is the greatest number of events kept for watches and old snapshots; 0 means 4096.
+	History int
+	// Logger is slog's default when it is nil.
+	Logger *slog.Logger
+
+	tuning tuning
+}
+
+// tuning is what tests set; zero values mean the defaults.
+type tuning struct {
+	snapshotThreshold       uint64
+	heartbeatTimeout        time.Duration
+	flushQuiet, flushLatest time.Duration
+	wrapLog                 func(hraft.LogStore) hraft.LogStore
+}
+
+const (
+	flushQuiet  = 5 * time.Second
+	flushLatest = 30 * time.Second
+	flushRetry  = 10 * time.Second
+)
+
+// Store is one replica of the cluster's state.
+type Store struct {
+	codec   *codec
+	table   *table
+	machine *machine
+	node    *raft.Node
+	flusher *flusher
+	file    *stateFile
+	lock    *os.File
+}
+
+// Open opens the files in cfg.Dir, reads the state and starts Raft; on an empty directory the server becomes the only
+// voter of a new cluster. Run must be called, if only with a cancelled context to close everything again.
+//
+// It fails with "another covey is using DIR" while another process has the directory open, and with an error that names the
+// file when the log is damaged. A damaged state.db is set aside and made again from the log.
+func Open(cfg Config) (*Store, error) {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	s, err := open(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	return s, nil
+}
+
+func open(cfg Config) (_ *Store, err error) {
+	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+		return nil, err
+	}
+	c := newCodec(cfg.Scheme)
+	s := &Store{codec: c, table: newTable(c, cfg.History)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.closeFiles())
+		}
+	}()
+	s.lock, err = boltfile.Lock(filepath.Join(cfg.Dir, "lock"))
+	if errors.Is(err, boltfile.ErrLocked) {
+		return nil, fmt.Errorf("another covey is using %s", cfg.Dir)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := s.openState(cfg); err != nil {
+		return nil, err
+	}
+	s.node, err = raft.Open(raft.Config{
+		Dir: cfg.Dir, ID: cfg.NodeID, Transport: cfg.Transport, Machine: s.machine, Logger: cfg.Logger,
+		SnapshotThreshold: cfg.tuning.snapshotThreshold, HeartbeatTimeout: cfg.tuning.heartbeatTimeout,
+		WrapLog: cfg.tuning.wrapLog,
+	})
+	return s, err
+}
+
+func (s *Store) openState(cfg Config) error {
+	path := filepath.Join(cfg.Dir, "state.db")
+	file, state, err := openStateFile(path, s.codec)
+	if errors.Is(err, boltfile.ErrDamaged) {
+		cfg.Logger.Error("the state file is damaged; it is set aside and made again from the log", "error", err)
+		if err := os.Rename(path, path+".damaged"); err != nil {
+			return err
+		}
+		file, state, err = openStateFile(path, s.codec)
+	}
+	if err != nil {
+		return err
+	}
+	s.file = file
+	s.machine = newMachine(s.codec, s.table, file, state)
+	s.flusher = &flusher{
+		machine: s.machine, logger: cfg.Logger, retry: flushRetry,
+		quiet:  or(cfg.tuning.flushQuiet, flushQuiet),
+		latest: or(cfg.tuning.flushLatest, flushLatest),
+	}
+	return nil
+}
+
+func or(d, otherwise time.Duration) time.Duration {
+	if d > 0 {
+		return d
+	}
+	return otherwise
+}
+
+// Run follows leadership and writes the state behind the log until ctx ends; then it stops Raft, writes what is left,
+// closes the files and returns. Only then may the directory be opened again. It returns earlier, with an error, when the
+// replica cannot go on.
+func (s *Store) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.node.Run(ctx) })
+	g.Go(func() error { s.flusher.run(ctx); return nil })
+	g.Go(func() error {
+		select {
+		case err := <-s.machine.failed:
+			return err
+		case <-ctx.Done():
+			return nil
+		}
+	})
+	err := g.Wait()
+	// Raft has ended, so nothing is applied any more: this is the last of it, and the next start replays nothing.
+	if err := s.machine.flush(); err != nil {
+		s.flusher.logger.Warn("cannot write the state file; nothing is lost, the log has it", "error", err)
+	}
+	return errors.Join(err, s.closeFiles())
+}
+
+func (s *Store) closeFiles() error {
+	var errs []error
+	if s.file != nil {
+		errs = append(errs, s.file.close())
+	}
+	if s.lock != nil {
+		errs = append(errs, s.lock.Close()) // last: whoever waits for it finds the files closed
+	}
+	return errors.Join(errs...)
+}
+
+// Leading receives true when this replica has become the leader and has applied all that was committed before, and
+// false when it leads no longer. It has one reader. Only the newest news is kept, so a true after a true means that
+// leadership was lost in between.
+func (s *Store) Leading() <-chan bool { return s.node.Leading() }
+
+// IsLeader says whether this replica leads and has applied all that was committed before it did.
+func (s *Store) IsLeader() bool { return s.node.Leads() }

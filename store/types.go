@@ -1,0 +1,40 @@
+package store
+
+import (
+	"errors"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+// Object is an API object as k8s.io/api defines it: a pointer to a struct with TypeMeta and ObjectMeta.
+type Object interface {
+	runtime.Object
+	metav1.Object
+}
+
+// Key names one object. Resource is the plural name with its group, "pods" or "deployments.apps"
+// (schema.GroupResource.String()). Namespace is empty for cluster-scoped resources.
+type Key struct {
+	Resource  string
+	Namespace string
+	Name      string
+}
+
+// Event is one object's change at one revision. Prev is nil when it was created, Cur is nil when it was deleted.
+type Event struct {
+	Revision  uint64
+	Prev, Cur *Record
+}
+
+var (
+	// ErrConflict is returned when an object changed between the snapshot a transaction read and its application,
+	// more often than Update was willing to run the transaction again.
+	ErrConflict = errors.New("the object has been modified")
+	// ErrExpired is returned for a revision older than the bounded history.
+	ErrExpired = errors.New("revision is older than the history")
+	// ErrFuture is returned for a revision that this replica has not seen.
+	ErrFuture = errors.New("revision is in the future")
+	// ErrNotLeader is returned for a write on a node that does not lead.
+	ErrNotLeader = errors.New("this node is not the leader")
+)

@@ -1,0 +1,75 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+const (
+	// updateTries is how often Update runs a transaction before it gives up because of conflicts.
+	updateTries = 10
+	// maxEntry is the greatest size of a transaction, in bytes.
+	maxEntry = 16 << 20
+)
+
+// Update runs fn on a transaction over the newest state, replicates its effects as one log entry, and returns the
+// revision that it has become when the entry has been applied here: Snapshot includes it.
+//
+//   - An error of fn is returned as it is, and nothing is written.
+//   - A transaction without effects writes nothing; the revision is that of the state it read.
+//   - When an object named by an effect changed after the state was read, fn is run again on a newer one; after a few times,
+//     or when the state that fn read contradicts its own effects, the error is ErrConflict.
+//   - While there is no leader, as during the start, Update waits for one; when another server leads, it returns ErrNotLeader.
+//   - When ctx ends the error is ctx's and the write may or may not happen. The same is said by the error when
+//     leadership is lost during the write. After other errors, such as a full disk, it did not happen.
+func (s *Store) Update(ctx context.Context, fn func(*Tx) error) (uint64, error) {
+	for try := 1; ; try++ {
+		if err := s.node.WaitLeads(ctx); err != nil {
+			return 0, fmt.Errorf("write: %w", leaderError(err))
+		}
+		revision, err := s.try(ctx, fn)
+		if !errors.Is(err, errLost) {
+			return revision, err
+		}
+		if try == updateTries {
+			return 0, fmt.Errorf("%w, %d times in a row", err.(lostError).conflict, try)
+		}
+	}
+}
+
+// errLost marks a conflict that another writer caused between reading and applying.
+var errLost = errors.New("another write came first")
+
+type lostError struct{ conflict error }
+
+func (e lostError) Error() string      { return e.conflict.Error() }
+func (lostError) Is(target error) bool { return target == errLost }
+
+func (s *Store) try(ctx context.Context, fn func(*Tx) error) (uint64, error) {
+	tx := &Tx{snapshot: s.Snapshot(), codec: s.codec}
+	if err := fn(tx); err != nil {
+		return 0, err
+	}
+	if tx.err != nil {
+		return 0, tx.err
+	}
+	if len(tx.effects) == 0 {
+		return tx.snapshot.revision, nil
+	}
+	if err := tx.conflict(); err != nil {
+		return 0, err // running fn again would not help
+	}
+	entry := encodeEntry(tx.effects)
+	if len(entry) > maxEntry {
+		return 0, fmt.Errorf("write: a transaction of %d bytes is above the limit of %d", len(entry), maxEntry)
+	}
+	revision, err := s.node.Propose(ctx, entry)
+	switch {
+	case errors.Is(err, ErrConflict):
+		return 0, lostError{err}
+	case err != nil:
+		return 0, fmt.Errorf("write: %w", leaderError(err))
+	}
+	return revision, nil
+}
