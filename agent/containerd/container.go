@@ -2,14 +2,10 @@ package containerd
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"path/filepath"
-	"strings"
 	"syscall"
-	"time"
 
 	runcoptions "github.com/containerd/containerd/api/types/runc/options"
 	"github.com/containerd/containerd/v2/client"
@@ -58,30 +54,14 @@ func (r *Runtime) Create(ctx context.Context, spec *agent.ContainerSpec) error {
 	return nil
 }
 
-// reserve takes a container's ID and chooses the shim that it will run below: its pod's, or one with room for a pod.
+// reserve takes a container's ID and chooses the shim that it will run below.
 func (r *Runtime) reserve(spec *agent.ContainerSpec) (group string, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if _, taken := r.records[spec.ID]; taken {
 		return "", fmt.Errorf("create container %s: %w", spec.ID, agent.ErrExists)
 	}
-	pods := map[string]map[string]bool{} // UIDs by group
-	for _, rec := range r.records {
-		if !strings.HasPrefix(rec.shimGroup, r.programs.version) {
-			continue // another version's shim
-		}
-		if rec.Pod.UID == spec.Pod.UID {
-			group = rec.shimGroup
-			break
-		}
-		if pods[rec.shimGroup] == nil {
-			pods[rec.shimGroup] = map[string]bool{}
-		}
-		pods[rec.shimGroup][rec.Pod.UID] = true
-	}
-	if group == "" {
-		group = r.roomiest(pods)
-	}
+	group = r.chooseGroup(spec.Pod.UID)
 	r.records[spec.ID] = &record{
 		shimGroup: group,
 		Container: agent.Container{ID: spec.ID, Pod: spec.Pod, Name: spec.Name, State: creating},
@@ -91,22 +71,6 @@ func (r *Runtime) reserve(spec *agent.ContainerSpec) (group string, err error) {
 
 // creating is the state of a container whose Create has not returned; List leaves it out.
 const creating agent.ContainerState = ""
-
-// roomiest is the fullest shim that has room, so that few are needed, or a new one.
-func (r *Runtime) roomiest(pods map[string]map[string]bool) (best string) {
-	most := -1
-	for group, uids := range pods {
-		if n := len(uids); n < r.cfg.PodsPerShim && n > most {
-			best, most = group, n
-		}
-	}
-	if best != "" {
-		return best
-	}
-	var id [4]byte
-	_, _ = rand.Read(id[:]) // never fails
-	return r.programs.version + "-" + hex.EncodeToString(id[:])
-}
 
 func (r *Runtime) newContainer(ctx context.Context, spec *agent.ContainerSpec, image client.Image, group, cgroup string) (client.Container, error) {
 	specOpts, err := r.ociSpec(ctx, spec, image, group, cgroup)
@@ -170,9 +134,7 @@ func (r *Runtime) Remove(ctx context.Context, id string) error {
 	if err != nil && !isNotFound(err) {
 		return fmt.Errorf("remove container %s: %w", id, err)
 	}
-	r.noteDeletion(labels[labelShim])
-	taskErr := deleteTask(ctx, c)
-	r.noteDeletion(labels[labelShim])
+	taskErr := r.deleteTask(ctx, c)
 	cgroupErr := cgroup.Remove(ctx, labels[labelCgroup])
 	if cgroupErr != nil || taskErr != nil {
 		return fmt.Errorf("remove container %s: %w", id, errors.Join(taskErr, cgroupErr))
@@ -185,32 +147,38 @@ func (r *Runtime) Remove(ctx context.Context, id string) error {
 }
 
 // deleteTask kills a container's processes and ends its part of the shim.
-func deleteTask(ctx context.Context, c client.Container) error {
+func (r *Runtime) deleteTask(ctx context.Context, c client.Container) error {
 	task, err := c.Task(ctx, nil)
-	if isNotFound(err) {
-		return nil
+	if err == nil {
+		err = client.WithProcessKill(ctx, task)
 	}
-	if err != nil {
+	unlock := r.lockGroup(c.ID())
+	defer unlock()
+	if err == nil {
+		_, err = task.Delete(ctx)
+	}
+	if err != nil && !isNotFound(err) {
 		return err
 	}
-	if _, err := task.Delete(ctx, client.WithProcessKill); err != nil && !isNotFound(err) {
-		return err
-	}
+	r.taskGone(c.ID())
 	return nil
-}
-
-// noteDeletion remembers that a group's shim may be ending.
-func (r *Runtime) noteDeletion(group string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.deleted[group] = time.Now()
 }
 
 func (r *Runtime) forget(id string) {
 	r.clearNotes(id)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	rec, ok := r.records[id]
+	if !ok {
+		return
+	}
 	delete(r.records, id)
+	for _, other := range r.records {
+		if other.shimGroup == rec.shimGroup {
+			return
+		}
+	}
+	delete(r.groups, rec.shimGroup) // its name will not come again
 }
 
 // runcOptions tell the shim which runc to run and where runc keeps its state.

@@ -51,8 +51,8 @@ func walk(file string) (err error) {
 	if err != nil {
 		return err
 	}
-	err = tx.ForEach(func(_ []byte, b *bolt.Bucket) error { return walkBucket(b) })
-	return errors.Join(err, tx.Rollback())
+	defer func() { _ = tx.Rollback() }() // of a reader; without it Close would wait for ever
+	return tx.ForEach(func(_ []byte, b *bolt.Bucket) error { return walkBucket(b) })
 }
 
 func walkBucket(b *bolt.Bucket) error {

@@ -79,9 +79,11 @@ func (r *Runtime) handle(envelope *events.Envelope) {
 		ended := exit{FinishedAt: e.ExitedAt.AsTime(), Code: int32(e.ExitStatus)}
 		r.exits.Go(func() { r.exited(e.ContainerID, ended) })
 	case *apievents.ContainerDelete:
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		delete(r.records, e.ID)
+		// By somebody with nerdctl, or by Remove; the ID may have been taken again since.
+		rec, ok := r.lookup(e.ID)
+		if ok && rec.State != creating && rec.CreatedAt.Before(envelope.Timestamp) {
+			r.forget(e.ID)
+		}
 	}
 }
 
@@ -92,10 +94,10 @@ func (r *Runtime) exited(id string, ended exit) {
 	r.awaitOutput(ctx, id)
 	r.mu.Lock()
 	rec, ok := r.records[id]
-	if ok && rec.State == agent.StateCreated {
+	if ok && rec.State == agent.StateCreated && ended.FinishedAt.After(rec.CreatedAt) {
 		rec.ended = &ended // Start decides whether it had been started
 	}
-	done := !ok || rec.State != agent.StateRunning
+	done := !ok || rec.State != agent.StateRunning || ended.FinishedAt.Before(rec.CreatedAt)
 	r.mu.Unlock()
 	if !done {
 		r.finish(ctx, rec, ended)

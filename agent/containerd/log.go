@@ -15,12 +15,13 @@ var logSink struct {
 	sync.Mutex
 	once   sync.Once
 	logger *slog.Logger
+	ending bool
 }
 
 // routeLogs sends containerd's log to ours: warnings as they are, the rest as debugging.
 func routeLogs(to *slog.Logger) {
 	logSink.Lock()
-	logSink.logger = to.With("component", "containerd")
+	logSink.logger, logSink.ending = to.With("component", "containerd"), false
 	logSink.Unlock()
 	logSink.once.Do(func() {
 		log.L.Logger.SetOutput(io.Discard)
@@ -31,6 +32,14 @@ func routeLogs(to *slog.Logger) {
 		level = logrus.InfoLevel
 	}
 	log.L.Logger.SetLevel(level)
+}
+
+// quietLogs makes debugging of all that containerd says from now on: while it ends, its parts complain about each other's
+// being gone.
+func quietLogs() {
+	logSink.Lock()
+	defer logSink.Unlock()
+	logSink.ending = true
 }
 
 // harmless are messages that containerd gives too high a level: they belong to the ordinary course of things.
@@ -46,11 +55,11 @@ func (logHook) Levels() []logrus.Level { return logrus.AllLevels }
 // Fire hands one entry on.
 func (logHook) Fire(e *logrus.Entry) error {
 	logSink.Lock()
-	logger := logSink.logger
+	logger, ending := logSink.logger, logSink.ending
 	logSink.Unlock()
 	level := slog.LevelDebug
 	switch {
-	case harmless[e.Message]:
+	case ending, harmless[e.Message]:
 	case e.Level <= logrus.ErrorLevel: // and worse
 		level = slog.LevelError
 	case e.Level == logrus.WarnLevel:

@@ -1,6 +1,7 @@
 package containerd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,13 +26,13 @@ import (
 // Namespace is containerd's namespace in which covey keeps its containers and images.
 const Namespace = "covey"
 
-// Config says where containerd keeps its things. Paths are absolute.
+// Config says where containerd keeps its things. Paths are absolute; Root and State must be given.
 type Config struct {
 	Root    string // what lasts: images, snapshots, its database
 	State   string // what a reboot ends; its folder must be gone after one, as below /run
-	Bin     string // the programs are unpacked below it
-	Address string // of the socket that nerdctl and ctr are served at
-	HostDir string // hosts.toml files of registries (certs.d), need not exist
+	Bin     string // the programs are unpacked below it; "": bin beside Root
+	Address string // of the socket that nerdctl and ctr are served at; "": containerd.sock in State
+	HostDir string // hosts.toml files of registries, need not exist; "": certs.d beside Root
 
 	LogMaxBytes int64 // of one log file; 0: 10 MiB
 	LogMaxFiles int   // 0: 5
@@ -57,7 +58,7 @@ type Runtime struct {
 	mu       sync.Mutex
 	records  map[string]*record // every container of covey's, by ID
 	watchers map[*watcher]struct{}
-	deleted  map[string]time.Time // when a process below a group's shim was deleted last
+	groups   map[string]*shimGroup
 	exits    sync.WaitGroup
 }
 
@@ -67,6 +68,7 @@ var _ agent.Runtime = (*Runtime)(nil)
 type record struct {
 	agent.Container
 	shimGroup string
+	task      bool // the shim has a task for it, running or ended
 	cgroup    string
 	boot      string // the boot ID of the machine when it was created
 	// ended is an exit that was told before Start had returned.
@@ -76,22 +78,12 @@ type record struct {
 
 // Open starts containerd and finds the containers that run already. Run must follow: it ends what Open began.
 func Open(ctx context.Context, cfg Config) (*Runtime, error) {
-	if cfg.Logger == nil {
-		cfg.Logger = slog.Default()
-	}
-	if cfg.PodsPerShim <= 0 {
-		cfg.PodsPerShim = 16
+	if err := cfg.complete(); err != nil {
+		return nil, err
 	}
 	programs, err := unpackPrograms(cfg.Bin)
 	if err != nil {
 		return nil, err
-	}
-	if cfg.bootID == "" {
-		boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-		if err != nil {
-			return nil, fmt.Errorf("read the machine's boot ID: %w", err)
-		}
-		cfg.bootID = strings.TrimSpace(string(boot))
 	}
 	routeLogs(cfg.Logger)
 	embedded, err := startContainerd(ctx, cfg)
@@ -101,7 +93,7 @@ func Open(ctx context.Context, cfg Config) (*Runtime, error) {
 	r := &Runtime{
 		cfg: cfg, log: cfg.Logger, programs: programs, containerd: embedded, client: embedded.client,
 		snapshotter: chooseSnapshotter(cfg),
-		records:     map[string]*record{}, watchers: map[*watcher]struct{}{}, deleted: map[string]time.Time{},
+		records:     map[string]*record{}, watchers: map[*watcher]struct{}{}, groups: map[string]*shimGroup{},
 	}
 	// Before the containers are looked at, so that no exit falls between.
 	watchCtx, cancel := context.WithCancel(r.in(context.WithoutCancel(ctx)))
@@ -112,6 +104,31 @@ func Open(ctx context.Context, cfg Config) (*Runtime, error) {
 		return nil, fmt.Errorf("find running containers: %w", err)
 	}
 	return r, nil
+}
+
+// complete fills in what was left out.
+func (c *Config) complete() error {
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	c.PodsPerShim = cmp.Or(max(c.PodsPerShim, 0), 16)
+	c.Bin = cmp.Or(c.Bin, filepath.Join(filepath.Dir(c.Root), "bin"))
+	c.HostDir = cmp.Or(c.HostDir, filepath.Join(filepath.Dir(c.Root), "certs.d"))
+	c.Address = cmp.Or(c.Address, filepath.Join(c.State, "containerd.sock"))
+	for _, path := range []string{c.Root, c.State, c.Bin, c.HostDir, c.Address} {
+		if !filepath.IsAbs(path) {
+			return fmt.Errorf("containerd's folder %q is not an absolute path", path)
+		}
+	}
+	if c.bootID != "" {
+		return nil
+	}
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return fmt.Errorf("read the machine's boot ID: %w", err)
+	}
+	c.bootID = strings.TrimSpace(string(boot))
+	return nil
 }
 
 // chooseSnapshotter takes overlayfs where the filesystem below the root can carry it.
@@ -205,11 +222,12 @@ func (r *Runtime) load(ctx context.Context) error {
 // loadState finds out what a container made by an earlier process does now.
 func (r *Runtime) loadState(ctx context.Context, c client.Container, rec *record, exitLabel string) error {
 	rec.StartedAt = r.startedAt(rec.ID)
+	task, err := c.Task(ctx, nil)
+	rec.task = err == nil
 	if e, ok := parseExit(exitLabel); ok {
 		rec.apply(e)
 		return nil
 	}
-	task, err := c.Task(ctx, nil)
 	var status client.Status
 	if err == nil {
 		status, err = task.Status(ctx)

@@ -107,6 +107,7 @@ func shimSocketDir(state string) string {
 
 // stop ends containerd. Shims and their containers stay.
 func (e *embedded) stop() {
+	quietLogs()
 	e.cancel()
 	e.server.Stop()
 	_ = e.client.Close()

@@ -44,11 +44,8 @@ func (r *Runtime) Start(ctx context.Context, id string) error {
 		r.clearNotes(id)
 		cleanCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 		defer cancel()
-		_, deleteErr := task.Delete(cleanCtx, client.WithProcessKill)
+		deleteErr := r.deleteTask(cleanCtx, c)
 		r.dropEarlyExit(id)
-		if isNotFound(deleteErr) {
-			deleteErr = nil
-		}
 		return fmt.Errorf("start container %s: %w", id, errors.Join(shorten(err), deleteErr))
 	}
 	r.running(ctx, id, int(task.Pid()), started)
@@ -72,32 +69,16 @@ func (r *Runtime) createdTask(ctx context.Context, c client.Container, rec *reco
 		ExitFile: r.exitFile(rec.ID), Cgroup: rec.cgroup,
 	}
 	stdin := spec.Annotations[annotationStdin] != ""
-	for wait := 20 * time.Millisecond; ; wait *= 2 {
-		task, err := c.NewTask(ctx, creator(destination.URI(), spec.Process.Terminal, stdin))
-		// A shim that is just ending, because the last process below it was deleted, may still have taken the call.
-		if err == nil || wait > time.Second/4 || !r.shimMayBeEnding(rec.shimGroup) {
-			return task, err
-		}
-		r.log.Debug("start again: the shim may have been ending", "container", c.ID(), "err", err)
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-			return nil, err
-		}
+	group, err := r.enterGroup(ctx, c)
+	if err != nil {
+		return nil, err
 	}
-}
-
-// shimMayBeEnding is whether a process below a group's shim was deleted just now.
-func (r *Runtime) shimMayBeEnding(group string) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for g, at := range r.deleted {
-		if time.Since(at) > 5*time.Second {
-			delete(r.deleted, g)
-		}
+	defer group.Unlock()
+	task, err := c.NewTask(ctx, creator(destination.URI(), spec.Process.Terminal, stdin))
+	if err != nil {
+		r.taskGone(rec.ID)
 	}
-	_, recent := r.deleted[group]
-	return recent
+	return task, err
 }
 
 // creator has the shim write the output to the log.

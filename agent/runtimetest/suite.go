@@ -168,8 +168,8 @@ func (m *machine) get(id string) (agent.Container, bool) {
 	return agent.Container{}, false
 }
 
-// exited waits until Watch tells of the exit, and gives the container then.
-func (m *machine) exited(id string) agent.Container {
+// told waits until Watch tells of the exit, and gives the container then. Watch must have begun before the exit.
+func (m *machine) told(id string) agent.Container {
 	m.t.Helper()
 	timeout := time.After(30 * time.Second)
 	for {
@@ -188,6 +188,16 @@ func (m *machine) exited(id string) agent.Container {
 			m.t.Fatalf("the exit of %s was not told; List says %+v", id, c)
 		}
 	}
+}
+
+// exited waits until a container has exited, and gives it.
+func (m *machine) exited(id string) (c agent.Container) {
+	m.t.Helper()
+	m.eventually(id+" exits", func() bool {
+		c, _ = m.get(id)
+		return c.State == agent.StateExited
+	})
+	return c
 }
 
 // log reads a container's log; each line is "stdout F text".

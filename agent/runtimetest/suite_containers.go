@@ -43,7 +43,7 @@ func testLife(t *testing.T, m *machine) {
 	if err := m.Runtime.Signal(t.Context(), id, syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	if c = m.exited(id); c.Pid != 0 || c.FinishedAt.Before(c.StartedAt) || c.ExitCode != 143 || c.OOMKilled {
+	if c = m.told(id); c.Pid != 0 || c.FinishedAt.Before(c.StartedAt) || c.ExitCode != 143 || c.OOMKilled {
 		t.Errorf("after its exit: %+v", c)
 	}
 	for range 2 {
@@ -77,7 +77,7 @@ func testSignals(t *testing.T, m *machine) {
 	if err := m.Runtime.Signal(t.Context(), id, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	if c := m.exited(id); c.ExitCode != 137 || c.OOMKilled {
+	if c := m.told(id); c.ExitCode != 137 || c.OOMKilled {
 		t.Errorf("after SIGKILL: %+v", c)
 	}
 	if err := m.Runtime.Signal(t.Context(), id, syscall.SIGTERM); !errors.Is(err, agent.ErrNotRunning) {
@@ -111,6 +111,7 @@ func testEnvironment(t *testing.T, m *machine) {
 	spec := m.spec("env")
 	spec.Env = []string{"A=1", "B=two words", "A=3"}
 	m.exited(m.run(spec))
+	m.eventually("the output is in the log", func() bool { return strings.Contains(m.log(spec), "PATH=") })
 	for _, want := range []string{"A=3\n", "B=two words\n", "PATH=/bin\n"} {
 		if log := m.log(spec); !strings.Contains(log, "stdout F "+want) {
 			t.Errorf("the environment lacks %q:\n%s", want, log)
@@ -135,15 +136,11 @@ func testOutput(t *testing.T, m *machine) {
 func testTerminal(t *testing.T, m *machine) {
 	spec := m.spec("tty")
 	spec.TTY, spec.Stdin = true, true
-	m.exited(m.run(spec))
-	if log := m.log(spec); !strings.HasPrefix(log, "stdout F true") {
-		t.Errorf("with a terminal: %q", log)
-	}
+	m.run(spec)
+	m.eventually("it has a terminal", func() bool { return strings.HasPrefix(m.log(spec), "stdout F true") })
 	spec = m.spec("tty")
-	m.exited(m.run(spec))
-	if log := m.log(spec); log != "stdout F false\n" {
-		t.Errorf("without a terminal: %q", log)
-	}
+	m.run(spec)
+	m.eventually("it has none", func() bool { return m.log(spec) == "stdout F false\n" })
 	spec = m.spec("cat")
 	spec.Stdin = true
 	id := m.run(spec)

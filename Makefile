@@ -1,0 +1,61 @@
+# make help says what there is. Whatever a target needs, it installs or builds.
+SHELL := /bin/bash
+.DEFAULT_GOAL := build
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+GOFILES = $(shell git ls-files --cached --others --exclude-standard '*.go')
+
+.PHONY: help build deps runtime example-image kubectl demo test fmt vet lint unit e2e bench figures generate clean
+
+help: ## what the targets do
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: deps runtime ## bin/covey: the one binary, everything inside
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)" -o bin/covey ./cmd/covey
+
+deps: ## Debian packages that the build and the tests need, those that are missing
+	@.ci/deps
+
+runtime: ## the shim and runc that bin/covey carries
+	@agent/containerd/build/build.sh
+
+example-image: ## bin/hello.tar: the example's image, without Docker and without a registry
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w" -o bin/hello ./examples/hello
+	go run ./examples/image -o bin/hello.tar -name hello:1.0 -entrypoint /hello bin/hello:/hello
+
+kubectl: ## bin/kubectl, the real one, at the version in e2e/go.mod
+	cd e2e && CGO_ENABLED=0 go build -trimpath -buildvcs=false -o ../bin/kubectl \
+		-ldflags "-s -w -X k8s.io/component-base/version.gitVersion=v1.37.2 -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=37" ./kubectl
+
+demo: build example-image ## a node, a service, its death and its healing; Ctrl-C ends it
+	@examples/demo.sh
+
+test: fmt vet lint unit e2e ## all that CI runs
+
+fmt:
+	@out=$$(gofmt -l $(GOFILES)); if [ -n "$$out" ]; then echo "not formatted by gofmt:"; echo "$$out"; exit 1; fi
+
+vet: runtime
+	go vet ./...
+	cd e2e && go vet ./...
+
+lint: ## golangci-lint, at the version in .ci/lint/go.mod
+	@.ci/golangci-lint run ./...
+	@cd e2e && ../.ci/golangci-lint run ./...
+
+unit: deps runtime ## the tests of the packages, with the race detector
+	go test -race ./...
+
+e2e: build example-image kubectl ## the real binary with real containers, driven by the real kubectl
+	cd e2e && go test -count=1 -timeout 25m ./...
+
+bench: ## the benchmarks; compare two runs with benchstat
+	go test -run '^$$' -bench . -benchmem -count 5 ./store/... ./scheduler/... ./api/...
+
+figures: build example-image kubectl ## a node's memory, CPU, writes and times, as a table
+	@e2e/figures.sh
+
+generate: ## what is generated and committed: OpenAPI documents, docs/fields.md
+	go generate ./...
+
+clean: ## removes what was built
+	rm -rf bin agent/containerd/assets/*.zst agent/containerd/assets/.built

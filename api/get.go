@@ -1,0 +1,66 @@
+package api
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"covey.dev/covey/api/kind"
+	"covey.dev/covey/store"
+)
+
+// get answers GET on one object, and on its status.
+func get(c *call) error {
+	obj, err := c.find(c.r.URL.Query().Get("resourceVersion"))
+	if err != nil {
+		return err
+	}
+	return c.respond(http.StatusOK, obj)
+}
+
+// find reads the call's object, not older than the revision given.
+func (c *call) find(notOlderThan string) (kind.Object, error) {
+	snap, err := c.snapshot(notOlderThan)
+	if err != nil {
+		return nil, err
+	}
+	rec, ok := snap.Get(c.key(c.name))
+	if !ok {
+		return nil, apierrors.NewNotFound(c.groupResource(), c.name)
+	}
+	return rec.Object(), nil
+}
+
+// snapshot is the state to read: "" stands for one with every acknowledged write, "0" for any, and a revision for one
+// that is not older.
+func (c *call) snapshot(notOlderThan string) (*store.Snapshot, error) {
+	wanted, err := parseRevision(notOlderThan)
+	if err != nil {
+		return nil, err
+	}
+	local := c.cfg.Store.Snapshot()
+	if notOlderThan != "" && wanted <= local.Revision() {
+		return local, nil
+	}
+	current, err := c.cfg.Store.Linearizable(c.ctx())
+	if err != nil {
+		return nil, err
+	}
+	if wanted > current.Revision() {
+		return nil, tooLarge()
+	}
+	return current, nil
+}
+
+func parseRevision(s string) (uint64, error) {
+	if s == "" {
+		return 0, nil
+	}
+	revision, err := strconv.ParseUint(s, 10, 64)
+	if err != nil {
+		return 0, apierrors.NewBadRequest(fmt.Sprintf("invalid resource version %q: %v", s, err))
+	}
+	return revision, nil
+}

@@ -1,0 +1,93 @@
+package support
+
+import (
+	"reflect"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+func containerTables() map[reflect.Type]Table {
+	return map[reflect.Type]Table{
+		of[corev1.Container](): {
+			"name": acted(), "image": acted(), "command": acted(), "args": acted(), "workingDir": acted(), "ports": acted(),
+			"envFrom": acted(), "env": acted(), "resources": acted(), "volumeMounts": acted(),
+			"livenessProbe": acted(), "readinessProbe": acted(), "startupProbe": acted(), "lifecycle": acted(),
+			"terminationMessagePath": acted(), "terminationMessagePolicy": acted(), "imagePullPolicy": acted(),
+			"securityContext": acted(), "stdin": acted("Stays open; there is no attach yet."), "tty": acted(),
+
+			"stdinOnce":          warned("there is no attach yet"),
+			"resizePolicy":       warned("resources of a running container do not change"),
+			"restartPolicy":      refused("containers follow the pod's restartPolicy, and init containers end before the others start (no sidecars yet)"),
+			"restartPolicyRules": refused("containers follow the pod's restartPolicy"),
+			"volumeDevices":      refused("there are no block volumes"),
+		},
+		of[corev1.ContainerPort](): {
+			"name": acted(), "containerPort": acted(), "protocol": acted(),
+			"hostPort": warned("ports are not published on the machine; use hostNetwork").
+				butIn(func(spec *corev1.PodSpec) bool { return spec.HostNetwork }),
+			"hostIP": warned("ports are not published on the machine"),
+		},
+		of[corev1.EnvFromSource](): {"prefix": acted(), "configMapRef": acted(), "secretRef": acted()},
+		of[corev1.EnvVar]():        {"name": acted(), "value": acted(), "valueFrom": acted()},
+		of[corev1.EnvVarSource](): {
+			"fieldRef": acted(), "resourceFieldRef": acted(), "configMapKeyRef": acted(), "secretKeyRef": acted(),
+			"fileKeyRef": refused("use configMapKeyRef or secretKeyRef"),
+		},
+		of[corev1.ResourceRequirements](): {
+			"requests": acted("They count when a pod is placed; cpu is the container's weight."),
+			"limits": when(warned("only cpu and memory are limited"), func(_ corev1.ResourceRequirements, limits corev1.ResourceList) bool {
+				for name := range limits {
+					if name != corev1.ResourceCPU && name != corev1.ResourceMemory {
+						return true
+					}
+				}
+				return false
+			}).inPart(),
+			"claims": refused("there is no dynamic resource allocation"),
+		},
+		of[corev1.SecurityContext](): {
+			"capabilities": acted(), "privileged": acted(), "runAsUser": acted(), "runAsGroup": acted(), "runAsNonRoot": acted(),
+			"readOnlyRootFilesystem": acted(), "allowPrivilegeEscalation": acted(), "procMount": acted(), "seccompProfile": acted(),
+			"seLinuxOptions":  warned("SELinux labels are not set"),
+			"appArmorProfile": warned("AppArmor profiles are not set"),
+			"windowsOptions":  warned("covey's nodes run Linux"),
+		},
+		of[corev1.SeccompProfile](): {
+			"type":             refused("use RuntimeDefault or Unconfined").unless(corev1.SeccompProfileTypeRuntimeDefault, corev1.SeccompProfileTypeUnconfined).inPart(),
+			"localhostProfile": refused("use RuntimeDefault or Unconfined"),
+		},
+		of[corev1.VolumeMount](): {
+			"name": acted(), "readOnly": acted(), "mountPath": acted(), "subPath": acted(), "subPathExpr": acted(), "mountPropagation": acted(),
+			"recursiveReadOnly": warned("mounts below a read-only one stay as they are").unless(corev1.RecursiveReadOnlyDisabled),
+			"bindMountOptions":  warned("mounts have the usual options"),
+		},
+	}
+}
+
+// actionTables are of what is done to a container from outside: probes and hooks.
+func actionTables() map[reflect.Type]Table {
+	return map[reflect.Type]Table{
+		of[corev1.Probe](): {
+			"initialDelaySeconds": acted(), "timeoutSeconds": acted(), "periodSeconds": acted(), "successThreshold": acted(), "failureThreshold": acted(),
+			"terminationGracePeriodSeconds": warned("the pod's terminationGracePeriodSeconds is used"),
+		},
+		of[corev1.ProbeHandler](): {"exec": acted(), "httpGet": acted(), "tcpSocket": acted(), "grpc": acted()},
+		of[corev1.Lifecycle](): {
+			"postStart": acted(), "preStop": acted(),
+			"stopSignal": warned("SIGTERM is sent"),
+		},
+		of[corev1.LifecycleHandler](): {
+			"exec": acted(), "httpGet": acted(), "sleep": acted(),
+			"tcpSocket": refused("hooks are exec, httpGet or sleep"),
+		},
+		of[corev1.HTTPGetAction](): {
+			"path": acted(), "port": acted(), "host": acted(), "scheme": acted(), "httpHeaders": acted(),
+			"protocol": warned("HTTP/1.1 is spoken").unless(corev1.HTTPProtocolHTTP1),
+		},
+		of[corev1.TCPSocketAction](): {"port": acted(), "host": acted()},
+		of[corev1.GRPCAction](): {
+			"port": acted(), "service": acted(),
+			"mode": warned("the connection is not encrypted").unless(corev1.GRPCProbeModePlaintext),
+		},
+	}
+}

@@ -1,0 +1,91 @@
+package support
+
+import (
+	"reflect"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// lostNodeSeconds is the toleration that every pod gets by default, as in Kubernetes.
+const lostNodeSeconds = 300
+
+func podTables() map[reflect.Type]Table {
+	return map[reflect.Type]Table{
+		of[corev1.PodSpec]():            podSpec(),
+		of[corev1.PodSecurityContext](): podSecurity(),
+		of[corev1.Affinity](): {
+			"nodeAffinity":    acted(),
+			"podAffinity":     warned("pods are placed without regard to each other"),
+			"podAntiAffinity": warned("pods are placed without regard to each other"),
+		},
+		of[corev1.Toleration](): {
+			"key": acted(), "operator": acted(), "value": acted(), "effect": acted(),
+			"tolerationSeconds": when(warned("taints do not evict running pods"), func(t corev1.Toleration, seconds int64) bool {
+				byDefault := t.Key == corev1.TaintNodeNotReady || t.Key == corev1.TaintNodeUnreachable
+				return !byDefault || seconds != lostNodeSeconds
+			}),
+		},
+		of[corev1.PodOS](): {
+			"name": refused("covey's nodes run Linux").unless(corev1.Linux).inPart(),
+		},
+	}
+}
+
+func podSpec() Table {
+	t := Table{
+		"volumes": acted(), "containers": acted(), "initContainers": acted("One after the other."),
+		"restartPolicy": acted(), "terminationGracePeriodSeconds": acted(), "activeDeadlineSeconds": acted(),
+		"dnsPolicy": acted("Until there is a cluster DNS, all policies but None give the machine's resolver configuration."), "dnsConfig": acted(),
+		"nodeSelector": acted(), "nodeName": acted(), "affinity": acted(), "tolerations": acted(),
+		"schedulerName":   acted("Pods that name another scheduler wait for it."),
+		"schedulingGates": acted(), "priority": acted("Higher ones are placed first; nothing is preempted."),
+		"overhead":    acted("Counts as requested."),
+		"hostNetwork": acted(), "hostPID": acted(), "hostIPC": acted(), "securityContext": acted(),
+		"imagePullSecrets": acted(), "hostname": acted(), "hostAliases": acted(), "os": acted(),
+
+		"ephemeralContainers": refused("ephemeral containers do not exist here"),
+		"hostUsers":           refused("pods do not get a user namespace of their own").unless(true),
+		"resourceClaims":      refused("there is no dynamic resource allocation"),
+	}
+	for name, rule := range podWarnings() {
+		t[name] = rule
+	}
+	return t
+}
+
+// podWarnings are the fields of a pod that are stored and have no effect.
+func podWarnings() Table {
+	return Table{
+		"subdomain":                    warned("there is no cluster DNS yet"),
+		"setHostnameAsFQDN":            warned("there is no cluster DNS yet").unless(false),
+		"hostnameOverride":             warned("use hostname"),
+		"priorityClassName":            warned("there are no priority classes; set priority"),
+		"preemptionPolicy":             warned("pods do not preempt each other").unless(corev1.PreemptLowerPriority, corev1.PreemptNever),
+		"shareProcessNamespace":        warned("each container has its own processes").unless(false),
+		"automountServiceAccountToken": warned("no tokens are mounted into pods").unless(false),
+		"serviceAccountName":           warned("no tokens are mounted into pods").unless("default"),
+		"serviceAccount":               when(warned("the old name of serviceAccountName"), func(corev1.PodSpec, string) bool { return false }),
+		"enableServiceLinks":           warned("there are no Services yet").unless(true, false),
+		"readinessGates":               warned("a pod is ready when its containers are"),
+		"runtimeClassName":             warned("all containers run with runc"),
+		"topologySpreadConstraints":    warned("pods are placed without regard to each other"),
+		"resources":                    warned("set the resources of each container"),
+		"schedulingGroup":              warned("pods are placed one by one"),
+		"evictionResponders":           warned("nothing asks before an eviction"),
+	}
+}
+
+func podSecurity() Table {
+	return Table{
+		"runAsUser": acted(), "runAsGroup": acted(), "runAsNonRoot": acted(), "supplementalGroups": acted(),
+		"seccompProfile":           acted("RuntimeDefault where nothing is said."),
+		"fsGroup":                  acted("For emptyDir and the volumes made of ConfigMaps, Secrets and pod fields."),
+		"fsGroupChangePolicy":      warned("it is for kinds of volumes that do not exist here"),
+		"supplementalGroupsPolicy": warned("groups from the image are always merged").unless(corev1.SupplementalGroupsPolicyMerge),
+		"sysctls":                  warned("the pod's kernel parameters stay as the machine has them"),
+		"seLinuxOptions":           warned("SELinux labels are not set"),
+		"seLinuxChangePolicy":      warned("SELinux labels are not set"),
+		"appArmorProfile":          warned("AppArmor profiles are not set"),
+		"windowsOptions":           warned("covey's nodes run Linux"),
+	}
+}

@@ -1,0 +1,90 @@
+package api
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"regexp"
+	"time"
+
+	"github.com/gorilla/mux"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/managedfields"
+
+	"covey.dev/covey/api/kind"
+	"covey.dev/covey/api/managed"
+	"covey.dev/covey/api/openapi"
+	"covey.dev/covey/store"
+)
+
+// KubernetesVersion is the version of the API that is spoken.
+const KubernetesVersion = "1.37.2"
+
+// Nodes finds what answers for a node: its logs, exec, attach, port-forward and images.
+type Nodes interface {
+	// Handler serves the kubelet's paths (/containerLogs/..., /exec/...) and /images for the node of that name.
+	Handler(node string) (http.Handler, error)
+}
+
+// Config is what a Server is made of. Store, Kinds and Nodes are required.
+type Config struct {
+	Store  *store.Store
+	Kinds  []*kind.Kind
+	Scheme *runtime.Scheme // has the types of Kinds; New refuses a kind that it does not know
+	Nodes  Nodes
+	// Version is covey's own, shown as build metadata in /version.
+	Version string
+	// Clock is time.Now when nil.
+	Clock  func() time.Time
+	Logger *slog.Logger
+	// Ready says why the node is not ready yet; nil means it is.
+	Ready func() error
+	// Authenticate says who sent a request; false for nobody in particular. It is ClientCertificate when nil.
+	Authenticate func(*http.Request) (User, bool)
+}
+
+// Server is the API. It is an http.Handler; watches end with the request's context.
+type Server struct {
+	cfg      Config
+	log      *slog.Logger
+	now      func() time.Time
+	router   *mux.Router
+	managers *managed.Managers
+	groups   []groupVersion
+	version  []byte
+}
+
+// New builds the routes and the discovery documents.
+func New(cfg Config) (*Server, error) {
+	s := &Server{cfg: cfg, log: cfg.Logger, now: cfg.Clock}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.cfg.Authenticate == nil {
+		s.cfg.Authenticate = ClientCertificate
+	}
+	for _, k := range cfg.Kinds {
+		if cfg.Scheme != nil && !cfg.Scheme.Recognizes(k.GVK) {
+			return nil, fmt.Errorf("kind %s is not in the scheme", k.GVK)
+		}
+	}
+	s.managers = &managed.Managers{Converter: func() (managedfields.TypeConverter, error) { return openapi.TypeConverter() }}
+	s.groups = groupVersions(cfg.Kinds)
+	s.version = versionDocument(cfg.Version)
+	s.router = s.routes()
+	return s, nil
+}
+
+var notBuildMetadata = regexp.MustCompile(`[^0-9A-Za-z.-]+`)
+
+// gitVersion names the API's version first, which is what clients compare, then covey's.
+func gitVersion(covey string) string {
+	v := "v" + KubernetesVersion + "+covey"
+	if own := notBuildMetadata.ReplaceAllString(covey, "-"); own != "" {
+		v += "." + own
+	}
+	return v
+}

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/spf13/pflag"
+)
+
+func TestSettle(t *testing.T) {
+	tests := []struct {
+		name, file string
+		env        map[string]string
+		args       []string
+		listen     string
+		label      string
+		err        string
+	}{
+		{name: "default", listen: "default"},
+		{name: "file", file: "listen: from-file\nlabel: {zone: a}\n", listen: "from-file", label: "a"},
+		{name: "environment over file", file: "listen: from-file", env: map[string]string{"COVEY_LISTEN": "from-env"}, listen: "from-env"},
+		{name: "flag over all", file: "listen: from-file", env: map[string]string{"COVEY_LISTEN": "from-env"}, args: []string{"--listen=from-flag"}, listen: "from-flag"},
+		{name: "environment label", env: map[string]string{"COVEY_LABEL": "zone=b"}, listen: "default", label: "b"},
+		{name: "unknown setting", file: "lisen: x", err: `unknown setting "lisen"`},
+		{name: "not YAML", file: "a: b: c", err: "config.yaml"},
+		{name: "wrong shape", file: "listen: [a]", err: "listen: must be a single value"},
+		{name: "bad label", env: map[string]string{"COVEY_LABEL": "zone"}, err: "COVEY_LABEL"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "config.yaml")
+			if tt.file != "" {
+				if err := os.WriteFile(file, []byte(tt.file), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			flags := pflag.NewFlagSet("start", pflag.ContinueOnError)
+			listen := flags.String("listen", "default", "")
+			labels := flags.StringToString("label", nil, "")
+			flags.String("config", file, "")
+			if err := flags.Parse(tt.args); err != nil {
+				t.Fatal(err)
+			}
+			err := settle(flags, func(name string) (string, bool) { v, ok := tt.env[name]; return v, ok })
+			if tt.err != "" {
+				if err == nil || !strings.Contains(err.Error(), tt.err) {
+					t.Fatalf("error %v, want one with %q", err, tt.err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if *listen != tt.listen || (*labels)["zone"] != tt.label {
+				t.Errorf("listen %q, zone %q; want %q, %q", *listen, (*labels)["zone"], tt.listen, tt.label)
+			}
+		})
+	}
+}
+
+func TestSettleNamedFileMustExist(t *testing.T) {
+	flags := pflag.NewFlagSet("start", pflag.ContinueOnError)
+	flags.String("config", "", "")
+	if err := flags.Parse([]string{"--config=/nonexistent/covey.yaml"}); err != nil {
+		t.Fatal(err)
+	}
+	err := settle(flags, func(string) (string, bool) { return "", false })
+	if err == nil || !strings.Contains(err.Error(), "/nonexistent/covey.yaml") {
+		t.Errorf("error %v, want one that names the file", err)
+	}
+}

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"covey.dev/covey/agent/containerd"
+	"covey.dev/covey/node"
+)
+
+// startOptions are the flags of covey start, each also read from COVEY_... and the configuration file.
+type startOptions struct {
+	dataDir, stateDir   string
+	listen, advertise   string
+	nodeName            string
+	labels              map[string]string
+	logLevel, logFormat string
+	configFile          string
+}
+
+func newStartCommand() *cobra.Command {
+	var o startOptions
+	cmd := &cobra.Command{
+		Use:   "start",
+		Short: "Run a node: the API, the scheduler and this machine's pods",
+		Long: `Run a node: the API, the scheduler and this machine's pods.
+
+Containers outlive covey: they go on when it stops, and the next start takes them up again.
+Each flag can also be set as an environment variable (--data-dir as COVEY_DATA_DIR) or in the
+configuration file (data-dir: ...). A flag wins over the environment, the environment over the file.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := settle(cmd.Flags(), os.LookupEnv); err != nil {
+				return err
+			}
+			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
+			defer stop()
+			return o.run(ctx, cmd)
+		},
+	}
+	hostname, _ := os.Hostname()
+	f := cmd.Flags()
+	f.StringVar(&o.dataDir, "data-dir", "/var/lib/covey", "what must survive a reboot: state, keys, images, logs")
+	f.StringVar(&o.stateDir, "state-dir", "/run/covey", "what may go with a reboot: sockets, mounts, namespaces")
+	f.StringVar(&o.listen, "listen", "0.0.0.0:7443", "address and port to serve on")
+	f.StringVar(&o.advertise, "advertise", "", "address that others reach this node at (default: the one of the default route)")
+	f.StringVar(&o.nodeName, "node-name", node.NameFromHost(hostname), "name of this node in the cluster")
+	f.StringToStringVar(&o.labels, "label", nil, "label of this node, key=value; may be repeated")
+	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
+	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
+	f.StringVar(&o.configFile, "config", defaultConfigFile, "configuration file")
+	return cmd
+}
+
+func (o *startOptions) run(ctx context.Context, cmd *cobra.Command) error {
+	log, err := newLogger(cmd, o.logLevel, o.logFormat)
+	if err != nil {
+		return err
+	}
+	dataDir, err := filepath.Abs(o.dataDir)
+	if err != nil {
+		return fmt.Errorf("--data-dir: %w", err)
+	}
+	stateDir, err := filepath.Abs(o.stateDir)
+	if err != nil {
+		return fmt.Errorf("--state-dir: %w", err)
+	}
+	return node.Run(ctx, node.Config{
+		DataDir:     dataDir,
+		StateDir:    stateDir,
+		Listen:      o.listen,
+		Advertise:   o.advertise,
+		Name:        o.nodeName,
+		Labels:      o.labels,
+		Version:     version,
+		Logger:      log,
+		OpenRuntime: openContainerd,
+		Ready: func(r node.Ready) {
+			fmt.Fprintf(cmd.OutOrStdout(), "covey is ready on %s. Next: export KUBECONFIG=%s && kubectl get nodes\n", r.Server, r.Kubeconfig)
+		},
+	})
+}
+
+// openContainerd makes the real runtime; node knows it by its interface only.
+func openContainerd(ctx context.Context, cfg node.RuntimeConfig) (node.Runtime, error) {
+	return containerd.Open(ctx, containerd.Config{
+		Root:    filepath.Join(cfg.DataDir, "containerd"),
+		State:   filepath.Join(cfg.StateDir, "containerd"),
+		Address: filepath.Join(cfg.StateDir, "containerd.sock"),
+		Bin:     filepath.Join(cfg.DataDir, "bin"),
+		HostDir: filepath.Join(cfg.DataDir, "certs.d"),
+		Logger:  cfg.Logger,
+	})
+}
+
+func newLogger(cmd *cobra.Command, level, format string) (*slog.Logger, error) {
+	var lvl slog.Level
+	if err := lvl.UnmarshalText([]byte(level)); err != nil {
+		return nil, fmt.Errorf("--log-level: %q is none of debug, info, warn, error", level)
+	}
+	opts := &slog.HandlerOptions{Level: lvl}
+	switch format {
+	case "text":
+		return slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), opts)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), opts)), nil
+	}
+	return nil, fmt.Errorf("--log-format: %q is neither text nor json", format)
+}

@@ -1,0 +1,96 @@
+package node
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"strings"
+
+	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"covey.dev/covey/agent"
+)
+
+// Config is what a node is started with. Directories are absolute.
+type Config struct {
+	DataDir   string            // what must survive a reboot
+	StateDir  string            // what may go with one: sockets, mounts, namespaces
+	Listen    string            // host:port
+	Advertise string            // the address others reach this node at; empty: the one of the default route
+	Name      string            // of the Node object
+	Labels    map[string]string // of the Node object
+	Version   string            // of covey
+	Logger    *slog.Logger
+
+	// OpenRuntime makes the container runtime of this machine.
+	OpenRuntime func(context.Context, RuntimeConfig) (Runtime, error)
+	// Ready is called once, when the node serves; it may be nil.
+	Ready func(Ready)
+}
+
+// Runtime is a container runtime that has something to run while it is in use.
+type Runtime interface {
+	agent.Runtime
+	// Run serves the runtime until ctx ends. Containers go on without it.
+	Run(ctx context.Context) error
+}
+
+// RuntimeConfig is what a runtime is made with.
+type RuntimeConfig struct {
+	DataDir, StateDir string
+	InstanceID        string // 8 hex digits that tell the things of this node from those of another on the same machine
+	Logger            *slog.Logger
+}
+
+// Ready says where a node that is ready serves.
+type Ready struct {
+	Server     string // https://127.0.0.1:7443
+	Kubeconfig string // file name
+}
+
+// maxStateDir leaves room for the names of sockets below it: Linux allows a socket's path 107 bytes.
+const maxStateDir = 60
+
+func (c *Config) validate() error {
+	var errs []error
+	if problems := validation.IsDNS1123Subdomain(c.Name); len(problems) > 0 {
+		errs = append(errs, fmt.Errorf("--node-name %q: %s", c.Name, strings.Join(problems, "; ")))
+	}
+	for _, problem := range metav1validation.ValidateLabels(c.Labels, field.NewPath("--label")) {
+		errs = append(errs, problem)
+	}
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+		errs = append(errs, fmt.Errorf("--listen %q: want host:port such as 0.0.0.0:7443", c.Listen))
+	}
+	if c.Advertise != "" && net.ParseIP(c.Advertise) == nil {
+		errs = append(errs, fmt.Errorf("--advertise %q: want an IP address", c.Advertise))
+	}
+	if len(c.StateDir) > maxStateDir {
+		errs = append(errs, fmt.Errorf("--state-dir %q: at most %d bytes, because the path of a socket in it is bounded", c.StateDir, maxStateDir))
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Config) kubeconfig() string { return filepath.Join(c.DataDir, "admin.kubeconfig") }
+
+// instanceID tells this node's bridge, cgroups and tables from those of another node on the same machine.
+func (c *Config) instanceID() string {
+	sum := sha256.Sum256([]byte(c.StateDir))
+	return hex.EncodeToString(sum[:4])
+}
+
+// NameFromHost makes a node name of a host name.
+func NameFromHost(hostname string) string {
+	name := strings.Trim(strings.ToLower(strings.ReplaceAll(hostname, "_", "-")), "-.")
+	if len(validation.IsDNS1123Subdomain(name)) > 0 {
+		return "node"
+	}
+	return name
+}

@@ -1,0 +1,77 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+)
+
+func TestOverStopsTheBaseLast(t *testing.T) {
+	var ended []string
+	base := func(ctx context.Context) error {
+		<-ctx.Done()
+		ended = append(ended, "base")
+		return nil
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	err := over(ctx, base, func(ctx context.Context) error {
+		stop()
+		<-ctx.Done()
+		ended = append(ended, "inner")
+		return nil
+	})
+	if err != nil || !slices.Equal(ended, []string{"inner", "base"}) {
+		t.Errorf("ended in the order %v, error %v", ended, err)
+	}
+}
+
+func TestOverEndsWhenEitherFails(t *testing.T) {
+	failure := errors.New("failure")
+	wait := func(ctx context.Context) error { <-ctx.Done(); return nil }
+	fail := func(context.Context) error { return failure }
+	if err := over(context.Background(), fail, wait); !errors.Is(err, failure) {
+		t.Errorf("base failed: error %v", err)
+	}
+	if err := over(context.Background(), wait, fail); !errors.Is(err, failure) {
+		t.Errorf("inner failed: error %v", err)
+	}
+}
+
+func TestLeadRunsATermEachTimeItLeads(t *testing.T) {
+	leading := make(chan bool)
+	terms := make(chan string)
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() {
+		done <- lead(ctx, leading, func(ctx context.Context) error {
+			terms <- "begins"
+			<-ctx.Done()
+			terms <- "ends"
+			return nil
+		})
+	}()
+	for range 2 {
+		leading <- true
+		if got := <-terms; got != "begins" {
+			t.Fatalf("term %s", got)
+		}
+		leading <- false
+		if got := <-terms; got != "ends" {
+			t.Fatalf("term %s", got)
+		}
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestLeadReturnsTheTermsError(t *testing.T) {
+	leading := make(chan bool, 1)
+	leading <- true
+	failure := errors.New("failure")
+	if err := lead(context.Background(), leading, func(context.Context) error { return failure }); !errors.Is(err, failure) {
+		t.Errorf("error %v", err)
+	}
+}

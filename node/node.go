@@ -1,0 +1,167 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/util/uuid"
+
+	"covey.dev/covey/agent"
+	"covey.dev/covey/api"
+	"covey.dev/covey/api/kind"
+	"covey.dev/covey/node/identity"
+	"covey.dev/covey/node/port"
+	"covey.dev/covey/node/upstream"
+	"covey.dev/covey/scheduler"
+	"covey.dev/covey/store"
+)
+
+// node is one running node: its parts, built and wired.
+type node struct {
+	cfg        Config
+	log        *slog.Logger
+	identity   *identity.Identity
+	store      *store.Store
+	runtime    Runtime
+	port       *port.Port
+	upstream   *upstream.Upstream
+	agent      *agent.Agent
+	api        *api.Server
+	scheduler  *scheduler.Scheduler
+	serverCert *identity.Server
+}
+
+// Run runs a node until ctx ends. Its containers go on without it.
+func Run(ctx context.Context, cfg Config) error {
+	if err := cfg.validate(); err != nil {
+		return err
+	}
+	for _, dir := range []string{cfg.DataDir, cfg.StateDir} {
+		if err := os.MkdirAll(dir, 0o711); err != nil {
+			return fmt.Errorf("create a directory of the node: %w", err)
+		}
+	}
+	held, err := lock(cfg.DataDir)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = held.Close() }()
+	routeKlog(cfg.Logger)
+	n := &node{cfg: cfg, log: cfg.Logger}
+	p, err := port.Listen(cfg.Listen, n.log)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = p.Close() }()
+	n.port = p
+	if err := n.openStore(); err != nil {
+		return err
+	}
+	// The store closes last: everything above it may still have a write under way.
+	return over(ctx, n.store.Run, func(ctx context.Context) error {
+		if n.runtime, err = cfg.OpenRuntime(ctx, n.runtimeConfig()); err != nil {
+			return fmt.Errorf("open the container runtime: %w", err)
+		}
+		// The runtime ends after the agent, which may be in the middle of starting a container.
+		return over(ctx, n.runtime.Run, n.serve)
+	})
+}
+
+// openStore opens the state, whose Raft server is named by the node's key.
+func (n *node) openStore() (err error) {
+	dir := filepath.Join(n.cfg.DataDir, "identity")
+	if n.identity, err = identity.Open(dir, time.Now); err != nil {
+		return err
+	}
+	n.store, err = store.Open(store.Config{
+		Dir:    filepath.Join(n.cfg.DataDir, "store"),
+		NodeID: n.identity.NodeID(),
+		Scheme: kind.Scheme(),
+		Logger: n.log,
+	})
+	return err
+}
+
+func (n *node) runtimeConfig() RuntimeConfig {
+	return RuntimeConfig{
+		DataDir:    n.cfg.DataDir,
+		StateDir:   n.cfg.StateDir,
+		InstanceID: n.cfg.instanceID(),
+		Logger:     n.log,
+	}
+}
+
+// serve builds what stands on the store and the runtime, and runs it until ctx ends.
+func (n *node) serve(ctx context.Context) error {
+	if err := n.build(); err != nil {
+		return err
+	}
+	http := n.port.Listener("h2", "http/1.1", "")
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return n.port.Run(ctx, n.serverCert.TLSConfig(n.port.Protocols()...)) })
+	g.Go(func() error { return serve(ctx, http, n.api, n.log) })
+	g.Go(func() error { return lead(ctx, n.store.Leading(), n.scheduler.Run) })
+	g.Go(func() error { return n.upstream.Run(ctx, n.cfg.Name) })
+	g.Go(func() error { return n.agent.Run(ctx) })
+	g.Go(func() error { return n.announce(ctx) })
+	return g.Wait()
+}
+
+func (n *node) build() (err error) {
+	address := advertised(&n.cfg, n.port.Addr())
+	n.serverCert = n.identity.NewServer(n.cfg.Name, address.String())
+	n.upstream = upstream.New(n.store, time.Now, uuid.NewUUID, n.log)
+	n.agent, err = agent.New(agent.Config{
+		NodeName:    n.cfg.Name,
+		NodeAddress: address.String(),
+		ListenPort:  n.port.Addr().Port,
+		InstanceID:  n.cfg.instanceID(),
+		DataDir:     n.cfg.DataDir,
+		StateDir:    n.cfg.StateDir,
+		Labels:      n.cfg.Labels,
+		Version:     n.cfg.Version,
+		Logger:      n.log,
+	}, n.runtime, n.upstream)
+	if err != nil {
+		return err
+	}
+	n.scheduler = scheduler.New(scheduler.Config{Store: n.store, Logger: n.log, Resources: resources()})
+	n.api, err = api.New(api.Config{
+		Store:   n.store,
+		Kinds:   kind.All(),
+		Scheme:  kind.Scheme(),
+		Nodes:   n,
+		Version: n.cfg.Version,
+		Logger:  n.log,
+		Ready:   n.ready,
+	})
+	return err
+}
+
+// errNoNode is returned for a node that this one cannot reach.
+var errNoNode = errors.New("no such node in this cluster")
+
+// Handler implements api.Nodes: what the agent of a node answers.
+func (n *node) Handler(name string) (http.Handler, error) {
+	if name != n.cfg.Name {
+		return nil, fmt.Errorf("node %q: %w", name, errNoNode)
+	}
+	return n.agent.Handler(), nil
+}
+
+// resources names the tables of all kinds, for what concerns objects of any kind: owners and namespaces.
+func resources() []string {
+	kinds := kind.All()
+	names := make([]string, len(kinds))
+	for i, k := range kinds {
+		names[i] = k.Resource()
+	}
+	return names
+}

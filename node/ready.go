@@ -1,0 +1,74 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"covey.dev/covey/store"
+)
+
+// readyCheckInterval is how often a node that starts looks whether it is ready; once it is, nothing is polled.
+const readyCheckInterval = 5 * time.Millisecond
+
+// ready says what is still missing before a client's first request would succeed.
+func (n *node) ready() error {
+	if !n.store.IsLeader() {
+		return errors.New("no leader is elected yet")
+	}
+	snap := n.store.Snapshot()
+	if _, ok := snap.Get(store.Key{Resource: "nodes", Name: n.cfg.Name}); !ok {
+		return errors.New("the node is not registered yet")
+	}
+	if _, ok := snap.Get(store.Key{Resource: "serviceaccounts", Namespace: corev1.NamespaceDefault, Name: "default"}); !ok {
+		return errors.New("the default namespace is not there yet")
+	}
+	return nil
+}
+
+// announce writes the administrator's kubeconfig, says when the node is ready, and keeps the kubeconfig from expiring.
+func (n *node) announce(ctx context.Context) error {
+	server := localServer(n.port.Addr())
+	renew, err := n.identity.EnsureAdminKubeconfig(n.cfg.kubeconfig(), server)
+	if err != nil {
+		return err
+	}
+	if !n.awaitReady(ctx) {
+		return nil
+	}
+	n.log.Debug("ready", "server", server, "node", n.cfg.Name, "id", n.identity.NodeID())
+	if n.cfg.Ready != nil {
+		n.cfg.Ready(Ready{Server: server, Kubeconfig: n.cfg.kubeconfig()})
+	}
+	for sleep(ctx, time.Until(renew)) {
+		if renew, err = n.identity.EnsureAdminKubeconfig(n.cfg.kubeconfig(), server); err != nil {
+			n.log.Error("the administrator's kubeconfig was not renewed", "error", fmt.Errorf("renew: %w", err))
+			renew = time.Now().Add(time.Hour)
+		}
+	}
+	return nil
+}
+
+func (n *node) awaitReady(ctx context.Context) bool {
+	for n.ready() != nil {
+		if !sleep(ctx, readyCheckInterval) {
+			return false
+		}
+	}
+	return true
+}
+
+// sleep reports whether d passed before ctx ended.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
