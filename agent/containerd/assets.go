@@ -73,7 +73,7 @@ func unpack(packed []byte, path string) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(part.Name())
+	defer func() { _ = os.Remove(part.Name()) }() // gone when all went well
 	defer part.Close()
 	size, err := io.Copy(part, dec)
 	if err != nil {

@@ -41,7 +41,7 @@ func helper(dir string) error {
 	if err != nil {
 		return err
 	}
-	go r.Run(context.Background())
+	go func() { _ = r.Run(context.Background()) }()
 	archive, err := os.ReadFile(filepath.Join(dir, "image.tar"))
 	if err != nil {
 		return err

@@ -46,7 +46,7 @@ func walk(file string) (err error) {
 	if err != nil {
 		return err
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }()
 	tx, err := db.Begin(false)
 	if err != nil {
 		return err

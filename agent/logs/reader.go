@@ -85,15 +85,45 @@ func (r *reader) begin() error {
 
 // oldest opens the oldest file that may hold something from opts.Since on.
 func (r *reader) oldest() (*os.File, error) {
+	for {
+		f, err := os.Open(rotated(r.path, r.oldestIndex()))
+		if errors.Is(err, fs.ErrNotExist) {
+			if _, err := os.Stat(r.path); err == nil {
+				continue // renamed meanwhile
+			}
+		}
+		if err != nil {
+			return nil, err
+		}
+		info, err := f.Stat()
+		if err == nil {
+			if i, found := r.indexOf(info); found && i == r.oldestIndex() {
+				return f, nil
+			}
+		}
+		f.Close()
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// oldestIndex is 0 when there is no file.
+func (r *reader) oldestIndex() int {
 	oldest := 0
-	for i := 1; ; i++ {
+	for i, missing := 1, 0; missing < 2; i++ { // one is missing while the files are renamed
 		info, err := os.Stat(rotated(r.path, i))
-		if err != nil || info.ModTime().Before(r.opts.Since) {
+		if err != nil {
+			missing++
+			continue
+		}
+		missing = 0
+		if info.ModTime().Before(r.opts.Since) {
 			break
 		}
 		oldest = i
 	}
-	return os.Open(rotated(r.path, oldest))
+	return oldest
 }
 
 func (r *reader) use(f *os.File) {
@@ -182,26 +212,69 @@ func (r *reader) next(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	for i := 0; ; i++ {
-		info, err := os.Stat(rotated(r.path, i))
-		switch {
-		case err == nil && !os.SameFile(mine, info):
-			continue
-		case err == nil && i == 0:
-			return r.rewind(info)
-		case err != nil && i == 0:
-			return false, nil // between two renames, or removed: the next change tells
+	for {
+		i, found := r.indexOf(mine)
+		if found && i == 0 {
+			return r.rewind(mine)
 		}
-		// Rotated to i, or (err != nil) away altogether: what came after it is one younger.
-		f, openErr := os.Open(rotated(r.path, i-1))
-		if errors.Is(openErr, fs.ErrNotExist) {
-			return false, nil
+		if !found { // rotated away altogether: the oldest came after it
+			f, err := r.oldest()
+			if errors.Is(err, fs.ErrNotExist) {
+				return false, nil
+			}
+			if err != nil {
+				return false, err
+			}
+			return true, r.turnTo(ctx, f)
 		}
-		if openErr != nil {
-			return false, openErr
+		f, err := r.successor(mine, i)
+		if err != nil {
+			return false, err
 		}
-		return true, r.turnTo(ctx, f)
+		if f != nil {
+			return true, r.turnTo(ctx, f)
+		}
+		if _, err := os.Stat(r.path); errors.Is(err, fs.ErrNotExist) {
+			return false, nil // the next file is not made yet: its making is the next change
+		}
 	}
+}
+
+// successor opens the file after mine, which was the i-th. It is nil when the files were renamed meanwhile.
+func (r *reader) successor(mine fs.FileInfo, i int) (*os.File, error) {
+	f, err := os.Open(rotated(r.path, i-1))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil {
+		// In this order: a renaming between the two makes them look further apart, never nearer.
+		at, _ := r.indexOf(info)
+		if before, _ := r.indexOf(mine); before == at+1 {
+			return f, nil
+		}
+	}
+	f.Close()
+	return nil, err
+}
+
+// indexOf finds a file among those of the log.
+func (r *reader) indexOf(file fs.FileInfo) (i int, found bool) {
+	for missing := 0; missing < 2; i++ { // one is missing while the files are renamed
+		info, err := os.Stat(rotated(r.path, i))
+		if err != nil {
+			missing++
+			continue
+		}
+		missing = 0
+		if os.SameFile(file, info) {
+			return i, true
+		}
+	}
+	return 0, false
 }
 
 // turnTo goes on with f, after what was written to the open file between its end and its renaming.

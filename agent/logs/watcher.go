@@ -20,13 +20,13 @@ func watch(path string) (*watcher, error) {
 		return nil, err
 	}
 	if err := n.Add(filepath.Dir(path)); err != nil {
-		n.Close()
+		_ = n.Close()
 		return nil, err
 	}
 	return &watcher{notify: n, path: filepath.Clean(path)}, nil
 }
 
-func (w *watcher) close() { w.notify.Close() }
+func (w *watcher) close() { _ = w.notify.Close() }
 
 // ended is whether no more will be written after what is there now.
 func (w *watcher) ended(ended <-chan struct{}) bool {

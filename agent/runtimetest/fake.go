@@ -116,7 +116,7 @@ func (f *Fake) program(args []string) (Program, error) {
 func (f *Fake) runContainer(c *fakeContainer, program Program) {
 	log := logs.NewWriter(c.spec.LogPath, logs.WriterOptions{})
 	code := c.run(program, log)
-	log.Close()
+	_ = log.Close()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	c.status.State, c.status.Pid = agent.StateExited, 0

@@ -108,7 +108,7 @@ func logPipe(log *logs.Writer, stream logs.Stream) (io.Writer, func()) {
 	var copying sync.WaitGroup
 	copying.Go(func() { _ = log.Copy(stream, from) })
 	return to, func() {
-		to.Close()
+		_ = to.Close()
 		copying.Wait()
 	}
 }

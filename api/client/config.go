@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -42,6 +43,9 @@ func Load(o Options) (*Config, error) {
 	overrides.Context.Namespace = o.Namespace
 	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, overrides)
 	cfg, err := loader.ClientConfig()
+	if clientcmd.IsEmptyConfig(err) {
+		return nil, fmt.Errorf("%w: %s has no cluster to connect to, or is not there", ErrNoConfig, strings.Join(sources(rules), ", "))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read the kubeconfig: %w", err)
 	}
@@ -58,7 +62,7 @@ func locate(explicit string) (*clientcmd.ClientConfigLoadingRules, error) {
 		return &clientcmd.ClientConfigLoadingRules{ExplicitPath: explicit}, nil
 	}
 	if list := os.Getenv(clientcmd.RecommendedConfigPathEnvVar); list != "" {
-		return &clientcmd.ClientConfigLoadingRules{Precedence: filepath.SplitList(list), WarnIfAllMissing: true}, nil
+		return &clientcmd.ClientConfigLoadingRules{Precedence: filepath.SplitList(list)}, nil
 	}
 	local := LocalKubeconfig()
 	candidates := []string{local}
@@ -81,6 +85,13 @@ func locate(explicit string) (*clientcmd.ClientConfigLoadingRules, error) {
 	}
 	return nil, fmt.Errorf("%w: no node on this machine has written %s; start one with \"covey start\", set KUBECONFIG or pass --kubeconfig FILE",
 		ErrNoConfig, local)
+}
+
+func sources(rules *clientcmd.ClientConfigLoadingRules) []string {
+	if rules.ExplicitPath != "" {
+		return []string{rules.ExplicitPath}
+	}
+	return rules.Precedence
 }
 
 // LocalKubeconfig is the file into which a node on this machine writes its administrator's kubeconfig.

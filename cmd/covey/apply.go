@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -40,8 +42,8 @@ func newApplyCommand(base *options) *cobra.Command {
 		Short: "Create or change objects so that they are as the manifests say",
 		Long: `Create or change objects so that they are as the manifests say, by server-side apply.
 
-Fields that the manifests leave out keep their value. A field that another tool has set, and the manifest
-sets otherwise, is a conflict; --force-conflicts takes it over.`,
+Fields that the manifests leave out keep their value. A field that another tool than covey has set, and the
+manifest sets otherwise, is a conflict; --force-conflicts takes it over.`,
 		Example: "  covey apply -f hello.yaml\n  covey apply -R -f manifests/\n  cat hello.yaml | covey apply -f -",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return o.run(cmd) },
@@ -141,9 +143,12 @@ func (o *applyOptions) apply(s *session, obj *manifest.Object, query url.Values)
 	if err := s.get(t, &before); err != nil && !apierrors.IsNotFound(err) {
 		return located(err)
 	}
-	code, body, err := s.Do(s.ctx(), client.Request{
-		Method: http.MethodPatch, Path: t.path(), Query: query, Body: bytes.NewReader(obj.JSON), ContentType: client.ApplyPatch,
-	})
+	code, body, err := s.send(t, query, obj.JSON)
+	if o.isOurs(err) {
+		forced := maps.Clone(query)
+		forced.Set("force", "true")
+		code, body, err = s.send(t, forced, obj.JSON)
+	}
 	if err != nil {
 		return located(conflictHint(err))
 	}
@@ -167,6 +172,32 @@ func (o *applyOptions) apply(s *session, obj *manifest.Object, query url.Values)
 	return nil
 }
 
+func (s *session) send(t target, query url.Values, body []byte) (int, []byte, error) {
+	return s.Do(s.ctx(), client.Request{
+		Method: http.MethodPatch, Path: t.path(), Query: query, Body: bytes.NewReader(body), ContentType: client.ApplyPatch,
+	})
+}
+
+// isOurs reports a conflict with nothing but what covey's own commands have set, as scale and rollout undo do: to the
+// user they and apply are one hand, and the last word counts. The API names the other manager in the message only.
+func (o *applyOptions) isOurs(err error) bool {
+	causes := conflicts(err)
+	return len(causes) > 0 && !slices.ContainsFunc(causes, func(c metav1.StatusCause) bool {
+		return !strings.HasPrefix(c.Message, fmt.Sprintf("conflict with %q", fieldManager))
+	})
+}
+
+// conflicts are the fields that belong to others, if err is about such.
+func conflicts(err error) []metav1.StatusCause {
+	var status *apierrors.StatusError
+	if !errors.As(err, &status) || !apierrors.IsConflict(err) || status.ErrStatus.Details == nil {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(status.ErrStatus.Details.Causes), func(c metav1.StatusCause) bool {
+		return c.Type != metav1.CauseTypeFieldManagerConflict
+	})
+}
+
 func (o *applyOptions) print(s *session, t target, body []byte) error {
 	p, err := newObjectPrinter(o.output)
 	if err != nil {
@@ -182,16 +213,11 @@ func (o *applyOptions) print(s *session, t target, body []byte) error {
 // conflictHint says what to do about fields that belong to others.
 func conflictHint(err error) error {
 	var status *apierrors.StatusError
-	if !errors.As(err, &status) || !apierrors.IsConflict(err) || status.ErrStatus.Details == nil {
+	if len(conflicts(err)) == 0 || !errors.As(err, &status) {
 		return err
 	}
-	for _, cause := range status.ErrStatus.Details.Causes {
-		if cause.Type == metav1.CauseTypeFieldManagerConflict {
-			out := *status
-			out.ErrStatus.Message = strings.TrimRight(out.ErrStatus.Message, "\n") +
-				"\nLeave these fields out of the manifest, or take them over with --force-conflicts."
-			return &out
-		}
-	}
-	return err
+	out := *status
+	out.ErrStatus.Message = strings.TrimRight(out.ErrStatus.Message, "\n") +
+		"\nLeave these fields out of the manifest, or take them over with --force-conflicts."
+	return &out
 }

@@ -54,7 +54,7 @@ func (o *imageOptions) pull(cmd *cobra.Command, name string) error {
 		return s.ctx().Err()
 	}
 	if err != nil {
-		return fmt.Errorf("pull %s: %w", name, err)
+		return err
 	}
 	bar.clear()
 	s.say("Pulled image: %s", familiar(img.Ref))

@@ -82,7 +82,7 @@ func (l *containerLog) start() {
 	}
 	go func() {
 		l.copying.Wait()
-		l.writer.Close()
+		_ = l.writer.Close()
 		close(l.done)
 	}()
 }

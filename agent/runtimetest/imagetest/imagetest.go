@@ -50,7 +50,7 @@ var compiled = sync.OnceValues(func() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	out := filepath.Join(dir, "program")
 	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", out, "covey.dev/covey/agent/runtimetest/imagetest/program")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")

@@ -1,6 +1,7 @@
 package describe
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -133,7 +134,11 @@ func (w *Writer) Events(events []corev1.Event) {
 		return
 	}
 	events = slices.Clone(events)
-	slices.SortStableFunc(events, func(a, b corev1.Event) int { return lastSeen(&a).Compare(lastSeen(&b)) })
+	slices.SortStableFunc(events, func(a, b corev1.Event) int {
+		// Within a second the order is that of the writes, which revisions count.
+		return cmp.Or(lastSeen(&a).Compare(lastSeen(&b)), cmp.Compare(len(a.ResourceVersion), len(b.ResourceVersion)),
+			strings.Compare(a.ResourceVersion, b.ResourceVersion))
+	})
 	rows := make([][]string, 0, len(events))
 	for i := range events {
 		e := &events[i]
