@@ -130,7 +130,10 @@ func dockerAuth(secret *corev1.Secret, registry string) *RegistryAuth {
 	for server, auth := range auths {
 		host := strings.TrimPrefix(strings.TrimPrefix(server, "https://"), "http://")
 		host, _, _ = strings.Cut(host, "/")
-		if host != registry && !(registry == "docker.io" && host == "index.docker.io") {
+		if host == "index.docker.io" {
+			host = "docker.io"
+		}
+		if host != registry {
 			continue
 		}
 		if auth.Username == "" && auth.Auth != "" {

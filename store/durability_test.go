@@ -50,14 +50,14 @@ func writeUntilKilled(dir string) error {
 	if err != nil {
 		return err
 	}
-	go s.Run(context.Background())
+	go func() { _ = s.Run(context.Background()) }()
 	v, err := s.Linearizable(context.Background())
 	if err != nil {
 		return err
 	}
 	for n := newestNumber(v) + 1; ; n++ {
 		if n%50 == 0 {
-			go s.node.Compact() // in the midst of the writes
+			go func() { _ = s.node.Compact() }() // in the midst of the writes
 		}
 		k := mapKey("default", fmt.Sprintf("m%d", n%7))
 		if _, err := s.Update(context.Background(), func(tx *Tx) error {
@@ -183,7 +183,7 @@ func fill(t *testing.T, dir string) (rev uint64) {
 	t.Helper()
 	s, stop := start(t, dir, eager)
 	for i := range 100 {
-		rev = set(t, s, "default", fmt.Sprintf("m%d", i%30), strconv.Itoa(i))
+		set(t, s, "default", fmt.Sprintf("m%d", i%30), strconv.Itoa(i))
 	}
 	if err := s.node.Compact(); err != nil {
 		t.Fatal(err)

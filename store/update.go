@@ -29,22 +29,20 @@ func (s *Store) Update(ctx context.Context, fn func(*Tx) error) (uint64, error) 
 			return 0, fmt.Errorf("write: %w", leaderError(err))
 		}
 		revision, err := s.try(ctx, fn)
-		if !errors.Is(err, errLost) {
+		var lost lostError
+		if !errors.As(err, &lost) {
 			return revision, err
 		}
 		if try == updateTries {
-			return 0, fmt.Errorf("%w, %d times in a row", err.(lostError).conflict, try)
+			return 0, fmt.Errorf("%w, %d times in a row", lost.conflict, try)
 		}
 	}
 }
 
-// errLost marks a conflict that another writer caused between reading and applying.
-var errLost = errors.New("another write came first")
-
+// lostError is a conflict that another writer caused between reading and applying.
 type lostError struct{ conflict error }
 
-func (e lostError) Error() string      { return e.conflict.Error() }
-func (lostError) Is(target error) bool { return target == errLost }
+func (e lostError) Error() string { return e.conflict.Error() }
 
 func (s *Store) try(ctx context.Context, fn func(*Tx) error) (uint64, error) {
 	tx := &Tx{snapshot: s.Snapshot(), codec: s.codec}

@@ -56,7 +56,7 @@ func (m *Managers) For(k *kind.Kind, subresource string) (*Manager, error) {
 
 // resetFields are those that a write to this resource does not touch, so nobody comes to own them by it.
 func resetFields(k *kind.Kind, subresource string) map[fieldpath.APIVersion]fieldpath.Filter {
-	field := ""
+	var field string
 	switch {
 	case subresource == "status":
 		field = "spec"
@@ -101,7 +101,7 @@ func (m *Manager) Apply(live kind.Object, applied *unstructured.Unstructured, ma
 	return obj, nil
 }
 
-// adapter shows a kind as the converter, defaulter and creater that managedfields asks for. There is one version of each
+// adapter shows a kind as the converter, defaulter and constructor that managedfields asks for. There is one version of each
 // kind, so converting is no more than leaving the unstructured form.
 type adapter struct{ kind *kind.Kind }
 

@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"time"
 
 	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 )
 
 // lockTimeout is how long an open waits for another process to let go of the file.
@@ -75,12 +77,9 @@ func touch(b *bbolt.Bucket) error {
 		}
 		return nil
 	})
-	touched = sum
+	runtime.KeepAlive(&sum) // keeps the compiler from leaving the reading out
 	return err
 }
-
-// touched keeps the compiler from leaving the reading out.
-var touched byte
 
 // Guard runs fn, which reads a bbolt file, and turns its panics and memory faults into an error that names the file.
 func Guard(path string, fn func() error) (err error) {
@@ -94,7 +93,7 @@ func Guard(path string, fn func() error) (err error) {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, bbolt.ErrInvalid), errors.Is(err, bbolt.ErrChecksum), errors.Is(err, bbolt.ErrVersionMismatch):
+	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum), errors.Is(err, berrors.ErrVersionMismatch):
 		return fmt.Errorf("%s: %w: %w", path, ErrDamaged, err)
 	}
 	return fmt.Errorf("%s: %w", path, err)
