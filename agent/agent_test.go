@@ -27,11 +27,12 @@ type cluster struct {
 	pods    map[string]*corev1.Pod // by UID
 	maps    map[string]*corev1.ConfigMap
 	events  []string
-	changed chan struct{} // closed and replaced at each change
+	unready map[string]int // statuses that said not ready, by UID
+	changed chan struct{}  // closed and replaced at each change
 }
 
 func newCluster() *cluster {
-	return &cluster{pods: map[string]*corev1.Pod{}, maps: map[string]*corev1.ConfigMap{}, changed: make(chan struct{})}
+	return &cluster{pods: map[string]*corev1.Pod{}, unready: map[string]int{}, maps: map[string]*corev1.ConfigMap{}, changed: make(chan struct{})}
 }
 
 func (c *cluster) change(fn func()) {
@@ -72,6 +73,9 @@ func (c *cluster) WriteStatus(_ context.Context, updates []agent.PodStatus) erro
 			if pod, ok := c.pods[up.Pod.UID]; ok {
 				pod = pod.DeepCopy()
 				pod.Status = up.Status
+				if !isReady(pod) {
+					c.unready[up.Pod.UID]++
+				}
 				c.pods[up.Pod.UID] = pod
 			}
 		}
@@ -258,6 +262,7 @@ func TestARestartedAgentTakesUpWhatRuns(t *testing.T) {
 	uid := f.add(newPod("a", "sleep"))
 	before := f.await(uid, "ready", isReady)
 	f.stop()
+	f.cluster.unready[string(uid)] = 0
 	f.start()
 	other := f.add(newPod("b", "sleep")) // its start shows that the new agent is at work
 	f.await(other, "ready", isReady)
@@ -273,6 +278,11 @@ func TestARestartedAgentTakesUpWhatRuns(t *testing.T) {
 	if count != 1 || after.Status.PodIP != before.Status.PodIP || after.Status.ContainerStatuses[0].RestartCount != 0 {
 		t.Errorf("%d containers, address %s (was %s), %d restarts", count, after.Status.PodIP, before.Status.PodIP, after.Status.ContainerStatuses[0].RestartCount)
 	}
+	f.cluster.mu.Lock()
+	if n := f.cluster.unready[string(uid)]; n > 0 {
+		t.Errorf("the pod was called not ready %d times", n)
+	}
+	f.cluster.mu.Unlock()
 	f.remove(uid, 1)
 	f.remove(other, 1)
 }

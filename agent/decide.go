@@ -68,6 +68,19 @@ func (v *view) latest(name string) *Container {
 	return &list[len(list)-1]
 }
 
+// takingUp holds while what an earlier run of covey left running is not looked at yet: its stored status stands.
+func (v *view) takingUp() bool {
+	if v.setUp || v.problem != nil || v.deleting() {
+		return false
+	}
+	for name := range v.containers {
+		if v.latest(name).State == StateRunning {
+			return true
+		}
+	}
+	return false
+}
+
 func (v *view) deleting() bool { return v.gone || v.pod.DeletionTimestamp != nil }
 
 // deadline is when activeDeadlineSeconds are over; zero without.

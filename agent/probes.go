@@ -39,11 +39,12 @@ func (w *worker) syncProbes(ctx context.Context, v *view) {
 
 // startProbes runs the startup probe first, and the others once it has succeeded.
 func (w *worker) startProbes(ctx context.Context, spec *corev1.Container, c Container) {
+	began := w.recorded(spec, c.ID)
 	w.mu.Lock()
-	w.verdicts[c.ID] = verdict{started: spec.StartupProbe == nil, ready: spec.StartupProbe == nil && spec.ReadinessProbe == nil}
+	w.verdicts[c.ID] = began
 	w.mu.Unlock()
 	t := w.target(spec, c.ID)
-	if spec.StartupProbe == nil {
+	if began.started {
 		w.watchContainer(ctx, spec, c, t)
 		return
 	}
@@ -61,6 +62,18 @@ func (w *worker) startProbes(ctx context.Context, spec *corev1.Container, c Cont
 			return !v.Settled
 		})
 	})
+}
+
+// recorded is what is known of a container before its first probe: what its stored status says, if an earlier run of covey
+// started it, else what a container without an answer yet is taken for.
+func (w *worker) recorded(spec *corev1.Container, id string) verdict {
+	for _, s := range w.currentPod().Status.ContainerStatuses {
+		if s.ContainerID == "containerd://"+id && s.State.Running != nil {
+			started := s.Started != nil && *s.Started
+			return verdict{started: started, ready: s.Ready || started && spec.ReadinessProbe == nil}
+		}
+	}
+	return verdict{started: spec.StartupProbe == nil, ready: spec.StartupProbe == nil && spec.ReadinessProbe == nil}
 }
 
 func (w *worker) watchContainer(ctx context.Context, spec *corev1.Container, c Container, t probe.Target) {

@@ -86,7 +86,7 @@ func (w *worker) run(ctx context.Context) {
 			continue
 		}
 		w.syncProbes(ctx, v)
-		if !v.gone {
+		if !v.gone && !v.takingUp() {
 			w.statuses.put(PodStatus{Pod: w.ref, Status: podStatus(v, w.NodeAddress)})
 		}
 		s := decide(v)

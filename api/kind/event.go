@@ -72,9 +72,11 @@ func eventRow(e *corev1.Event, now time.Time) []any {
 	if last.IsZero() {
 		last = first
 	}
-	count := max(e.Count, 1)
+	count := e.Count
 	if e.Series != nil {
 		last, count = e.Series.LastObservedTime.Time, e.Series.Count
+	} else if count == 0 {
+		count = 1
 	}
 	target := strings.ToLower(e.InvolvedObject.Kind)
 	if e.InvolvedObject.Name != "" {

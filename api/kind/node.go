@@ -18,6 +18,10 @@ import (
 func nodeKind() *Kind {
 	k := base[corev1.Node, corev1.NodeList](corev1.SchemeGroupVersion.WithKind("Node"), "nodes", "node", "no")
 	k.Namespaced = false
+	k.Default = func(obj Object) {
+		settlePodCIDR(&obj.(*corev1.Node).Spec)
+		Scheme().Default(obj)
+	}
 	// A node may be created with its status, as in Kubernetes: whoever registers it knows it.
 	k.PrepareUpdate = onBoth(func(n, old *corev1.Node) { n.Status = old.Status })
 	k.PrepareStatus = onBoth(func(n, old *corev1.Node) { n.Spec = old.Spec })
@@ -32,6 +36,16 @@ func nodeKind() *Kind {
 	k.Columns = nodeColumns()
 	k.Row = rowOf(nodeRow)
 	return k
+}
+
+// settlePodCIDR makes the two fields that name the pods' first range say the same; the one that old clients know wins.
+func settlePodCIDR(spec *corev1.NodeSpec) {
+	if spec.PodCIDR == "" && len(spec.PodCIDRs) > 0 {
+		spec.PodCIDR = spec.PodCIDRs[0]
+	}
+	if spec.PodCIDR != "" && (len(spec.PodCIDRs) == 0 || spec.PodCIDRs[0] != spec.PodCIDR) {
+		spec.PodCIDRs = []string{spec.PodCIDR}
+	}
 }
 
 func nodeColumns() []metav1.TableColumnDefinition {

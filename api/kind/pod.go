@@ -22,7 +22,7 @@ func podKind() *Kind {
 		settleServiceAccount(&obj.(*corev1.Pod).Spec)
 		Scheme().Default(obj)
 	}
-	k.PrepareCreate = func(obj Object, _ time.Time) { preparePod(obj.(*corev1.Pod)) }
+	k.PrepareCreate = func(obj Object, now time.Time) { preparePod(obj.(*corev1.Pod), now) }
 	k.PrepareUpdate = onBoth(func(p, old *corev1.Pod) {
 		p.Status = old.Status
 		p.Generation = old.Generation
@@ -61,8 +61,8 @@ func podOptions(p, old *core.Pod) validation.PodValidationOptions {
 }
 
 // preparePod makes a new pod pending, and adds what Kubernetes' admission adds: the service account's name, and for how
-// long the pod stays on a node that is not there.
-func preparePod(p *corev1.Pod) {
+// long the pod stays on a node that is not there. A pod with scheduling gates says that it waits for them.
+func preparePod(p *corev1.Pod, now time.Time) {
 	p.Generation = 1
 	if p.Spec.ServiceAccountName == "" {
 		p.Spec.ServiceAccountName = "default"
@@ -70,6 +70,12 @@ func preparePod(p *corev1.Pod) {
 	}
 	p.Spec.Tolerations = tolerateLostNode(p.Spec.Tolerations)
 	p.Status = corev1.PodStatus{Phase: corev1.PodPending, QOSClass: qos.ComputePodQOS(p)}
+	if len(p.Spec.SchedulingGates) > 0 {
+		p.Status.Conditions = []corev1.PodCondition{{
+			Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonSchedulingGated,
+			Message: "Scheduling is blocked due to non-empty scheduling gates", LastTransitionTime: metav1.NewTime(now).Rfc3339Copy(),
+		}}
+	}
 }
 
 // settleServiceAccount makes the two fields that name the service account say the same.

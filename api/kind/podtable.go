@@ -85,6 +85,7 @@ type podSummary struct {
 	ready, total int
 	status       string
 	restarts     restarts
+	sidecars     restarts // those of the sidecars up to the init container that is not done
 }
 
 func summarize(p *corev1.Pod) podSummary {
@@ -98,7 +99,7 @@ func summarize(p *corev1.Pod) podSummary {
 	s.total += len(sidecars)
 	initializing := s.addInit(p, sidecars)
 	if !initializing || conditionTrue(p, corev1.PodInitialized) {
-		s.addContainers(p, sidecars)
+		s.addContainers(p)
 	}
 	if p.DeletionTimestamp != nil {
 		switch {
@@ -126,6 +127,9 @@ func sidecarsOf(p *corev1.Pod) map[string]bool {
 func (s *podSummary) addInit(p *corev1.Pod, sidecars map[string]bool) (initializing bool) {
 	for i, c := range p.Status.InitContainerStatuses {
 		s.restarts.add(c)
+		if sidecars[c.Name] {
+			s.sidecars.add(c)
+		}
 		ended, waiting := c.State.Terminated, c.State.Waiting
 		switch {
 		case ended != nil && ended.ExitCode == 0:
@@ -149,13 +153,8 @@ func (s *podSummary) addInit(p *corev1.Pod, sidecars map[string]bool) (initializ
 
 // addContainers takes the status from the containers; what the first of them says wins. The restarts of plain init
 // containers no longer count.
-func (s *podSummary) addContainers(p *corev1.Pod, sidecars map[string]bool) {
-	s.restarts = restarts{}
-	for _, c := range p.Status.InitContainerStatuses {
-		if sidecars[c.Name] {
-			s.restarts.add(c)
-		}
-	}
+func (s *podSummary) addContainers(p *corev1.Pod) {
+	s.restarts = s.sidecars
 	running, failed := false, ""
 	for i := len(p.Status.ContainerStatuses) - 1; i >= 0; i-- {
 		c := p.Status.ContainerStatuses[i]

@@ -2,6 +2,7 @@ package kind_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -128,6 +129,17 @@ func TestNewPod(t *testing.T) {
 	}
 }
 
+func TestGatedPodSaysSo(t *testing.T) {
+	k := find(t, "pods")
+	p := mustCreate(t, k, strings.Replace(helloPod, "spec:", "spec:\n  schedulingGates: [{name: example.com/wait}]", 1))
+	if status := k.Row(p, started)[2]; status != "SchedulingGated" {
+		t.Errorf("status %v of a pod with a scheduling gate, want SchedulingGated", status)
+	}
+	if at := p.(*corev1.Pod).Status.Conditions[0].LastTransitionTime; !at.Time.Equal(started) {
+		t.Errorf("the condition is of %v, want %v", at, started)
+	}
+}
+
 func TestGraceOfPods(t *testing.T) {
 	running := func(change func(*corev1.Pod)) *corev1.Pod {
 		p := &corev1.Pod{Spec: corev1.PodSpec{NodeName: "n", TerminationGracePeriodSeconds: ptr.To[int64](30)}}
@@ -199,6 +211,19 @@ func TestNamespaces(t *testing.T) {
 	k.OnDelete(n)
 	if n.Status.Phase != corev1.NamespaceTerminating {
 		t.Errorf("phase %q of a deleted namespace, want Terminating", n.Status.Phase)
+	}
+}
+
+func TestPodRangesOfNodesAgree(t *testing.T) {
+	for text, want := range map[string]string{
+		"podCIDR: 10.1.0.0/24":                                       "10.1.0.0/24 [10.1.0.0/24]",
+		"podCIDRs: [10.1.0.0/24, 'fd00::/64']":                       "10.1.0.0/24 [10.1.0.0/24 fd00::/64]",
+		"podCIDR: 10.2.0.0/24, podCIDRs: [10.1.0.0/24, 'fd00::/64']": "10.2.0.0/24 [10.2.0.0/24]",
+	} {
+		spec := mustCreate(t, find(t, "nodes"), "metadata: {name: n}\nspec: {"+text+"}").(*corev1.Node).Spec
+		if got := fmt.Sprint(spec.PodCIDR, " ", spec.PodCIDRs); got != want {
+			t.Errorf("node with %s: ranges %s, want %s", text, got, want)
+		}
 	}
 }
 

@@ -119,6 +119,7 @@ func TestPodRows(t *testing.T) {
 		{"first init runs", "initContainers: [{name: i}, {name: j}]\n  containers: [{name: a}]", "phase: Pending\ninitContainerStatuses: [{name: i, state: {running: {}}}, {name: j, state: {waiting: {reason: PodInitializing}}}]", "0/1 | Init:0/2 | 0"},
 		{"second init fails", "initContainers: [{name: i}, {name: j}]\n  containers: [{name: a}]", "phase: Pending\ninitContainerStatuses: [{name: i, state: {terminated: {exitCode: 0}}}, {name: j, restartCount: 1, state: {waiting: {reason: CrashLoopBackOff}}}]", "0/1 | Init:CrashLoopBackOff | 1"},
 		{"init error", "initContainers: [{name: i}]\n  containers: [{name: a}]", "phase: Pending\ninitContainerStatuses: [{name: i, state: {terminated: {exitCode: 2}}}]", "0/1 | Init:ExitCode:2 | 0"},
+		{"sidecar after the init container that runs", "initContainers: [{name: i}, {name: j, restartPolicy: Always}]\n  containers: [{name: a}]", "phase: Running\nconditions: [{type: Initialized, status: 'True'}]\ninitContainerStatuses: [{name: i, restartCount: 1, state: {running: {}}}, {name: j, restartCount: 2, state: {running: {}}}]\ncontainerStatuses: [{name: a, restartCount: 4, ready: true, state: {running: {}}}]", "1/2 | Init:0/2 | 4"},
 		{"initialized", "initContainers: [{name: i}]\n  containers: [{name: a}]", "phase: Pending\ninitContainerStatuses: [{name: i, restartCount: 5, state: {terminated: {exitCode: 0}}}]\ncontainerStatuses: [{name: a, state: {waiting: {reason: PodInitializing}}}]", "0/1 | PodInitializing | 0"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

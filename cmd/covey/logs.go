@@ -204,8 +204,7 @@ func (o *logsOptions) copy(ctx context.Context, s *session, st stream, query url
 	resp, err := s.Stream(ctx, client.Request{Path: r.Path(st.namespace, st.pod, "log"), Query: q, Accept: "*/*"})
 	if err != nil {
 		if o.ignoreErrors && ctx.Err() == nil {
-			out.line(client.Explain(err) + "\n")
-			return nil
+			return out.line(client.Explain(err) + "\n")
 		}
 		return err
 	}

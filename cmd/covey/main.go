@@ -50,7 +50,8 @@ func run(ctx context.Context, root *cobra.Command, args []string) int {
 
 // explain prints an error, or each of several on lines of its own.
 func explain(out io.Writer, err error) {
-	if many, ok := err.(failures); ok {
+	var many failures
+	if errors.As(err, &many) {
 		for _, one := range many {
 			explain(out, one)
 		}
