@@ -146,6 +146,8 @@ func clone[V any](m map[string]V) map[string]V {
 
 // perform does one step. What fails is noted as a problem, with the time of the next attempt.
 func (w *worker) perform(ctx context.Context, v *view, s step) {
+	begun := time.Now()
+	defer func() { w.Logger.Debug("step", "pod", w.ref, "verb", s.verb, "took", time.Since(begun)) }()
 	switch s.verb {
 	case setUp:
 		w.setUp(ctx, v)
