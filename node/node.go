@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/uuid"
 
 	"covey.dev/covey/agent"
@@ -132,7 +133,7 @@ func (n *node) build() (err error) {
 	if err != nil {
 		return err
 	}
-	n.scheduler = scheduler.New(scheduler.Config{Store: n.store, Logger: n.log, Resources: resources()})
+	n.scheduler = scheduler.New(scheduler.Config{Store: n.store, Logger: n.log, AdmitPod: admitPod, Resources: resources()})
 	n.api, err = api.New(api.Config{
 		Store:   n.store,
 		Kinds:   kind.All(),
@@ -154,6 +155,13 @@ func (n *node) Handler(name string) (http.Handler, error) {
 		return nil, fmt.Errorf("node %q: %w", name, errNoNode)
 	}
 	return n.agent.Handler(), nil
+}
+
+// admitPod does for a controller's pod what the API does for a user's.
+func admitPod(pod *corev1.Pod) {
+	pods := kind.Find("", "v1", "pods")
+	pods.Default(pod)
+	pods.PrepareCreate(pod, time.Now())
 }
 
 // resources names the tables of all kinds, for what concerns objects of any kind: owners and namespaces.

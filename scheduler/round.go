@@ -35,6 +35,7 @@ func newRound(s *Scheduler, snap *store.Snapshot) *round {
 			Now:    s.clock.Now(),
 			NewUID: func() types.UID { return types.UID(uuid.NewString()) },
 			Suffix: func() string { return rand.String(5) },
+			Admit:  s.admit,
 		},
 	}
 	s.index.journal = &r.journal

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/clock"
 
 	"covey.dev/covey/store"
@@ -29,6 +30,8 @@ type Config struct {
 	Store  *store.Store
 	Clock  clock.WithDelayedExecution // nil: the real one
 	Logger *slog.Logger               // nil: slog.Default()
+	// AdmitPod fills in a pod made from a template what the API fills in for a user's pod; nil adds nothing.
+	AdmitPod func(*corev1.Pod)
 	// Resources are all tables of the store (plural names with group): what may own something, be owned, or be in a
 	// namespace. An owner of a kind that is not among them is taken to exist. Nil: DefaultResources.
 	Resources []string
@@ -39,6 +42,7 @@ type Scheduler struct {
 	store     *store.Store
 	clock     clock.WithDelayedExecution
 	log       *slog.Logger
+	admit     func(*corev1.Pod)
 	resources map[string]bool
 
 	watch *store.Watcher
@@ -50,7 +54,7 @@ type Scheduler struct {
 
 // New returns a scheduler that does nothing until Run.
 func New(cfg Config) *Scheduler {
-	s := &Scheduler{store: cfg.Store, clock: cfg.Clock, log: cfg.Logger, resources: map[string]bool{}}
+	s := &Scheduler{store: cfg.Store, clock: cfg.Clock, log: cfg.Logger, admit: cfg.AdmitPod, resources: map[string]bool{}}
 	if s.clock == nil {
 		s.clock = clock.RealClock{}
 	}

@@ -47,6 +47,9 @@ func newPod(rs *appsv1.ReplicaSet, env *Env) *corev1.Pod {
 		pod.Spec.ServiceAccountName = "default"
 	}
 	pod.Spec.DeprecatedServiceAccount = pod.Spec.ServiceAccountName
+	if env.Admit != nil {
+		env.Admit(pod)
+	}
 	pod.Status.Phase = corev1.PodPending
 	pod.Status.QOSClass = qos.ComputePodQOS(pod)
 	return pod

@@ -1,0 +1,20 @@
+package node
+
+import (
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+)
+
+func TestAControllersPodIsDefaultedAsAUsers(t *testing.T) {
+	limits := corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1"), corev1.ResourceMemory: resource.MustParse("64Mi")}
+	pod := &corev1.Pod{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "app:1", Resources: corev1.ResourceRequirements{Limits: limits}}}}}
+	admitPod(pod)
+	if request := pod.Spec.Containers[0].Resources.Requests[corev1.ResourceCPU]; request.Cmp(limits[corev1.ResourceCPU]) != 0 {
+		t.Errorf("the request is %s, want the limit", &request)
+	}
+	if pod.Status.QOSClass != corev1.PodQOSGuaranteed || len(pod.Spec.Tolerations) == 0 {
+		t.Errorf("quality of service %s, tolerations %v", pod.Status.QOSClass, pod.Spec.Tolerations)
+	}
+}
