@@ -3,9 +3,11 @@ package agent
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -63,12 +65,15 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	outer := ctx
 	g, ctx := errgroup.WithContext(ctx)
+	a.images.ctx = ctx
+	defer a.images.running.Wait() // workers pull, so they end first
 	defer a.running.Wait()
 	g.Go(func() error { return a.statuses.run(ctx) })
 	g.Go(func() error { return a.runtime.Watch(ctx, a.exited) })
 	g.Go(func() error {
 		return a.upstream.Follow(ctx, a.NodeName, func(pods []*corev1.Pod) { a.follow(ctx, pods) })
 	})
+	g.Go(func() error { return a.upstream.FollowConfig(ctx, a.configChanged) })
 	if err := g.Wait(); outer.Err() == nil {
 		return err
 	}
@@ -77,6 +82,9 @@ func (a *Agent) Run(ctx context.Context) error {
 
 // prepare registers the node, again and again until it works, and sets up its part of the pod network.
 func (a *Agent) prepare(ctx context.Context) error {
+	if err := a.makeDirs(); err != nil {
+		return err
+	}
 	cidr, err := network.ChooseCIDR()
 	if err != nil {
 		return err
@@ -88,8 +96,34 @@ func (a *Agent) prepare(ctx context.Context) error {
 	if cidr, err = netip.ParsePrefix(node.Spec.PodCIDR); err != nil {
 		return fmt.Errorf("node %s: spec.podCIDR: %w", a.NodeName, err)
 	}
-	a.network, err = network.Open(a.InstanceID, cidr)
-	return err
+	if a.network, err = network.Open(a.InstanceID, cidr); err != nil {
+		return err
+	}
+	a.reserveAddresses()
+	return nil
+}
+
+// makeDirs makes the directories of the pods. Others on the machine may not look into them: pods keep secrets there.
+func (a *Agent) makeDirs() error {
+	for _, dir := range []string{a.podsDir(), a.namespacesDir()} {
+		if err := os.MkdirAll(dir, 0o750); err != nil {
+			return err
+		}
+		if err := os.Chmod(dir, 0o750); err != nil { //nolint:gosec // as the kubelet has it
+			return err
+		}
+	}
+	return nil
+}
+
+// reserveAddresses keeps the addresses of the pods that are there already from going to new ones.
+func (a *Agent) reserveAddresses() {
+	entries, _ := os.ReadDir(a.podsDir())
+	for _, entry := range entries {
+		if addr := a.knownAddress(entry.Name()); addr.IsValid() {
+			a.network.Reserve(entry.Name(), addr)
+		}
+	}
 }
 
 func (a *Agent) register(ctx context.Context, cidr netip.Prefix) (*corev1.Node, error) {
@@ -126,11 +160,27 @@ func (a *Agent) follow(ctx context.Context, pods []*corev1.Pod) {
 			w.update(nil, true)
 		}
 	}
-	if a.swept {
-		return
+	if !a.swept {
+		a.swept = true
+		a.running.Go(func() { a.sweep(ctx) })
 	}
-	a.swept = true
-	for _, ref := range a.leftovers(ctx) {
+}
+
+// sweep removes what an earlier run left of pods that are no more. It begins when the pods that are to be are known.
+func (a *Agent) sweep(ctx context.Context) {
+	refs, err := a.leftovers(ctx)
+	for err != nil {
+		a.Logger.Warn("cannot look for what is left of earlier pods, trying again", "error", err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(time.Second):
+		}
+		refs, err = a.leftovers(ctx)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, ref := range refs {
 		if a.workers[ref.UID] == nil {
 			w := newWorker(a, unknownPod(ref))
 			w.update(nil, true)
@@ -151,26 +201,27 @@ func (a *Agent) employ(ctx context.Context, w *worker) {
 }
 
 // leftovers are pods that something on the machine is of: containers or directories.
-func (a *Agent) leftovers(ctx context.Context) []PodRef {
+func (a *Agent) leftovers(ctx context.Context) ([]PodRef, error) {
+	list, err := a.runtime.List(ctx)
+	if err != nil {
+		return nil, err
+	}
 	refs := map[string]PodRef{}
-	if list, err := a.runtime.List(ctx); err == nil {
-		for _, c := range list {
-			refs[c.Pod.UID] = c.Pod
-		}
+	for i := range list {
+		refs[list[i].Pod.UID] = list[i].Pod
 	}
 	for _, dir := range []string{a.podsDir(), a.namespacesDir()} {
-		entries, _ := os.ReadDir(dir)
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			return nil, err
+		}
 		for _, entry := range entries {
 			if _, known := refs[entry.Name()]; !known {
 				refs[entry.Name()] = PodRef{UID: entry.Name(), Name: "unknown", Namespace: "unknown"}
 			}
 		}
 	}
-	list := make([]PodRef, 0, len(refs))
-	for _, ref := range refs {
-		list = append(list, ref)
-	}
-	return list
+	return slices.Collect(maps.Values(refs)), nil
 }
 
 func unknownPod(ref PodRef) *corev1.Pod {
@@ -184,6 +235,24 @@ func (a *Agent) exited(id string) {
 	defer a.mu.Unlock()
 	for _, w := range a.workers {
 		w.nudge()
+	}
+}
+
+// configChanged tells the workers whose pods use a ConfigMap or Secret; without a name it may be any.
+func (a *Agent) configChanged(namespace, name string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, w := range a.workers {
+		w.configChanged(namespace, name)
+	}
+}
+
+// imagesArrived tells the workers that wait for an image.
+func (a *Agent) imagesArrived() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, w := range a.workers {
+		w.imagesArrived()
 	}
 }
 

@@ -24,11 +24,14 @@ import (
 // cluster is an Upstream in memory.
 type cluster struct {
 	mu      sync.Mutex
+	node    *corev1.Node
 	pods    map[string]*corev1.Pod // by UID
 	maps    map[string]*corev1.ConfigMap
 	events  []string
 	unready map[string]int // statuses that said not ready, by UID
-	changed chan struct{}  // closed and replaced at each change
+	// configChanged is what a running agent follows ConfigMaps with.
+	configChanged func(namespace, name string)
+	changed       chan struct{} // closed and replaced at each change
 }
 
 func newCluster() *cluster {
@@ -43,7 +46,14 @@ func (c *cluster) change(fn func()) {
 	c.changed = make(chan struct{})
 }
 
+// Register keeps the pod CIDR of a node that it knows.
 func (c *cluster) Register(_ context.Context, node *corev1.Node) (*corev1.Node, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.node != nil {
+		node.Spec = c.node.Spec
+	}
+	c.node = node
 	return node, nil
 }
 
@@ -101,6 +111,15 @@ func (c *cluster) Secret(_ context.Context, _, name string) (*corev1.Secret, err
 	return nil, fmt.Errorf("secret %q %w", name, agent.ErrNotFound)
 }
 
+func (c *cluster) FollowConfig(ctx context.Context, changed func(namespace, name string)) error {
+	c.mu.Lock()
+	c.configChanged = changed
+	c.mu.Unlock()
+	changed("", "")
+	<-ctx.Done()
+	return nil
+}
+
 func (c *cluster) Event(_ agent.PodRef, _, reason, message, _ string) {
 	c.change(func() { c.events = append(c.events, reason+": "+message) })
 }
@@ -111,6 +130,7 @@ type fixture struct {
 	cluster *cluster
 	runtime *runtimetest.Fake
 	cfg     agent.Config
+	agent   *agent.Agent
 	stop    func()
 }
 
@@ -146,6 +166,7 @@ func (f *fixture) start() {
 	if err != nil {
 		f.t.Fatal(err)
 	}
+	f.agent = a
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- a.Run(ctx) }()

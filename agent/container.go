@@ -15,7 +15,8 @@ import (
 	"covey.dev/covey/agent/env"
 )
 
-const maxBackOff = 5 * time.Minute
+// configError is the reason of a container whose manifest cannot be carried out as things are.
+const configError = "CreateContainerConfigError"
 
 // specHash changes with what a running container must be replaced for: Kubernetes lets only the image change.
 func specHash(c *corev1.Container) string {
@@ -45,11 +46,19 @@ func (w *worker) create(ctx context.Context, v *view, s step) {
 	}
 	if problem != nil {
 		w.problems[name] = problem
-		w.event(corev1.EventTypeWarning, "Failed", "Error: "+problem.message, path)
+		w.event(corev1.EventTypeWarning, "Failed", "Error: "+told(problem), path)
 		return
 	}
 	delete(w.problems, name)
 	w.event(corev1.EventTypeNormal, "Created", "Container created", path)
+}
+
+// told is what the event of a problem says: about an image just the reason, its other events say the rest.
+func told(p *problem) string {
+	if imageProblems[p.reason] || p.reason == "InvalidImageName" {
+		return p.reason
+	}
+	return p.message
 }
 
 // untilDeleting ends with ctx or when the pod is to end.
@@ -71,7 +80,7 @@ func (w *worker) tryCreate(ctx context.Context, v *view, s step, image string) *
 	before := w.problems[s.container.Name]
 	spec, err := w.containerSpec(ctx, v, s, image)
 	if err != nil {
-		return w.fail(before, "CreateContainerConfigError", err, time.Second, time.Minute)
+		return w.fail(before, configError, err, time.Second, time.Minute)
 	}
 	if err := os.MkdirAll(filepath.Dir(spec.LogPath), 0o755); err != nil {
 		return w.fail(before, "CreateContainerError", err, time.Second, time.Minute)
@@ -81,9 +90,9 @@ func (w *worker) tryCreate(ctx context.Context, v *view, s step, image string) *
 	case err == nil, errors.Is(err, ErrExists):
 		return nil
 	case errors.Is(err, ErrInvalidSpec):
-		return w.fail(before, "CreateContainerConfigError", err, time.Second, time.Minute)
+		return w.fail(before, configError, err, time.Second, time.Minute)
 	}
-	return w.fail(before, "CreateContainerError", err, firstBackOff, maxBackOff)
+	return w.fail(before, "CreateContainerError", err, firstBackOff, longestBackOff)
 }
 
 func (w *worker) containerSpec(ctx context.Context, v *view, s step, image string) (*ContainerSpec, error) {
@@ -138,22 +147,15 @@ func (w *worker) logPath(container string, attempt int) string {
 	return filepath.Join(w.podDir(w.ref.UID), "logs", container, fmt.Sprintf("%d.log", attempt))
 }
 
-// start runs a created container. One that does not start is removed, so that the next attempt is a new one.
+// start runs a created container. One that does not start has failed, as if it had ended with exit code 128.
 func (w *worker) start(ctx context.Context, s step) {
 	name := s.container.Name
-	path := fieldPath(w.currentPod(), name)
-	if err := w.postStartAfter(ctx, s); err != nil {
-		if ctx.Err() != nil {
-			return
-		}
-		w.problems[name] = w.fail(w.problems[name], "RunContainerError", err, firstBackOff, maxBackOff)
-		w.event(corev1.EventTypeWarning, "Failed", "Error: "+err.Error(), path)
-		if err := w.runtime.Remove(ctx, s.id); err != nil {
-			w.Logger.Warn("a container that did not start could not be removed", "pod", w.ref, "container", name, "error", err)
-		}
+	err := w.postStartAfter(ctx, s)
+	if err == nil || ctx.Err() != nil {
 		return
 	}
-	delete(w.problems, name)
+	w.failed[s.id] = startFailure{message: err.Error(), at: w.Now()}
+	w.event(corev1.EventTypeWarning, "Failed", "Error: "+err.Error(), fieldPath(w.currentPod(), name))
 }
 
 func (w *worker) postStartAfter(ctx context.Context, s step) error {
@@ -178,9 +180,20 @@ func (w *worker) discard(ctx context.Context, v *view, id string) {
 				return
 			}
 			removeLogs(list[i].LogPath)
-			delete(w.messages, id)
+			w.forget(id)
 		}
 	}
+}
+
+// forget drops what is remembered of a container that is no more.
+func (w *worker) forget(id string) {
+	delete(w.messages, id)
+	delete(w.failed, id)
+	delete(w.announced, id)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.verdicts, id)
+	delete(w.stopping, id)
 }
 
 func removeLogs(path string) {
@@ -194,6 +207,13 @@ func (w *worker) currentPod() *corev1.Pod {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.pod
+}
+
+// isGone says that there is no such pod any more, only what is left of it.
+func (w *worker) isGone() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.gone
 }
 
 func (w *worker) event(kind, reason, message, path string) {

@@ -12,6 +12,7 @@ type verb string
 const (
 	rest     verb = "rest"      // nothing before at, or before something changes
 	setUp    verb = "set up"    // namespaces, address, volumes, files
+	refresh  verb = "refresh"   // the volumes made from the API
 	create   verb = "create"    // a container, with its image
 	start    verb = "start"     // a created container
 	stop     verb = "stop"      // a running container
@@ -38,12 +39,23 @@ type view struct {
 	containers map[string][]Container // by name, the newest last
 	setUp      bool
 	podIP      string
-	problem    *problem            // with setting up
-	problems   map[string]*problem // with making a container, by name
-	verdicts   map[string]verdict  // of probes, by container ID
-	stopping   map[string]bool     // container IDs
-	messages   map[string]string   // termination messages, by container ID
+	stale      bool                    // the volumes made from the API are to be brought up to date
+	problem    *problem                // with setting up
+	problems   map[string]*problem     // with making a container, by name
+	verdicts   map[string]verdict      // of probes, by container ID
+	stopping   map[string]time.Time    // by container ID: when its grace ends, also of those that have stopped since
+	messages   map[string]string       // termination messages, by container ID
+	failed     map[string]startFailure // by container ID
+	steady     map[string]int          // by name: the last attempt that ran long enough for what was before to be forgotten
+	before     map[string]bool         // IDs of containers from before the machine was rebooted
+	last       *corev1.PodStatus       // what was said last; the stored status may be older
 	now        time.Time
+}
+
+// startFailure is why a container that was made did not start.
+type startFailure struct {
+	message string
+	at      time.Time
 }
 
 // problem is why something could not be done, and when it is tried again.
@@ -103,6 +115,8 @@ func decide(v *view) step {
 		return step{verb: rest}
 	case v.deleting():
 		return end(v, tearDown, "")
+	case final(v.pod.Status.Phase):
+		return end(v, rest, "")
 	case v.overdue():
 		return end(v, rest, "Pod was active on the node longer than the specified deadline")
 	case v.failedInit() != nil:
@@ -116,6 +130,9 @@ func decide(v *view) step {
 			return step{verb: rest, at: v.problem.retry}
 		}
 		return step{verb: setUp}
+	}
+	if v.stale {
+		return step{verb: refresh}
 	}
 	s := initialize(v)
 	if s == nil {
@@ -136,7 +153,9 @@ func end(v *view, last verb, reason string) step {
 			if list[i].State != StateRunning {
 				continue
 			}
-			if !v.stopping[list[i].ID] {
+			// A stop that is under way is hurried up when the pod is now to be gone sooner.
+			until, stopping := v.stopping[list[i].ID]
+			if !stopping || v.now.Add(v.grace()+time.Second).Before(until) {
 				return step{verb: stop, id: list[i].ID, reason: reason, grace: v.grace()}
 			}
 			waits = true
@@ -195,7 +214,7 @@ func initialize(v *view) *step {
 	for i := range v.pod.Spec.InitContainers {
 		spec := &v.pod.Spec.InitContainers[i]
 		c := v.latest(spec.Name)
-		if c != nil && c.State == StateExited && c.ExitCode == 0 {
+		if c != nil && c.State == StateExited && c.ExitCode == 0 && !v.outdated(c) {
 			continue
 		}
 		s := advance(v, spec, true)
@@ -205,20 +224,25 @@ func initialize(v *view) *step {
 }
 
 // initialized holds once a main container exists: then the init containers have been through, even if they are no longer
-// there to tell.
+// there to tell. A reboot of the machine makes them due again.
 func (v *view) initialized() bool {
 	for i := range v.pod.Spec.Containers {
-		if v.latest(v.pod.Spec.Containers[i].Name) != nil {
+		if c := v.latest(v.pod.Spec.Containers[i].Name); c != nil && !v.outdated(c) {
 			return true
 		}
 	}
 	for i := range v.pod.Spec.InitContainers {
 		c := v.latest(v.pod.Spec.InitContainers[i].Name)
-		if c == nil || c.State != StateExited || c.ExitCode != 0 {
+		if c == nil || c.State != StateExited || c.ExitCode != 0 || v.outdated(c) {
 			return false
 		}
 	}
 	return true
+}
+
+// outdated says that a container is of the time before a reboot and that its pod begins anew.
+func (v *view) outdated(c *Container) bool {
+	return v.before[c.ID] && v.pod.Spec.RestartPolicy != corev1.RestartPolicyNever
 }
 
 func mainContainers(v *view) step {
@@ -239,19 +263,22 @@ func advance(v *view, spec *corev1.Container, isInit bool) step {
 	switch {
 	case c == nil:
 		return attempt(v, spec, v.firstAttempt(spec.Name), time.Time{})
+	case c.State == StateCreated && v.before[c.ID]:
+		// What its mounts are of went with the reboot.
+		return attempt(v, spec, c.Attempt+1, time.Time{})
 	case c.State == StateCreated:
 		return step{verb: start, id: c.ID, container: spec}
 	case c.State == StateRunning:
 		return running(v, spec, c)
-	case !restarts(v.pod.Spec.RestartPolicy, c.ExitCode, isInit):
+	case !v.restarts(spec, c, isInit):
 		return step{verb: rest}
 	}
-	return attempt(v, spec, c.Attempt+1, c.FinishedAt.Add(backOff(c)))
+	return attempt(v, spec, c.Attempt+1, v.nextStart(spec, c))
 }
 
 // running stops a container that its probes call dead or whose image was changed.
 func running(v *view, spec *corev1.Container, c *Container) step {
-	if v.stopping[c.ID] {
+	if _, stopping := v.stopping[c.ID]; stopping {
 		return step{verb: rest}
 	}
 	if dead := v.verdicts[c.ID].dead; dead != "" {
@@ -284,45 +311,4 @@ func attempt(v *view, spec *corev1.Container, n int, notBefore time.Time) step {
 		return step{verb: rest, at: notBefore}
 	}
 	return step{verb: create, container: spec, attempt: n}
-}
-
-func restarts(policy corev1.RestartPolicy, exitCode int32, isInit bool) bool {
-	switch policy {
-	case corev1.RestartPolicyNever:
-		return false
-	case corev1.RestartPolicyOnFailure:
-		return exitCode != 0
-	}
-	return !isInit || exitCode != 0
-}
-
-// Back-off of a container that ends again and again, as the kubelet has it.
-const (
-	firstBackOff   = 10 * time.Second
-	longestBackOff = 5 * time.Minute
-	// steadyRun is how long a container has to run for its past to be forgotten.
-	steadyRun = 10 * time.Minute
-)
-
-// backOff is how long to wait after the end of c: nothing the first time, then 10 s, doubled up to 5 minutes.
-func backOff(c *Container) time.Duration {
-	if c.Attempt == 0 || c.FinishedAt.Sub(c.StartedAt) >= steadyRun {
-		return 0
-	}
-	return doubled(firstBackOff, c.Attempt-1, longestBackOff)
-}
-
-func doubled(d time.Duration, times int, most time.Duration) time.Duration {
-	for ; times > 0 && d < most; times-- {
-		d *= 2
-	}
-	return min(d, most)
-}
-
-// earliest takes the zero time as never.
-func earliest(a, b time.Time) time.Time {
-	if a.IsZero() || (!b.IsZero() && b.Before(a)) {
-		return b
-	}
-	return a
 }

@@ -2,10 +2,11 @@ package agent
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"path/filepath"
+	"strconv"
 
 	"github.com/gorilla/mux"
 	corev1 "k8s.io/api/core/v1"
@@ -13,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/cri-streaming/pkg/streaming/remotecommand"
 
+	"covey.dev/covey/agent/sandbox"
 	"covey.dev/covey/agent/serve"
 )
 
@@ -36,7 +38,7 @@ func (s streams) worker(namespace, name string) (*worker, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, w := range s.workers {
-		if w.ref.Namespace == namespace && w.ref.Name == name {
+		if w.ref.Namespace == namespace && w.ref.Name == name && !w.isGone() {
 			return w, nil
 		}
 	}
@@ -48,6 +50,9 @@ func (s streams) runs(ctx context.Context, namespace, pod, container string) (*w
 	w, err := s.worker(namespace, pod)
 	if err != nil {
 		return nil, nil, err
+	}
+	if containerOf(w.currentPod(), container) == nil {
+		return nil, nil, apierrors.NewBadRequest(fmt.Sprintf("container %s is not valid for pod %s", container, pod))
 	}
 	v, err := w.containers(ctx)
 	if err != nil {
@@ -150,16 +155,31 @@ func resizes(ctx context.Context, in <-chan remotecommand.TerminalSize, out chan
 	}
 }
 
-// Address implements serve.Pods.
-func (s streams) Address(_ context.Context, namespace, pod string) (string, error) {
+// Dial implements serve.Pods.
+func (s streams) Dial(ctx context.Context, namespace, pod string, port int32) (net.Conn, error) {
 	w, err := s.worker(namespace, pod)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	if ip := w.currentPod().Status.PodIP; ip != "" {
-		return ip, nil
+	if w.currentPod().Spec.HostNetwork {
+		return dialLoopback(ctx, port)
 	}
-	return "", apierrors.NewBadRequest(fmt.Sprintf("pod %q has no address yet", pod))
+	var conn net.Conn
+	err = sandbox.Enter(filepath.Join(w.namespaceDir(w.ref.UID), "net"), func() error {
+		conn, err = dialLoopback(ctx, port)
+		return err
+	})
+	return conn, err
+}
+
+func dialLoopback(ctx context.Context, port int32) (conn net.Conn, err error) {
+	var d net.Dialer
+	for _, host := range []string{"127.0.0.1", "::1"} {
+		if conn, err = d.DialContext(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(int(port)))); err == nil {
+			return conn, nil
+		}
+	}
+	return nil, err
 }
 
 // waitingFor is why a container has not started, in the words of its status.
@@ -178,94 +198,4 @@ func (w *worker) waitingFor(container string) string {
 		}
 	}
 	return "ContainerCreating"
-}
-
-// imageRoutes serve the image store: covey image load, ls, rm and pull.
-func (a *Agent) imageRoutes(r *mux.Router) {
-	r.HandleFunc("/images", func(w http.ResponseWriter, r *http.Request) {
-		list, err := a.runtime.ListImages(r.Context())
-		answer(w, list, err)
-	}).Methods(http.MethodGet)
-	r.HandleFunc("/images/load", func(w http.ResponseWriter, r *http.Request) {
-		list, err := a.runtime.Load(r.Context(), r.Body)
-		if err != nil && !errors.Is(err, context.Canceled) {
-			err = apierrors.NewBadRequest(err.Error())
-		}
-		answer(w, list, err)
-	}).Methods(http.MethodPost)
-	r.HandleFunc("/images", func(w http.ResponseWriter, r *http.Request) {
-		ref, err := namedImage(r)
-		if err == nil {
-			err = a.removeImage(r.Context(), ref)
-		}
-		answer(w, struct{}{}, err)
-	}).Methods(http.MethodDelete)
-	r.HandleFunc("/images/pull", a.pullImage).Methods(http.MethodPost)
-}
-
-func namedImage(r *http.Request) (string, error) {
-	ref, err := normalize(r.URL.Query().Get("ref"))
-	if err != nil {
-		return "", apierrors.NewBadRequest(err.Error())
-	}
-	return ref, nil
-}
-
-func (a *Agent) removeImage(ctx context.Context, ref string) error {
-	list, err := a.runtime.List(ctx)
-	if err != nil {
-		return err
-	}
-	for _, c := range list {
-		if c.Image == ref && c.State != StateExited {
-			return apierrors.NewConflict(schema.GroupResource{Resource: "images"}, ref, fmt.Errorf("container %s of pod %s/%s runs it", c.Name, c.Pod.Namespace, c.Pod.Name))
-		}
-	}
-	err = a.runtime.RemoveImage(ctx, ref)
-	if errors.Is(err, ErrNotFound) {
-		return apierrors.NewNotFound(schema.GroupResource{Resource: "images"}, ref)
-	}
-	return err
-}
-
-func answer(w http.ResponseWriter, body any, err error) {
-	if err != nil {
-		serve.Error(w, err)
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(body)
-}
-
-// pullImage answers with one line of JSON for each progress and a last one with the image or the error.
-func (a *Agent) pullImage(w http.ResponseWriter, r *http.Request) {
-	ref, err := namedImage(r)
-	if err != nil {
-		serve.Error(w, err)
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	lines := json.NewEncoder(w)
-	flush := http.NewResponseController(w).Flush
-	progress := make(chan PullProgress)
-	result := make(chan any, 1)
-	go func() {
-		defer close(progress)
-		image, err := a.runtime.Pull(r.Context(), ref, nil, func(p PullProgress) {
-			select {
-			case progress <- p:
-			case <-r.Context().Done():
-			}
-		})
-		if err != nil {
-			result <- map[string]string{"error": err.Error()}
-			return
-		}
-		result <- map[string]Image{"image": image}
-	}()
-	for p := range progress {
-		_ = lines.Encode(p)
-		_ = flush()
-	}
-	_ = lines.Encode(<-result)
 }

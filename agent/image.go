@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/distribution/reference"
 	"golang.org/x/sync/singleflight"
@@ -17,6 +19,8 @@ import (
 type puller struct {
 	runtime Images
 	group   singleflight.Group
+	ctx     context.Context // ends with the agent; set before the first pull
+	running sync.WaitGroup
 }
 
 // normalize writes an image's name in full: "busybox" is "docker.io/library/busybox:latest".
@@ -41,41 +45,56 @@ func repository(image string) string {
 func (w *worker) ensureImage(ctx context.Context, pod *corev1.Pod, c *corev1.Container, before *problem) (string, *problem) {
 	ref, err := normalize(c.Image)
 	if err != nil {
-		return "", w.fail(before, "InvalidImageName", err, firstBackOff, maxBackOff)
+		return "", w.fail(before, "InvalidImageName", err, firstBackOff, longestBackOff)
 	}
 	path := fieldPath(pod, c.Name)
 	_, err = w.runtime.Image(ctx, ref)
 	present := err == nil
 	switch {
 	case err != nil && !errors.Is(err, ErrNotFound):
-		return "", w.fail(before, "ImageInspectError", err, firstBackOff, maxBackOff)
+		return "", w.fail(before, "ImageInspectError", err, firstBackOff, longestBackOff)
 	case present && c.ImagePullPolicy != corev1.PullAlways:
 		w.event(corev1.EventTypeNormal, "Pulled", fmt.Sprintf("Container image %q already present on machine", c.Image), path)
 		return ref, nil
 	case !present && c.ImagePullPolicy == corev1.PullNever:
 		err := fmt.Errorf("container image %q is not present with pull policy of Never", c.Image)
-		return "", w.fail(before, "ErrImageNeverPull", err, firstBackOff, maxBackOff)
+		w.event(corev1.EventTypeWarning, "ErrImageNeverPull", fmt.Sprintf("Container image %q is not present with pull policy of Never", c.Image), path)
+		return "", w.fail(before, "ErrImageNeverPull", err, firstBackOff, longestBackOff)
 	}
 	w.event(corev1.EventTypeNormal, "Pulling", fmt.Sprintf("Pulling image %q", c.Image), path)
 	image, err := w.images.pull(ctx, ref, w.credentials(ctx, pod, ref))
 	if err != nil {
-		return "", w.pullFailed(before, c.Image, err)
+		return "", w.pullFailed(before, c.Image, path, err)
 	}
 	w.event(corev1.EventTypeNormal, "Pulled", fmt.Sprintf("Successfully pulled image %q. Image size: %d bytes.", c.Image, image.SizeBytes), path)
 	return ref, nil
 }
 
-// pullFailed is ErrImagePull the first time and ImagePullBackOff after it, as users know it.
-func (w *worker) pullFailed(before *problem, image string, err error) *problem {
-	message := fmt.Errorf("failed to pull image %q: %w", image, err)
-	if before != nil && (before.reason == "ErrImagePull" || before.reason == "ImagePullBackOff") {
-		again := *before
-		again.reason = "ImagePullBackOff"
-		p := w.fail(&again, "ImagePullBackOff", message, firstBackOff, maxBackOff)
-		p.message = fmt.Sprintf("Back-off pulling image %q: %s", image, message)
-		return p
+// imageProblems are the reasons that an image's arrival may mend.
+var imageProblems = map[string]bool{"ErrImagePull": true, "ImagePullBackOff": true, "ErrImageNeverPull": true, "ImageInspectError": true}
+
+// retryImages lets what failed for want of an image be tried again at once.
+func retryImages(problems map[string]*problem) {
+	for _, p := range problems {
+		if imageProblems[p.reason] {
+			p.retry = time.Time{}
+		}
 	}
-	return w.fail(nil, "ErrImagePull", message, firstBackOff, maxBackOff)
+}
+
+// pullFailed is ErrImagePull the first time and ImagePullBackOff after it, as users know it.
+func (w *worker) pullFailed(before *problem, image, path string, err error) *problem {
+	w.event(corev1.EventTypeWarning, "Failed", fmt.Sprintf("Failed to pull image %q: %s", image, err), path)
+	message := fmt.Errorf("failed to pull image %q: %w", image, err)
+	if before == nil || before.reason != "ErrImagePull" && before.reason != "ImagePullBackOff" {
+		return w.fail(nil, "ErrImagePull", message, firstBackOff, longestBackOff)
+	}
+	again := *before
+	again.reason = "ImagePullBackOff"
+	p := w.fail(&again, "ImagePullBackOff", message, firstBackOff, longestBackOff)
+	p.message = fmt.Sprintf("Back-off pulling image %q: %s", image, message)
+	w.event(corev1.EventTypeNormal, "BackOff", fmt.Sprintf("Back-off pulling image %q", image), path)
+	return p
 }
 
 // pull shares a pull that is under way; each caller gives up with its own ctx.
@@ -84,11 +103,17 @@ func (p *puller) pull(ctx context.Context, ref string, auth *RegistryAuth) (Imag
 	if auth != nil {
 		key += "\x00" + auth.Username + "\x00" + auth.Password
 	}
-	result := p.group.DoChan(key, func() (any, error) { return p.runtime.Pull(context.WithoutCancel(ctx), ref, auth, nil) })
+	result := p.group.DoChan(key, func() (any, error) { return p.runtime.Pull(p.ctx, ref, auth, nil) })
+	var r singleflight.Result
+	done := make(chan struct{})
+	p.running.Go(func() { // so that the agent does not end before the pull does
+		defer close(done)
+		r = <-result
+	})
 	select {
 	case <-ctx.Done():
 		return Image{}, ctx.Err()
-	case r := <-result:
+	case <-done:
 		if r.Err != nil {
 			return Image{}, r.Err
 		}

@@ -17,7 +17,7 @@ func (w *worker) mounts(pod *corev1.Pod, c *corev1.Container, attempt int, envir
 	var mounts []Mount
 	taken := map[string]bool{}
 	for i := range c.VolumeMounts {
-		m, err := w.volumeMount(&c.VolumeMounts[i], environment)
+		m, err := w.volumeMount(&c.VolumeMounts[i], filepath.Join(w.podDir(w.ref.UID), "subpaths", c.Name, fmt.Sprint(i)), environment)
 		if err != nil {
 			return nil, err
 		}
@@ -46,7 +46,8 @@ func (w *worker) mounts(pod *corev1.Pod, c *corev1.Container, attempt int, envir
 	return append(mounts, Mount{Source: file, Target: c.TerminationMessagePath}), nil
 }
 
-func (w *worker) volumeMount(m *corev1.VolumeMount, environment *env.Environment) (Mount, error) {
+// volumeMount is one mount of a volume; a part of a volume is mounted at subMount first.
+func (w *worker) volumeMount(m *corev1.VolumeMount, subMount string, environment *env.Environment) (Mount, error) {
 	path, ok := w.volumes[m.Name]
 	if !ok {
 		return Mount{}, fmt.Errorf("volume %q of mount %s is not there", m.Name, m.MountPath)
@@ -56,10 +57,10 @@ func (w *worker) volumeMount(m *corev1.VolumeMount, environment *env.Environment
 		sub = environment.Expand([]string{m.SubPathExpr})[0]
 	}
 	if sub != "" {
-		var err error
-		if path, err = volume.SubPath(path, sub); err != nil {
+		if err := volume.SubPath(path, sub, subMount); err != nil {
 			return Mount{}, err
 		}
+		path = subMount
 	}
 	return Mount{Source: path, Target: absolute(m.MountPath), ReadOnly: m.ReadOnly, Propagation: propagation(m.MountPropagation)}, nil
 }

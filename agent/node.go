@@ -72,7 +72,7 @@ func (a *Agent) nodeInfo() corev1.NodeSystemInfo {
 		BootID:                  readLine("/proc/sys/kernel/random/boot_id"),
 		KernelVersion:           unix.ByteSliceToString(uts.Release[:]),
 		OSImage:                 osImage(),
-		ContainerRuntimeVersion: "containerd://" + containerdVersion(),
+		ContainerRuntimeVersion: containerScheme + containerdVersion(),
 		KubeletVersion:          kubernetesVersion + "+covey-" + strings.TrimPrefix(a.Version, "v"),
 		OperatingSystem:         goruntime.GOOS,
 		Architecture:            goruntime.GOARCH,

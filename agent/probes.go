@@ -17,7 +17,10 @@ func (w *worker) syncProbes(ctx context.Context, v *view) {
 	for i := range v.pod.Spec.Containers {
 		spec := &v.pod.Spec.Containers[i]
 		c := v.latest(spec.Name)
-		if c == nil || c.State != StateRunning || v.stopping[c.ID] || !v.setUp {
+		if c == nil || c.State != StateRunning || !v.setUp {
+			continue
+		}
+		if _, stopping := v.stopping[c.ID]; stopping {
 			continue
 		}
 		live[c.ID] = true
@@ -68,7 +71,7 @@ func (w *worker) startProbes(ctx context.Context, spec *corev1.Container, c Cont
 // started it, else what a container without an answer yet is taken for.
 func (w *worker) recorded(spec *corev1.Container, id string) verdict {
 	for _, s := range w.currentPod().Status.ContainerStatuses {
-		if s.ContainerID == "containerd://"+id && s.State.Running != nil {
+		if s.ContainerID == containerScheme+id && s.State.Running != nil {
 			started := s.Started != nil && *s.Started
 			return verdict{started: started, ready: s.Ready || started && spec.ReadinessProbe == nil}
 		}

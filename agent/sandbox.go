@@ -16,9 +16,12 @@ import (
 	"covey.dev/covey/agent/volume"
 )
 
+// failedMount is the reason of a pod whose volumes cannot be made.
+const failedMount = "FailedMount"
+
 // setUp makes what the pod's containers share, or takes over what an earlier run has made.
 func (w *worker) setUp(ctx context.Context, v *view) {
-	reason, err := w.trySetUp(ctx, v.pod)
+	reason, err := w.trySetUp(ctx, v)
 	if err == nil {
 		w.isSetUp, w.problem = true, nil
 		return
@@ -30,9 +33,13 @@ func (w *worker) setUp(ctx context.Context, v *view) {
 	w.event(corev1.EventTypeWarning, reason, err.Error(), "")
 }
 
-func (w *worker) trySetUp(ctx context.Context, pod *corev1.Pod) (reason string, err error) {
+func (w *worker) trySetUp(ctx context.Context, v *view) (reason string, err error) {
+	pod := v.pod
 	if unsupported := sidecar(pod); unsupported != "" {
 		return "FailedCreatePodSandBox", fmt.Errorf("init container %s has a restartPolicy: sidecars are not supported yet", unsupported)
+	}
+	if w.before, err = w.beforeReboot(v); err != nil {
+		return "FailedCreatePodSandBox", err
 	}
 	namespaces, err := sandbox.Pin(w.namespaceDir(w.ref.UID), sandbox.Options{
 		Hostname: hostname(pod), HostNetwork: pod.Spec.HostNetwork, HostIPC: pod.Spec.HostIPC,
@@ -44,12 +51,55 @@ func (w *worker) trySetUp(ctx context.Context, pod *corev1.Pod) (reason string, 
 		return "FailedCreatePodSandBox", err
 	}
 	if w.volumes, err = w.podVolumes(pod).Setup(ctx); err != nil {
-		return "FailedMount", err
+		return failedMount, err
 	}
 	if err := w.writeFiles(pod); err != nil {
-		return "FailedMount", err
+		return failedMount, err
 	}
 	return "", nil
+}
+
+// beforeReboot tells which containers are of the time before the machine was rebooted. What is below the state directory
+// is gone then, so the first setup afterwards finds no list, and notes those that are there.
+func (w *worker) beforeReboot(v *view) (map[string]bool, error) {
+	file := filepath.Join(w.namespacesDir(), w.ref.UID, "before")
+	data, err := os.ReadFile(file)
+	if errors.Is(err, os.ErrNotExist) {
+		data = []byte(strings.Join(v.ended(), "\n"))
+		err = writeWhole(file, data)
+	}
+	if err != nil {
+		return nil, err
+	}
+	before := map[string]bool{}
+	for id := range strings.FieldsSeq(string(data)) {
+		before[id] = true
+	}
+	return before, nil
+}
+
+// ended are the IDs of the containers that do not run.
+func (v *view) ended() []string {
+	var ids []string
+	for _, list := range v.containers {
+		for i := range list {
+			if list[i].State != StateRunning {
+				ids = append(ids, list[i].ID)
+			}
+		}
+	}
+	return ids
+}
+
+// writeWhole writes a file so that it is there whole or not at all.
+func writeWhole(file string, data []byte) error {
+	if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
+		return err
+	}
+	if err := os.WriteFile(file+".new", data, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(file+".new", file)
 }
 
 func sidecar(pod *corev1.Pod) string {
@@ -66,11 +116,7 @@ func (w *worker) attach(pod *corev1.Pod, ns string) error {
 		w.podIP = w.NodeAddress
 		return nil
 	}
-	file := filepath.Join(w.podDir(w.ref.UID), "address")
-	var known netip.Addr
-	if data, err := os.ReadFile(file); err == nil {
-		known, _ = netip.ParseAddr(strings.TrimSpace(string(data)))
-	}
+	known := w.knownAddress(w.ref.UID)
 	addr, err := w.network.Attach(w.ref.UID, ns, known)
 	if err != nil {
 		return err
@@ -79,10 +125,23 @@ func (w *worker) attach(pod *corev1.Pod, ns string) error {
 	if addr == known {
 		return nil
 	}
-	if err := os.MkdirAll(filepath.Dir(file), 0o711); err != nil {
+	if err := os.MkdirAll(w.podDir(w.ref.UID), 0o750); err != nil {
 		return err
 	}
-	return os.WriteFile(file, []byte(addr.String()+"\n"), 0o600)
+	return os.WriteFile(w.addressFile(w.ref.UID), []byte(addr.String()+"\n"), 0o600)
+}
+
+// addressFile keeps a pod's address over a reboot of the machine.
+func (c *Config) addressFile(uid string) string { return filepath.Join(c.podDir(uid), "address") }
+
+// knownAddress is what a pod's address was; not valid if it has had none.
+func (c *Config) knownAddress(uid string) netip.Addr {
+	data, err := os.ReadFile(c.addressFile(uid))
+	if err != nil {
+		return netip.Addr{}
+	}
+	addr, _ := netip.ParseAddr(strings.TrimSpace(string(data)))
+	return addr
 }
 
 func (w *worker) podVolumes(pod *corev1.Pod) *volume.Volumes {
@@ -130,13 +189,13 @@ func (w *worker) remove(ctx context.Context) error {
 		w.network.Detach(uid),
 		sandbox.Unpin(w.namespaceDir(uid)),
 		os.RemoveAll(filepath.Dir(w.namespaceDir(uid))),
-		volume.Teardown(filepath.Join(w.podDir(uid), "volumes")),
 		removeCgroup(w.cgroup(uid)),
 	)
 	if err != nil {
 		return err
 	}
-	if err := os.RemoveAll(w.podDir(uid)); err != nil {
+	// Last, because it is by its directory that a pod is found again after a crash.
+	if err := volume.Teardown(w.podDir(uid)); err != nil {
 		return err
 	}
 	w.statuses.flush(ctx, w.ref)

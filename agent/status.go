@@ -2,6 +2,8 @@ package agent
 
 import (
 	"fmt"
+	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -10,6 +12,7 @@ import (
 // podStatus says what the view amounts to. It keeps what others wrote: conditions that are not the agent's, the QoS class.
 func podStatus(v *view, hostIP string) corev1.PodStatus {
 	s := *v.pod.Status.DeepCopy()
+	v.continueFrom(&s)
 	s.HostIP, s.HostIPs = hostIP, []corev1.HostIP{{IP: hostIP}}
 	if s.StartTime == nil {
 		s.StartTime = &metav1.Time{Time: v.now.Truncate(1e9)}
@@ -20,7 +23,9 @@ func podStatus(v *view, hostIP string) corev1.PodStatus {
 	if !v.done {
 		s.InitContainerStatuses = v.statuses(v.pod.Spec.InitContainers, s.InitContainerStatuses, true)
 		s.ContainerStatuses = v.statuses(v.pod.Spec.Containers, s.ContainerStatuses, false)
-		s.Phase = v.phase(&s)
+		if !final(s.Phase) {
+			s.Phase = v.phase(&s)
+		}
 	}
 	s.Reason, s.Message = "", ""
 	if v.overdue() {
@@ -31,6 +36,37 @@ func podStatus(v *view, hostIP string) corev1.PodStatus {
 	return s
 }
 
+// final says that a pod has ended: it never runs again.
+func final(phase corev1.PodPhase) bool {
+	return phase == corev1.PodSucceeded || phase == corev1.PodFailed
+}
+
+// continueFrom takes the times over that were said last, when the stored status does not show them yet.
+func (v *view) continueFrom(s *corev1.PodStatus) {
+	if v.last == nil {
+		return
+	}
+	s.StartTime = v.last.StartTime
+	for _, c := range v.last.Conditions {
+		if !ownConditions[c.Type] {
+			continue
+		}
+		if at := slices.IndexFunc(s.Conditions, func(old corev1.PodCondition) bool { return old.Type == c.Type }); at >= 0 {
+			s.Conditions[at] = c
+		} else {
+			s.Conditions = append(s.Conditions, c)
+		}
+	}
+}
+
+// containerScheme begins the IDs of containers in a status.
+const containerScheme = "containerd://"
+
+// ownConditions are those that the agent writes.
+var ownConditions = map[corev1.PodConditionType]bool{
+	corev1.PodReadyToStartContainers: true, corev1.PodInitialized: true, corev1.PodReady: true, corev1.ContainersReady: true,
+}
+
 func (v *view) statuses(specs []corev1.Container, old []corev1.ContainerStatus, isInit bool) []corev1.ContainerStatus {
 	if len(specs) == 0 {
 		return nil
@@ -39,7 +75,11 @@ func (v *view) statuses(specs []corev1.Container, old []corev1.ContainerStatus, 
 	for i := range specs {
 		list[i] = v.containerStatus(&specs[i], isInit)
 		for j := range old {
-			if old[j].Name == specs[i].Name && v.latest(specs[i].Name) == nil {
+			switch {
+			case old[j].Name != specs[i].Name || v.latest(specs[i].Name) != nil:
+			case final(v.pod.Status.Phase):
+				list[i] = old[j]
+			default:
 				keepPast(&list[i], &old[j])
 			}
 		}
@@ -64,7 +104,7 @@ func (v *view) containerStatus(spec *corev1.Container, isInit bool) corev1.Conta
 		return s
 	}
 	s.RestartCount = int32(c.Attempt)
-	s.ContainerID, s.ImageID = "containerd://"+c.ID, imageID(c)
+	s.ContainerID, s.ImageID = containerScheme+c.ID, imageID(c)
 	if len(list) > 1 {
 		s.LastTerminationState.Terminated = v.terminated(&list[len(list)-2])
 	}
@@ -75,7 +115,8 @@ func (v *view) containerStatus(spec *corev1.Container, isInit bool) corev1.Conta
 		s.State.Running = &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(c.StartedAt.Truncate(1e9))}
 		verdict := v.verdicts[c.ID]
 		*s.Started = isInit || verdict.started
-		s.Ready = !isInit && verdict.ready && !v.stopping[c.ID]
+		_, stopping := v.stopping[c.ID]
+		s.Ready = !isInit && verdict.ready && !stopping
 	case StateExited:
 		v.exited(&s, spec, c, isInit)
 	}
@@ -86,24 +127,31 @@ func (v *view) containerStatus(spec *corev1.Container, isInit bool) corev1.Conta
 func (v *view) exited(s *corev1.ContainerStatus, spec *corev1.Container, c *Container, isInit bool) {
 	end := v.terminated(c)
 	s.Ready = isInit && c.ExitCode == 0
-	willRestart := !v.deleting() && !v.overdue() && restarts(v.pod.Spec.RestartPolicy, c.ExitCode, isInit)
-	wait := backOff(c)
-	switch {
-	case !willRestart:
+	if v.deleting() || v.overdue() || final(v.pod.Status.Phase) || !v.restarts(spec, c, isInit) {
 		s.State.Terminated = end
-	case v.problems[spec.Name] != nil:
+		return
+	}
+	wait := v.backOff(spec, c)
+	failure, failed := v.failed[c.ID]
+	switch {
+	case v.problems[spec.Name] != nil, !isInit && !v.initialized():
 		s.State.Waiting = v.waiting(spec)
-		s.LastTerminationState.Terminated = end
 	case wait > 0 && v.now.Before(c.FinishedAt.Add(wait)):
-		s.State.Waiting = &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff", Message: v.backOffMessage(c)}
-		s.LastTerminationState.Terminated = end
+		s.State.Waiting = &corev1.ContainerStateWaiting{Reason: crashLoop, Message: v.backOffMessage(c, wait)}
+	case failed:
+		s.State.Waiting = &corev1.ContainerStateWaiting{Reason: "RunContainerError", Message: failure.message}
 	default:
 		s.State.Terminated = end
+		return
 	}
+	s.LastTerminationState.Terminated = end
 }
 
-func (v *view) backOffMessage(c *Container) string {
-	return fmt.Sprintf("back-off %s restarting failed container=%s pod=%s_%s(%s)", backOff(c), c.Name, v.pod.Name, v.pod.Namespace, v.pod.UID)
+// crashLoop is the reason of a container that waits because it ended again and again.
+const crashLoop = "CrashLoopBackOff"
+
+func (v *view) backOffMessage(c *Container, wait time.Duration) string {
+	return fmt.Sprintf("back-off %s restarting failed container=%s pod=%s_%s(%s)", wait, c.Name, v.pod.Name, v.pod.Namespace, v.pod.UID)
 }
 
 func (v *view) waiting(spec *corev1.Container) *corev1.ContainerStateWaiting {
@@ -135,9 +183,12 @@ func (v *view) terminated(c *Container) *corev1.ContainerStateTerminated {
 		Reason:      "Error",
 		StartedAt:   metav1.NewTime(c.StartedAt.Truncate(1e9)),
 		FinishedAt:  metav1.NewTime(c.FinishedAt.Truncate(1e9)),
-		ContainerID: "containerd://" + c.ID,
+		ContainerID: containerScheme + c.ID,
 	}
+	failure, failed := v.failed[c.ID]
 	switch {
+	case failed:
+		t.Reason, t.Message = "StartError", failure.message
 	case c.OOMKilled:
 		t.Reason = "OOMKilled"
 	case c.ExitCode == 0:
@@ -182,7 +233,7 @@ func (v *view) phase(s *corev1.PodStatus) corev1.PodPhase {
 	switch {
 	case waiting > 0:
 		return corev1.PodPending
-	case running > 0:
+	case running > 0, v.goesOn():
 		return corev1.PodRunning
 	case stopped == succeeded && policy != corev1.RestartPolicyAlways:
 		return corev1.PodSucceeded
@@ -194,13 +245,26 @@ func (v *view) phase(s *corev1.PodStatus) corev1.PodPhase {
 	return corev1.PodRunning
 }
 
+// goesOn says that a container has ended and is to be started again.
+func (v *view) goesOn() bool {
+	if v.deleting() {
+		return false
+	}
+	for i := range v.pod.Spec.Containers {
+		spec := &v.pod.Spec.Containers[i]
+		if c := v.latest(spec.Name); c != nil && c.State == StateExited && v.restarts(spec, c, false) {
+			return true
+		}
+	}
+	return false
+}
+
 func (v *view) conditions(s *corev1.PodStatus) {
-	final := s.Phase == corev1.PodSucceeded || s.Phase == corev1.PodFailed
 	v.condition(s, corev1.PodReadyToStartContainers, v.setUp && !v.done, "", "")
 	reason, message := v.unInitialized(s)
 	v.condition(s, corev1.PodInitialized, reason == "", reason, message)
 	reason, message = unready(s)
-	if reason != "" && final {
+	if reason != "" && final(s.Phase) {
 		reason, message = map[corev1.PodPhase]string{corev1.PodSucceeded: "PodCompleted", corev1.PodFailed: "PodFailed"}[s.Phase], ""
 	}
 	v.condition(s, corev1.PodReady, reason == "", reason, message)

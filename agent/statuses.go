@@ -17,7 +17,7 @@ type statuses struct {
 
 	mu      sync.Mutex
 	pending map[string]PodStatus // by pod UID
-	sent    map[string]PodStatus
+	sent    map[string]PodStatus // what was stored last, or is being stored
 	sending sync.Mutex
 }
 
@@ -85,8 +85,9 @@ func (s *statuses) send(ctx context.Context) error {
 	defer s.sending.Unlock()
 	s.mu.Lock()
 	batch := make([]PodStatus, 0, len(s.pending))
-	for _, up := range s.pending {
+	for uid, up := range s.pending {
 		batch = append(batch, up)
+		s.sent[uid] = up
 	}
 	clear(s.pending)
 	s.mu.Unlock()
@@ -99,10 +100,12 @@ func (s *statuses) send(ctx context.Context) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err == nil {
+		return nil
+	}
 	for _, up := range batch {
-		if err == nil {
-			s.sent[up.Pod.UID] = up
-		} else if _, newer := s.pending[up.Pod.UID]; !newer {
+		delete(s.sent, up.Pod.UID)
+		if _, newer := s.pending[up.Pod.UID]; !newer {
 			s.pending[up.Pod.UID] = up
 		}
 	}

@@ -18,20 +18,46 @@ import (
 // reaction is how long a killed process may take to be reported.
 const reaction = 10 * time.Second
 
-// stop begins to stop a running container; the worker goes on meanwhile.
+// stopping is a stop of a container that is under way or has been done.
+type stopping struct {
+	until time.Time // when its grace ends
+	// sooner is closed when the pod is to be gone earlier than it was said first.
+	sooner chan struct{}
+}
+
+func graceEnds(m map[string]*stopping) map[string]time.Time {
+	ends := make(map[string]time.Time, len(m))
+	for id, s := range m {
+		ends[id] = s.until
+	}
+	return ends
+}
+
+// stop begins to stop a running container, or shortens the grace of one that is being stopped; the worker goes on meanwhile.
 func (w *worker) stop(ctx context.Context, v *view, s step) {
 	c := find(v, s.id)
-	reason := s.reason
-	if reason == "" {
-		reason = "Stopping container " + c.Name
-	}
-	w.event(corev1.EventTypeNormal, "Killing", reason, fieldPath(v.pod, c.Name))
+	begun := &stopping{until: v.now.Add(s.grace), sooner: make(chan struct{})}
 	w.mu.Lock()
-	w.stopping[c.ID] = true
+	before := w.stopping[c.ID]
+	w.stopping[c.ID] = begun
 	w.mu.Unlock()
+	if before != nil {
+		close(before.sooner)
+	} else {
+		reason := s.reason
+		if reason == "" {
+			reason = "Stopping container " + c.Name
+		}
+		w.event(corev1.EventTypeNormal, "Killing", reason, fieldPath(v.pod, c.Name))
+	}
 	spec := containerOf(v.pod, c.Name)
+	if before != nil {
+		spec = nil // its hook was run already
+	}
 	w.tasks.Go(func() {
 		defer w.nudge()
+		ctx, cancel := begun.shortened(ctx)
+		defer cancel()
 		if err := w.stopContainer(ctx, spec, c, s.grace); err != nil && ctx.Err() == nil {
 			w.Logger.Warn("a container could not be stopped, trying again", "pod", w.ref, "container", c.Name, "error", err)
 			w.mu.Lock()
@@ -39,6 +65,21 @@ func (w *worker) stop(ctx context.Context, v *view, s step) {
 			w.mu.Unlock()
 		}
 	})
+}
+
+// shortened ends with ctx or when another stop takes over.
+func (s *stopping) shortened(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		select {
+		case <-s.sooner:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { cancel(); <-done }
 }
 
 func find(v *view, id string) Container {
@@ -59,6 +100,9 @@ func (w *worker) stopContainer(ctx context.Context, spec *corev1.Container, c Co
 		hookCtx, cancel := context.WithDeadline(ctx, deadline)
 		err := w.runHook(hookCtx, spec.Lifecycle.PreStop, spec, c.ID)
 		cancel()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		if err != nil {
 			w.event(corev1.EventTypeWarning, "FailedPreStopHook", "PreStopHook failed: "+err.Error(), fieldPath(w.currentPod(), c.Name))
 		}
@@ -81,6 +125,9 @@ func (w *worker) stopContainer(ctx context.Context, spec *corev1.Container, c Co
 		}
 		if w.exits.await(ctx, w.runtime, c.ID, try.wait) {
 			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err() // covey ends, or another stop takes over: the grace is not up
 		}
 	}
 	return errors.New("it is still running after SIGKILL")

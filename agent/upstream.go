@@ -24,6 +24,9 @@ type Upstream interface {
 	// ConfigMap and Secret wrap ErrNotFound when there is none.
 	ConfigMap(ctx context.Context, namespace, name string) (*corev1.ConfigMap, error)
 	Secret(ctx context.Context, namespace, name string) (*corev1.Secret, error)
+	// FollowConfig calls changed with the namespace and name of each ConfigMap or Secret that was written, until ctx ends.
+	// At first, and when it may have missed some, it calls it with no name: then any may have changed.
+	FollowConfig(ctx context.Context, changed func(namespace, name string)) error
 	// Event records that something happened to a pod. Equal events (same pod, reason and message) are counted up on one
 	// object. It does not block on the store and may drop under pressure.
 	Event(pod PodRef, eventType, reason, message string, containerPath string)

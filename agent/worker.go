@@ -2,7 +2,10 @@ package agent
 
 import (
 	"context"
+	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -16,29 +19,38 @@ type worker struct {
 	wake chan struct{} // holds one: something changed
 
 	// Only the worker's own goroutine uses these.
-	isSetUp  bool
-	podIP    string
-	problem  *problem
-	problems map[string]*problem
-	volumes  map[string]string // path by name
-	probing  map[string]context.CancelFunc
-	messages map[string]string
-	torn     bool
-	tasks    sync.WaitGroup // probes, stops and hooks under way
+	isSetUp   bool
+	podIP     string
+	problem   *problem
+	problems  map[string]*problem
+	volumes   map[string]string // path by name
+	probing   map[string]context.CancelFunc
+	messages  map[string]string       // termination messages, by container ID
+	failed    map[string]startFailure // by container ID
+	steady    map[string]int          // by container name
+	before    map[string]bool         // containers from before a reboot
+	announced map[string]bool         // containers whose back-off was told
+	last      *corev1.PodStatus       // what was said last
+	stale     bool                    // the volumes made from the API are to be brought up to date
+	torn      bool
+	tasks     sync.WaitGroup // probes, stops and hooks under way
 
 	mu       sync.Mutex
 	pod      *corev1.Pod
 	gone     bool
 	deleting chan struct{} // closed when the pod is to end, so that a long pull does not hold it up
 	verdicts map[string]verdict
-	stopping map[string]bool
+	stopping map[string]*stopping
+	retry    bool // images arrived: what failed for want of one is tried again
+	changed  bool // a ConfigMap, a Secret or the pod's metadata was written
 }
 
 func newWorker(a *Agent, pod *corev1.Pod) *worker {
 	w := &worker{
 		Agent: a, ref: refOf(pod), wake: make(chan struct{}, 1),
 		problems: map[string]*problem{}, probing: map[string]context.CancelFunc{}, messages: map[string]string{},
-		deleting: make(chan struct{}), verdicts: map[string]verdict{}, stopping: map[string]bool{},
+		failed: map[string]startFailure{}, steady: map[string]int{}, announced: map[string]bool{},
+		deleting: make(chan struct{}), verdicts: map[string]verdict{}, stopping: map[string]*stopping{},
 	}
 	w.update(pod, false)
 	return w
@@ -53,6 +65,7 @@ func (w *worker) update(pod *corev1.Pod, gone bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if pod != nil {
+		w.changed = w.changed || w.pod != nil && !sameMetadata(w.pod, pod)
 		w.pod = pod
 	}
 	w.gone = w.gone || gone
@@ -87,7 +100,7 @@ func (w *worker) run(ctx context.Context) {
 		}
 		w.syncProbes(ctx, v)
 		if !v.gone && !v.takingUp() {
-			w.statuses.put(PodStatus{Pod: w.ref, Status: podStatus(v, w.NodeAddress)})
+			w.report(v)
 		}
 		s := decide(v)
 		switch {
@@ -99,6 +112,38 @@ func (w *worker) run(ctx context.Context) {
 			w.pause(ctx, s.at)
 		}
 	}
+}
+
+// report says what became of the pod.
+func (w *worker) report(v *view) {
+	status := podStatus(v, w.NodeAddress)
+	w.last = &status
+	w.statuses.put(PodStatus{Pod: w.ref, Status: status})
+	for _, list := range [][]corev1.ContainerStatus{status.InitContainerStatuses, status.ContainerStatuses} {
+		for i := range list {
+			w.announceBackOff(&list[i])
+		}
+	}
+}
+
+// announceBackOff tells once for each run that a container waits because it ended again and again.
+func (w *worker) announceBackOff(s *corev1.ContainerStatus) {
+	if s.State.Waiting == nil || s.State.Waiting.Reason != crashLoop {
+		return
+	}
+	id := strings.TrimPrefix(s.ContainerID, containerScheme)
+	if !w.announced[id] {
+		w.announced[id] = true
+		w.event(corev1.EventTypeWarning, "BackOff", fmt.Sprintf("Back-off restarting failed container %s in pod %s_%s(%s)", s.Name, w.ref.Name, w.ref.Namespace, w.ref.UID), fieldPath(w.currentPod(), s.Name))
+	}
+}
+
+// imagesArrived has the worker try again what failed for want of an image.
+func (w *worker) imagesArrived() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.retry = true
+	w.nudge()
 }
 
 // pause returns when something changed, at the given time if there is one, or when ctx ends.
@@ -123,26 +168,42 @@ func (w *worker) look(ctx context.Context) (*view, error) {
 		return nil, err
 	}
 	for name, list := range containers {
+		w.markFailed(list)
 		w.readMessages(name, list)
 	}
+	steadyAttempts(w.steady, containers)
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.retry {
+		w.retry = false
+		retryImages(w.problems)
+	}
+	if w.changed {
+		w.changed, w.stale = false, true
+		w.retryConfig()
+	}
 	return &view{
 		pod: w.pod, gone: w.gone, done: w.torn,
 		containers: containers, setUp: w.isSetUp, podIP: w.podIP,
-		problem: w.problem, problems: w.problems, messages: w.messages,
-		verdicts: clone(w.verdicts), stopping: clone(w.stopping),
+		stale: w.stale, problem: w.problem, problems: w.problems, messages: w.messages,
+		verdicts: maps.Clone(w.verdicts), stopping: graceEnds(w.stopping),
+		failed: w.failed, steady: w.steady, before: w.before, last: w.last,
 		now: w.Now(),
 	}, nil
 }
 
-func clone[V any](m map[string]V) map[string]V {
-	c := make(map[string]V, len(m))
-	for k, v := range m {
-		c[k] = v
+// markFailed shows containers that could not be started as ended, with the exit code that Kubernetes gives them.
+func (w *worker) markFailed(list []Container) {
+	for i := range list {
+		if f, ok := w.failed[list[i].ID]; ok && list[i].State == StateCreated {
+			list[i].State, list[i].ExitCode = StateExited, startErrorCode
+			list[i].StartedAt, list[i].FinishedAt = f.at, f.at
+		}
 	}
-	return c
 }
+
+// startErrorCode is the exit code of a container that could not be started.
+const startErrorCode = 128
 
 // perform does one step. What fails is noted as a problem, with the time of the next attempt.
 func (w *worker) perform(ctx context.Context, v *view, s step) {
@@ -151,6 +212,8 @@ func (w *worker) perform(ctx context.Context, v *view, s step) {
 	switch s.verb {
 	case setUp:
 		w.setUp(ctx, v)
+	case refresh:
+		w.refresh(ctx, v.pod)
 	case create:
 		w.create(ctx, v, s)
 	case start:

@@ -146,12 +146,12 @@ func (r *Runtime) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return nil
 		case event := <-r.events:
 			r.handle(event)
 		case err := <-r.eventErrs:
 			if ctx.Err() != nil {
-				return ctx.Err()
+				return nil
 			}
 			return fmt.Errorf("containerd's events ended: %w", err)
 		}

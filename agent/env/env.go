@@ -6,7 +6,6 @@ package env
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -23,9 +22,6 @@ type Source interface {
 	Secret(ctx context.Context, namespace, name string) (*corev1.Secret, error)
 	IsMissing(err error) bool
 }
-
-// ErrMissing is wrapped by errors about a key or an object that the manifest names and that is not there.
-var ErrMissing = errors.New("missing")
 
 // Environment is a container's resolved environment.
 type Environment struct {
@@ -165,12 +161,12 @@ func (r resolver) absent(err error, optional *bool) error {
 	if optional != nil && *optional {
 		return nil
 	}
-	return fmt.Errorf("%w: %w", ErrMissing, err)
+	return err
 }
 
 func noKey(kind, namespace, name, key string, optional *bool) error {
 	if optional != nil && *optional {
 		return nil
 	}
-	return fmt.Errorf("%w: couldn't find key %s in %s %s/%s", ErrMissing, key, kind, namespace, name)
+	return fmt.Errorf("couldn't find key %s in %s %s/%s", key, kind, namespace, name)
 }

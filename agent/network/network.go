@@ -43,6 +43,15 @@ func Open(instanceID string, cidr netip.Prefix) (*Network, error) {
 	return n, nil
 }
 
+// Reserve keeps an address for a pod that had it in an earlier run, until it is attached or detached.
+func (n *Network) Reserve(uid string, addr netip.Addr) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.pool.usable(addr) && n.pool.taken[addr] == "" {
+		n.pool.take(uid, addr)
+	}
+}
+
 // Attach gives the pod its address in the network namespace at ns. A pod that is attached keeps the address it has; known
 // is the address that was recorded for it, if any.
 func (n *Network) Attach(uid, ns string, known netip.Addr) (netip.Addr, error) {

@@ -38,24 +38,19 @@ func (p *pool) allocate(uid string, want netip.Addr) (netip.Addr, error) {
 		p.take(uid, want)
 		return want, nil
 	}
-	start := p.next
-	for a := start; ; {
+	a := p.next
+	for range 1 << (p.cidr.Addr().BitLen() - p.cidr.Bits()) {
 		if !p.usable(a) {
 			a = p.gateway().Next()
 		}
-		following := a.Next()
 		if p.taken[a] == "" {
 			p.take(uid, a)
-			p.next = following
+			p.next = a.Next()
 			return a, nil
 		}
-		if a = following; !p.usable(a) {
-			a = p.gateway().Next()
-		}
-		if a == start {
-			return netip.Addr{}, fmt.Errorf("no address is free in the node's pod CIDR %s (%d are in use)", p.cidr, len(p.taken))
-		}
+		a = a.Next()
 	}
+	return netip.Addr{}, fmt.Errorf("no address is free in the node's pod CIDR %s (%d are in use)", p.cidr, len(p.taken))
 }
 
 func (p *pool) release(uid string) {

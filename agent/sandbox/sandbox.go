@@ -137,8 +137,16 @@ func pinned(path string) bool {
 func onOwnThread(fn func() error) error {
 	done := make(chan error, 1)
 	go func() {
-		runtime.LockOSThread() // never unlocked: the runtime ends the thread with the goroutine
-		done <- fn()
+		runtime.LockOSThread()
+		if unix.Gettid() == unix.Getpid() {
+			// The runtime never ends the main thread: it would keep the namespaces, and be in them for all of /proc/self.
+			// While it is held here, another thread is taken.
+			err := onOwnThread(fn)
+			runtime.UnlockOSThread()
+			done <- err
+			return
+		}
+		done <- fn() // never unlocked: the runtime ends the thread with the goroutine
 	}()
 	return <-done
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 
 	"github.com/gorilla/mux"
@@ -38,8 +39,8 @@ type Pods interface {
 	Running(ctx context.Context, namespace, pod, container string) (Container, error)
 	// Exec runs a command in a running container and returns its exit code.
 	Exec(ctx context.Context, id string, cmd Command) (int, error)
-	// Address is where the pod's ports are.
-	Address(ctx context.Context, namespace, pod string) (string, error)
+	// Dial connects to a TCP port as the pod's own programs would, on its loopback address.
+	Dial(ctx context.Context, namespace, pod string, port int32) (net.Conn, error)
 }
 
 type handler struct {

@@ -4,9 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"strconv"
 	"sync"
 
 	"github.com/gorilla/mux"
@@ -26,22 +24,20 @@ func (h *handler) portForward(w http.ResponseWriter, r *http.Request) error {
 		return apierrors.NewBadRequest(err.Error())
 	}
 	v := mux.Vars(r)
-	address, err := h.pods.Address(r.Context(), v["namespace"], v["pod"])
-	if err != nil {
-		return err
-	}
-	portforward.ServePortForward(w, r, forwarder(address), v["pod"], "", opts,
+	portforward.ServePortForward(w, r, forwarder{h.pods, v["namespace"], v["pod"]}, v["pod"], "", opts,
 		idleTimeout, remotecommand.DefaultStreamCreationTimeout, []string{portforward.ProtocolV1Name})
 	return nil
 }
 
-// forwarder dials the ports of one pod at its address.
-type forwarder string
+// forwarder dials the ports of one pod.
+type forwarder struct {
+	pods           Pods
+	namespace, pod string
+}
 
 // PortForward implements portforward.PortForwarder.
 func (f forwarder) PortForward(ctx context.Context, _, _ string, port int32, stream io.ReadWriteCloser) error {
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "tcp", net.JoinHostPort(string(f), strconv.Itoa(int(port))))
+	conn, err := f.pods.Dial(ctx, f.namespace, f.pod, port)
 	if err != nil {
 		return fmt.Errorf("connect to port %d of the pod: %w", port, err)
 	}
@@ -49,7 +45,9 @@ func (f forwarder) PortForward(ctx context.Context, _, _ string, port int32, str
 	var up sync.WaitGroup
 	up.Go(func() {
 		_, _ = io.Copy(conn, stream)
-		_ = conn.(*net.TCPConn).CloseWrite()
+		if half, ok := conn.(interface{ CloseWrite() error }); ok {
+			_ = half.CloseWrite()
+		}
 	})
 	_, err = io.Copy(stream, conn)
 	_ = stream.Close()

@@ -107,7 +107,7 @@ func pick(out map[string]file, data map[string][]byte, items []corev1.KeyToPath,
 			if optional != nil && *optional {
 				continue
 			}
-			return fmt.Errorf("%w: %s %q references non-existent key: %s", ErrMissing, kind, name, item.Key)
+			return fmt.Errorf("%s %q references non-existent key: %s", kind, name, item.Key)
 		}
 		out[item.Path] = file{value, orZero(item.Mode)}
 	}
@@ -121,7 +121,7 @@ func (v *Volumes) absent(err error, optional *bool) error {
 	if optional != nil && *optional {
 		return nil
 	}
-	return fmt.Errorf("%w: %w", ErrMissing, err)
+	return err
 }
 
 func orDefault(mode *int32) int32 {

@@ -11,12 +11,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// ErrUnsupported is wrapped by errors about a kind of volume that covey does not have.
-var ErrUnsupported = errors.New("volume kind is not supported")
-
-// ErrMissing is wrapped by errors about an object or key that the manifest names and that is not there.
-var ErrMissing = errors.New("missing")
-
 // Source reads the objects that volumes are made of.
 type Source interface {
 	ConfigMap(ctx context.Context, namespace, name string) (*corev1.ConfigMap, error)
@@ -54,65 +48,82 @@ func (v *Volumes) setup(ctx context.Context, vol *corev1.Volume) (string, error)
 		return vol.HostPath.Path, hostPath(vol.HostPath)
 	case vol.EmptyDir != nil:
 		return dir, v.emptyDir(dir, vol.EmptyDir)
-	case vol.ConfigMap != nil, vol.Secret != nil, vol.DownwardAPI != nil, vol.Projected != nil:
+	case fromAPI(vol):
 		files, mode, err := v.files(ctx, vol)
 		if err != nil {
 			return "", err
 		}
 		return dir, v.write(dir, files, mode, vol.Secret != nil || vol.Projected != nil)
 	}
-	return "", ErrUnsupported
+	return "", errors.New("its kind is not supported")
 }
 
+// Refresh brings the volumes that are made from the API up to date; the others, and those that fail, are left alone.
+func (v *Volumes) Refresh(ctx context.Context) error {
+	var errs []error
+	for i := range v.Pod.Spec.Volumes {
+		vol := &v.Pod.Spec.Volumes[i]
+		if !fromAPI(vol) {
+			continue
+		}
+		if _, err := v.setup(ctx, vol); err != nil {
+			errs = append(errs, fmt.Errorf("MountVolume.SetUp failed for volume %q : %w", vol.Name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func fromAPI(vol *corev1.Volume) bool {
+	return vol.ConfigMap != nil || vol.Secret != nil || vol.DownwardAPI != nil || vol.Projected != nil
+}
+
+// emptyDir makes a directory that everybody may write to; one that is there is as its pod left it. With an fsGroup the
+// group owns it and what is made in it.
 func (v *Volumes) emptyDir(dir string, e *corev1.EmptyDirVolumeSource) error {
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return err
-	}
 	if e.Medium == corev1.StorageMediumMemory {
-		options := "mode=1777"
-		if e.SizeLimit != nil && !e.SizeLimit.IsZero() {
-			options += fmt.Sprintf(",size=%d", e.SizeLimit.Value())
-		}
-		if err := tmpfs(dir, options); err != nil {
-			return err
-		}
+		return v.emptyMemory(dir, e)
 	}
-	return v.own(dir, 0o777)
-}
-
-// own gives the group of the pod's fsGroup to a directory, with the bits that let the group write and keep it.
-func (v *Volumes) own(dir string, mode os.FileMode) error {
-	if sc := v.Pod.Spec.SecurityContext; sc != nil && sc.FSGroup != nil {
-		if err := os.Chown(dir, -1, int(*sc.FSGroup)); err != nil {
-			return err
-		}
-		mode |= os.ModeSetgid | 0o070
-	}
-	return os.Chmod(dir, mode)
-}
-
-// Teardown unmounts and removes what Setup made below dir; host paths stay.
-func Teardown(dir string) error {
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Lstat(dir); err == nil {
 		return nil
 	}
-	if err != nil {
+	fresh := dir + ".new"
+	if err := os.MkdirAll(fresh, 0o755); err != nil {
 		return err
 	}
-	var errs []error
-	for _, entry := range entries {
-		path := filepath.Join(dir, entry.Name())
-		if isMount(path) {
-			if err := unix.Unmount(path, unix.MNT_DETACH); err != nil {
-				errs = append(errs, fmt.Errorf("unmount %s: %w", path, err))
-			}
+	if group, ok := v.fsGroup(); ok {
+		if err := os.Chown(fresh, -1, group); err != nil {
+			return err
 		}
-	}
-	if err := errors.Join(errs...); err != nil {
+		if err := os.Chmod(fresh, 0o777|os.ModeSetgid); err != nil { //nolint:gosec // as Kubernetes has it
+			return err
+		}
+	} else if err := os.Chmod(fresh, 0o777); err != nil { //nolint:gosec // as Kubernetes has it
 		return err
 	}
-	return os.RemoveAll(dir)
+	return os.Rename(fresh, dir)
+}
+
+func (v *Volumes) emptyMemory(dir string, e *corev1.EmptyDirVolumeSource) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	options := "mode=0777"
+	if group, ok := v.fsGroup(); ok {
+		options = fmt.Sprintf("mode=2777,gid=%d", group)
+	}
+	if e.SizeLimit != nil && !e.SizeLimit.IsZero() {
+		options += fmt.Sprintf(",size=%d", e.SizeLimit.Value())
+	}
+	return tmpfs(dir, options)
+}
+
+// fsGroup is the group that the pod's volumes belong to.
+func (v *Volumes) fsGroup() (group int, ok bool) {
+	sc := v.Pod.Spec.SecurityContext
+	if sc == nil || sc.FSGroup == nil {
+		return 0, false
+	}
+	return int(*sc.FSGroup), true
 }
 
 func tmpfs(dir, options string) error {

@@ -72,8 +72,8 @@ func (v *Volumes) fill(dir string, files map[string]file, mode int32) error {
 
 // give sets a file's mode; with an fsGroup the group owns it and may read it.
 func (v *Volumes) give(path string, perm os.FileMode) error {
-	if sc := v.Pod.Spec.SecurityContext; sc != nil && sc.FSGroup != nil {
-		if err := os.Chown(path, -1, int(*sc.FSGroup)); err != nil {
+	if group, ok := v.fsGroup(); ok {
+		if err := os.Chown(path, -1, group); err != nil {
 			return err
 		}
 		perm |= 0o040

@@ -1,0 +1,293 @@
+package agent_test
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"covey.dev/covey/agent"
+	"covey.dev/covey/agent/runtimetest"
+	"covey.dev/covey/agent/sandbox"
+)
+
+// heard waits for an event that begins like this.
+func (f *fixture) heard(event string) {
+	f.t.Helper()
+	deadline := time.After(30 * time.Second)
+	for {
+		f.cluster.mu.Lock()
+		events, changed := slices.Clone(f.cluster.events), f.cluster.changed
+		f.cluster.mu.Unlock()
+		if slices.ContainsFunc(events, func(e string) bool { return strings.HasPrefix(e, event) }) {
+			return
+		}
+		select {
+		case <-changed:
+		case <-deadline:
+			f.t.Fatalf("no event %q among %q", event, events)
+		}
+	}
+}
+
+// eventually waits for what does not show in the cluster.
+func (f *fixture) eventually(what string, ok func() bool) {
+	f.t.Helper()
+	deadline, tick := time.After(20*time.Second), time.NewTicker(5*time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			f.t.Fatalf("not %s; containers: %+v", what, f.containers())
+		}
+	}
+}
+
+func waiting(reason string) func(*corev1.Pod) bool {
+	return func(p *corev1.Pod) bool {
+		s := p.Status.ContainerStatuses
+		return len(s) == 1 && s[0].State.Waiting != nil && s[0].State.Waiting.Reason == reason
+	}
+}
+
+func TestACrashLoopIsSaid(t *testing.T) {
+	f := setup(t)
+	uid := f.add(newPod("a", "exit", "3"))
+	pod := f.await(uid, "in a crash loop", waiting("CrashLoopBackOff"))
+	s := pod.Status.ContainerStatuses[0]
+	if end := s.LastTerminationState.Terminated; end == nil || end.ExitCode != 3 || s.RestartCount != 1 {
+		t.Errorf("last state %+v after %d restarts", end, s.RestartCount)
+	}
+	f.heard("BackOff: Back-off restarting failed container c in pod a_default(" + string(uid) + ")")
+	f.remove(uid, 0)
+}
+
+func TestACommandThatIsNotThereIsAStartError(t *testing.T) {
+	f := setup(t)
+	p := newPod("a", "nonsense")
+	p.Spec.RestartPolicy = corev1.RestartPolicyNever
+	uid := f.add(p)
+	pod := f.await(uid, "failed", func(p *corev1.Pod) bool { return p.Status.Phase == corev1.PodFailed })
+	end := pod.Status.ContainerStatuses[0].State.Terminated
+	if end == nil || end.Reason != "StartError" || end.ExitCode != 128 || !strings.Contains(end.Message, "not found") {
+		t.Errorf("%+v", end)
+	}
+	f.remove(uid, 0)
+}
+
+func TestTheGracePeriodEndsWithAKill(t *testing.T) {
+	f := setup(t)
+	p := newPod("a", "stubborn")
+	uid := f.add(p)
+	f.await(uid, "ready", isReady)
+	begun := time.Now()
+	f.remove(uid, 1)
+	if took := time.Since(begun); took < time.Second {
+		t.Errorf("killed after %s, before its grace was up", took)
+	}
+	f.heard("Killing: Stopping container c")
+}
+
+func TestAForcedDeletionDoesNotWait(t *testing.T) {
+	f := setup(t)
+	p := newPod("a", "stubborn")
+	grace := int64(600)
+	p.Spec.TerminationGracePeriodSeconds = &grace
+	uid := f.add(p)
+	f.await(uid, "ready", isReady)
+	f.edit(uid, func(p *corev1.Pod) {
+		at := metav1.NewTime(time.Now().Add(10 * time.Minute))
+		p.DeletionTimestamp, p.DeletionGracePeriodSeconds = &at, &grace
+	})
+	f.heard("Killing")
+	f.cluster.change(func() { delete(f.cluster.pods, string(uid)) })
+	f.eventually("removed", func() bool { return len(f.containers()) == 0 })
+}
+
+func TestStoppingCoveyCutsNoGraceShort(t *testing.T) {
+	f := setup(t)
+	p := newPod("a", "stubborn")
+	grace := int64(600)
+	p.Spec.TerminationGracePeriodSeconds = &grace
+	uid := f.add(p)
+	f.await(uid, "ready", isReady)
+	f.edit(uid, func(p *corev1.Pod) {
+		at := metav1.NewTime(time.Now().Add(10 * time.Minute))
+		p.DeletionTimestamp, p.DeletionGracePeriodSeconds = &at, &grace
+	})
+	f.heard("Killing")
+	f.stop()
+	if list := f.containers(); len(list) != 1 || list[0].State != agent.StateRunning {
+		t.Errorf("%+v", list)
+	}
+	f.cluster.change(func() { delete(f.cluster.pods, string(uid)) })
+	f.start()
+	f.eventually("removed", func() bool { return len(f.containers()) == 0 })
+}
+
+func TestALivenessProbeThatFailsRestarts(t *testing.T) {
+	f := setup(t)
+	p := newPod("a", "sleep")
+	p.Spec.Containers[0].LivenessProbe = &corev1.Probe{
+		ProbeHandler:     corev1.ProbeHandler{Exec: &corev1.ExecAction{Command: []string{"exit", "1"}}},
+		FailureThreshold: 1, PeriodSeconds: 1, TimeoutSeconds: 1,
+	}
+	uid := f.add(p)
+	f.heard("Unhealthy: Liveness probe failed")
+	f.heard("Killing: Container c failed liveness probe, will be restarted")
+	f.await(uid, "restarted", func(p *corev1.Pod) bool {
+		return len(p.Status.ContainerStatuses) == 1 && p.Status.ContainerStatuses[0].RestartCount == 1
+	})
+	f.remove(uid, 1)
+}
+
+func TestAnotherImageRestartsTheContainer(t *testing.T) {
+	f := setup(t)
+	f.runtime.AddImage(runtimetest.FakeImage{Image: agent.Image{Ref: "docker.io/library/app:2"}})
+	p := newPod("a", "sleep")
+	p.Spec.RestartPolicy = corev1.RestartPolicyNever
+	uid := f.add(p)
+	f.await(uid, "ready", isReady)
+	f.edit(uid, func(p *corev1.Pod) { p.Spec.Containers[0].Image = "app:2" })
+	pod := f.await(uid, "restarted", restarted(1))
+	if id := pod.Status.ContainerStatuses[0].ImageID; !strings.HasPrefix(id, "docker.io/library/app@sha256:") {
+		t.Error(id)
+	}
+	f.heard("Killing: Container c definition changed, will be restarted")
+	f.remove(uid, 1)
+}
+
+func TestAChangedConfigMapReachesTheVolume(t *testing.T) {
+	f := setup(t)
+	f.cluster.change(func() { f.cluster.maps["settings"] = &corev1.ConfigMap{Data: map[string]string{"a": "1"}} })
+	p := newPod("a", "sleep")
+	p.Spec.Volumes = []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: "settings"}}}}}
+	uid := f.add(p)
+	f.await(uid, "ready", isReady)
+	file := filepath.Join(f.cfg.DataDir, "pods", string(uid), "volumes", "v", "a")
+	is := func(want string) func() bool {
+		return func() bool { data, _ := os.ReadFile(file); return string(data) == want }
+	}
+	f.eventually("written", is("1"))
+	f.cluster.change(func() { f.cluster.maps["settings"] = &corev1.ConfigMap{Data: map[string]string{"a": "2"}} })
+	f.cluster.mu.Lock()
+	tell := f.cluster.configChanged
+	f.cluster.mu.Unlock()
+	tell("default", "settings")
+	f.eventually("written anew", is("2"))
+	info, err := os.Stat(filepath.Join(f.cfg.DataDir, "pods"))
+	if err != nil || info.Mode().Perm()&0o007 != 0 {
+		t.Errorf("others may look into the pods' directories: %v, %v", info.Mode(), err)
+	}
+	f.remove(uid, 1)
+}
+
+func TestAnImageThatIsLoadedIsWaitedForNoLonger(t *testing.T) {
+	f := setup(t)
+	p := newPod("a", "sleep")
+	p.Spec.Containers[0].Image = "later:1"
+	uid := f.add(p)
+	f.await(uid, "without its image", waiting("ErrImagePull"))
+	f.runtime.Pullable["docker.io/library/later:1"] = runtimetest.FakeImage{}
+	server := httptest.NewServer(f.agent.Handler())
+	defer server.Close()
+	resp, err := http.Post(server.URL+"/images/pull?ref=later:1", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if body, err := io.ReadAll(resp.Body); err != nil || !strings.Contains(string(body), `{"image":`) {
+		t.Fatalf("%s, %v", body, err)
+	}
+	begun := time.Now()
+	f.await(uid, "ready", isReady)
+	if took := time.Since(begun); took > 5*time.Second {
+		t.Errorf("the pod waited for %s", took)
+	}
+	f.remove(uid, 1)
+}
+
+// TestAfterARebootEverythingBeginsAnew plays a reboot: processes, namespaces and what is in the state directory are gone.
+func TestAfterARebootEverythingBeginsAnew(t *testing.T) {
+	f := setup(t)
+	p := newPod("a", "sleep")
+	p.Spec.InitContainers = []corev1.Container{{Name: "init", Image: "app:1", Command: []string{"exit", "0"}}}
+	uid := f.add(p)
+	before := f.await(uid, "ready", isReady)
+	f.stop()
+	for _, c := range f.containers() {
+		if c.State == agent.StateRunning {
+			if err := f.runtime.Signal(context.Background(), c.ID, syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	f.eventually("ended", func() bool {
+		return !slices.ContainsFunc(f.containers(), func(c agent.Container) bool { return c.State == agent.StateRunning })
+	})
+	f.forget(uid)
+	f.start()
+	after := f.await(uid, "started again", restarted(1))
+	if after.Status.PodIP != before.Status.PodIP {
+		t.Errorf("address %s, before %s", after.Status.PodIP, before.Status.PodIP)
+	}
+	if n := after.Status.InitContainerStatuses[0].RestartCount; n != 1 {
+		t.Errorf("the init container ran %d times more", n)
+	}
+	f.remove(uid, 1)
+}
+
+func TestLogsAndExecSayWhatIsWrong(t *testing.T) {
+	f := setup(t)
+	uid := f.add(newPod("a", "echo", "hello"))
+	f.await(uid, "in a crash loop", waiting("CrashLoopBackOff"))
+	server := httptest.NewServer(f.agent.Handler())
+	defer server.Close()
+	for _, c := range []struct {
+		path string
+		code int
+		want string
+	}{
+		{"/containerLogs/default/a/c", 200, "hello\n"},
+		{"/containerLogs/default/a/c?previous=true", 200, "hello\n"},
+		{"/containerLogs/default/a/c?tailLines=-1", 400, "tailLines"},
+		{"/containerLogs/default/a/d", 400, "container d is not valid for pod a"},
+		{"/containerLogs/default/b/c", 404, `pods \"b\" not found`},
+		{"/exec/default/a/c?command=x&output=1", 400, `container \"c\" in pod \"a\" is not running`},
+		{"/pods", 404, "NotFound"},
+	} {
+		resp, err := http.Get(server.URL + c.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if resp.StatusCode != c.code || !strings.Contains(string(body), c.want) {
+			t.Errorf("%s: %d %s, want %d %s", c.path, resp.StatusCode, body, c.code, c.want)
+		}
+	}
+	f.remove(uid, 0)
+}
+
+// forget removes what a reboot takes.
+func (f *fixture) forget(uid types.UID) {
+	f.t.Helper()
+	if err := sandbox.Unpin(filepath.Join(f.cfg.StateDir, "pods", string(uid), "ns")); err != nil {
+		f.t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Join(f.cfg.StateDir, "pods")); err != nil {
+		f.t.Fatal(err)
+	}
+}
