@@ -4,7 +4,7 @@ SHELL := /bin/bash
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 GOFILES = $(shell git ls-files --cached --others --exclude-standard '*.go')
 
-.PHONY: help build deps runtime example-image kubectl demo test fmt vet lint unit e2e bench figures generate clean
+.PHONY: help build deps runtime example-image test-image kubectl demo test fmt vet lint unit e2e bench figures generate clean
 
 help: ## what the targets do
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,10 @@ runtime: ## the shim and runc that bin/covey carries
 example-image: ## bin/hello.tar: the example's image, without Docker and without a registry
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w" -o bin/hello ./examples/hello
 	go run ./examples/image -o bin/hello.tar -name hello:1.0 -entrypoint /hello bin/hello:/hello
+
+test-image: deps ## bin/busybox.tar: the shell that the end-to-end tests run in containers
+	go run ./examples/image -o bin/busybox.tar -name busybox:1 \
+		$$(busybox --list | sed -e '/^busybox$$/d' -e 's,.*,-symlink /bin/&=busybox,') "$$(command -v busybox):/bin/busybox"
 
 kubectl: ## bin/kubectl, the real one, at the version in e2e/go.mod
 	cd e2e && CGO_ENABLED=0 go build -trimpath -buildvcs=false -o ../bin/kubectl \
@@ -45,7 +49,7 @@ lint: ## golangci-lint, at the version in .ci/lint/go.mod
 unit: deps runtime ## the tests of the packages, with the race detector
 	go test -race ./...
 
-e2e: build example-image kubectl ## the real binary with real containers, driven by the real kubectl
+e2e: build example-image test-image kubectl ## the real binary with real containers, driven by the real kubectl
 	cd e2e && go test -count=1 -timeout 25m ./...
 
 bench: ## the benchmarks; compare two runs with benchstat

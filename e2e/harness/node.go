@@ -1,0 +1,209 @@
+package harness
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"k8s.io/client-go/kubernetes"
+)
+
+// Address is where every node listens, in its own network namespace.
+const Address = "127.0.0.1:7443"
+
+// patience is how long the tests wait for what should take well under a second on a quiet machine.
+const patience = 60 * time.Second
+
+// Node is one covey and all that belongs to it.
+type Node struct {
+	Dir, DataDir, StateDir string
+	Clients                kubernetes.Interface
+
+	t    *testing.T
+	net  *network
+	args []string
+
+	mu      sync.Mutex
+	process *os.Process
+	exited  chan error // of the process that runs now
+	said    string     // its line that it is ready
+}
+
+// Start runs a node for the time of the test, with the test's images loaded. args are added to covey start.
+func Start(t *testing.T, args ...string) *Node {
+	t.Helper()
+	n := New(t, args...)
+	n.Start()
+	n.loadImages("hello.tar", "busybox.tar")
+	return n
+}
+
+// New makes a node's directories and network and does not start it.
+func New(t *testing.T, args ...string) *Node {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "cv") // not t.TempDir: the path of a socket below it must be short
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &Node{Dir: dir, DataDir: filepath.Join(dir, "d"), StateDir: filepath.Join(dir, "s"), t: t, args: args}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Errorf("remove the test's directory: %v", err)
+		}
+	})
+	n.net = newNetwork(t)
+	t.Cleanup(n.cleanUp)
+	return n
+}
+
+// Start starts covey and returns when it says that it is ready.
+func (n *Node) Start() {
+	n.t.Helper()
+	if err := n.start(); err != nil {
+		n.t.Fatal(err)
+	}
+	n.connect()
+}
+
+func (n *Node) start() error {
+	log, err := os.OpenFile(n.logFile(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = log.Close() }()
+	cmd := exec.Command(Bin("covey"), append([]string{"start", "--data-dir", n.DataDir, "--state-dir", n.StateDir,
+		"--listen", Address, "--node-name", "node-1", "--log-level", "debug"}, n.args...)...)
+	cmd.Stderr = log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a Ctrl-C at the tests is for the tests to act on
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := n.net.start(cmd); err != nil {
+		return fmt.Errorf("start covey: %w", err)
+	}
+	ready := make(chan struct{})
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		for line := range lines(stdout) {
+			if strings.HasPrefix(line, "covey is ready") {
+				n.mu.Lock()
+				n.said = line
+				n.mu.Unlock()
+				close(ready)
+			}
+		}
+	}()
+	exited := make(chan error, 1)
+	go func() {
+		<-read
+		exited <- cmd.Wait()
+	}()
+	n.mu.Lock()
+	n.process, n.exited = cmd.Process, exited
+	n.mu.Unlock()
+	select {
+	case <-ready:
+		return nil
+	case err := <-exited:
+		n.mu.Lock()
+		n.process = nil
+		n.mu.Unlock()
+		return fmt.Errorf("covey start ended before it was ready: %w\n%s", err, n.logTail())
+	case <-time.After(patience):
+		return fmt.Errorf("covey is not ready after %v\n%s", patience, n.logTail())
+	}
+}
+
+// PID is that of the covey that runs now.
+func (n *Node) PID() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.process == nil {
+		return 0
+	}
+	return n.process.Pid
+}
+
+// Said is the line by which covey said that it is ready.
+func (n *Node) Said() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.said
+}
+
+// Kill ends covey with kill -9 and returns when it is gone.
+func (n *Node) Kill() {
+	n.t.Helper()
+	if err := n.end(syscall.SIGKILL); err != nil && !killed(err) {
+		n.t.Fatalf("kill -9 covey: %v", err)
+	}
+}
+
+// Stop ends covey with SIGTERM and fails the test if it does not end well.
+func (n *Node) Stop() {
+	n.t.Helper()
+	if err := n.end(syscall.SIGTERM); err != nil {
+		n.t.Errorf("stop covey: %v\n%s", err, n.logTail())
+	}
+}
+
+func (n *Node) end(signal syscall.Signal) error {
+	n.mu.Lock()
+	process, exited := n.process, n.exited
+	n.process = nil
+	n.mu.Unlock()
+	if process == nil {
+		return nil
+	}
+	if err := process.Signal(signal); err != nil {
+		return err
+	}
+	select {
+	case err := <-exited:
+		return err
+	case <-time.After(patience):
+		_ = process.Signal(syscall.SIGQUIT) // its goroutines go to the log
+		return fmt.Errorf("still there %v after %v: %w", patience, signal, <-exited)
+	}
+}
+
+func killed(err error) bool {
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) {
+		return false
+	}
+	status, ok := exit.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && status.Signal() == syscall.SIGKILL
+}
+
+// Instance is the name by which the node's cgroups and interfaces are told from another's.
+func (n *Node) Instance() string {
+	sum := sha256.Sum256([]byte(n.StateDir))
+	return hex.EncodeToString(sum[:4])
+}
+
+func (n *Node) logFile() string { return filepath.Join(n.Dir, "covey.log") }
+
+func (n *Node) logTail() string {
+	const most = 200
+	log, err := os.ReadFile(n.logFile())
+	if err != nil {
+		return err.Error()
+	}
+	all := slices.DeleteFunc(strings.Split(string(log), "\n"), func(line string) bool {
+		return strings.Contains(line, "loading plugin") || strings.Contains(line, "msg=serving...")
+	})
+	return "covey's log:\n" + strings.Join(all[max(0, len(all)-most):], "\n")
+}
