@@ -245,14 +245,15 @@ func (v *view) phase(s *corev1.PodStatus) corev1.PodPhase {
 	return corev1.PodRunning
 }
 
-// goesOn says that a container has ended and is to be started again.
+// goesOn says that a container is yet to be started, whatever became of it before.
 func (v *view) goesOn() bool {
 	if v.deleting() {
 		return false
 	}
 	for i := range v.pod.Spec.Containers {
 		spec := &v.pod.Spec.Containers[i]
-		if c := v.latest(spec.Name); c != nil && c.State == StateExited && v.restarts(spec, c, false) {
+		c := v.latest(spec.Name)
+		if c == nil || c.State == StateCreated || c.State == StateExited && v.restarts(spec, c, false) {
 			return true
 		}
 	}
