@@ -78,6 +78,7 @@ show covey rollout status deployment/hello
 show covey get deployments,pods -o wide
 
 say "It answers"
+wait_until "the service answers" answers # without a readiness probe a pod is ready before its program listens
 url=http://$(pod .status.podIP):5000/api/hello
 show curl --silent --fail --show-error "$url"
 echo
