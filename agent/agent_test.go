@@ -27,6 +27,7 @@ type cluster struct {
 	node    *corev1.Node
 	pods    map[string]*corev1.Pod // by UID
 	maps    map[string]*corev1.ConfigMap
+	secrets map[string]*corev1.Secret
 	events  []string
 	unready map[string]int // statuses that said not ready, by UID
 	// configChanged is what a running agent follows ConfigMaps with.
@@ -35,7 +36,7 @@ type cluster struct {
 }
 
 func newCluster() *cluster {
-	return &cluster{pods: map[string]*corev1.Pod{}, unready: map[string]int{}, maps: map[string]*corev1.ConfigMap{}, changed: make(chan struct{})}
+	return &cluster{pods: map[string]*corev1.Pod{}, unready: map[string]int{}, maps: map[string]*corev1.ConfigMap{}, secrets: map[string]*corev1.Secret{}, changed: make(chan struct{})}
 }
 
 func (c *cluster) change(fn func()) {
@@ -108,6 +109,11 @@ func (c *cluster) ConfigMap(_ context.Context, _, name string) (*corev1.ConfigMa
 }
 
 func (c *cluster) Secret(_ context.Context, _, name string) (*corev1.Secret, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s, ok := c.secrets[name]; ok {
+		return s, nil
+	}
 	return nil, fmt.Errorf("secret %q %w", name, agent.ErrNotFound)
 }
 
@@ -149,7 +155,7 @@ func setup(t *testing.T) *fixture {
 	id := fmt.Sprintf("%08x", time.Now().UnixNano()&0xffffffff)
 	f.cfg = agent.Config{
 		NodeName: "n1", NodeAddress: "127.0.0.1", InstanceID: id,
-		DataDir: t.TempDir(), StateDir: state, Logger: slog.New(slog.DiscardHandler),
+		DataDir: t.TempDir(), StateDir: state, Logger: slog.New(slog.DiscardHandler), RegistryConfig: t.TempDir(),
 	}
 	t.Cleanup(func() {
 		if err := errors.Join(network.Teardown(id), os.RemoveAll(state)); err != nil {

@@ -16,9 +16,12 @@ type Config struct {
 	DataDir     string            // pods' volumes, files and logs are in its folder pods
 	StateDir    string            // pinned namespaces are in its folder pods
 	Labels      map[string]string // of the Node object
-	Version     string            // of covey
-	Now         func() time.Time  // nil: time.Now
-	Logger      *slog.Logger      // nil: slog.Default()
+
+	// RegistryConfig is the folder of what is known of registries; the node's own credentials are in its config.json.
+	RegistryConfig string
+	Version        string           // of covey
+	Now            func() time.Time // nil: time.Now
+	Logger         *slog.Logger     // nil: slog.Default()
 }
 
 func (c *Config) complete() error {

@@ -82,11 +82,12 @@ func (a *Agent) pullImage(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	lines := json.NewEncoder(w)
 	flush := http.NewResponseController(w).Flush
+	ring := a.nodeKeyring()
 	progress := make(chan PullProgress)
 	result := make(chan any, 1)
 	go func() {
 		defer close(progress)
-		image, err := a.runtime.Pull(r.Context(), ref, nil, func(p PullProgress) {
+		image, err := (&puller{runtime: a.runtime, ctx: r.Context()}).tryEach(ref, &ring, ring.For(ref), func(p PullProgress) {
 			select {
 			case progress <- p:
 			case <-r.Context().Done():

@@ -2,26 +2,17 @@ package agent
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/distribution/reference"
-	"golang.org/x/sync/singleflight"
 	corev1 "k8s.io/api/core/v1"
-)
 
-// puller pulls an image once when several containers want it at the same time.
-type puller struct {
-	runtime Images
-	group   singleflight.Group
-	ctx     context.Context // ends with the agent; set before the first pull
-	running sync.WaitGroup
-}
+	"covey.dev/covey/agent/keyring"
+)
 
 // normalize writes an image's name in full: "busybox" is "docker.io/library/busybox:latest".
 func normalize(image string) (string, error) {
@@ -43,11 +34,12 @@ func repository(image string) string {
 
 // ensureImage returns the name of an image that is present, pulled if the policy says so.
 func (w *worker) ensureImage(ctx context.Context, pod *corev1.Pod, c *corev1.Container, before *problem) (string, *problem) {
+	path := fieldPath(pod, c.Name)
 	ref, err := normalize(c.Image)
 	if err != nil {
+		w.event(corev1.EventTypeWarning, "InspectFailed", fmt.Sprintf("Failed to apply default image tag %q: %s", c.Image, err), path)
 		return "", w.fail(before, "InvalidImageName", err, firstBackOff, longestBackOff)
 	}
-	path := fieldPath(pod, c.Name)
 	_, err = w.runtime.Image(ctx, ref)
 	present := err == nil
 	switch {
@@ -62,11 +54,14 @@ func (w *worker) ensureImage(ctx context.Context, pod *corev1.Pod, c *corev1.Con
 		return "", w.fail(before, "ErrImageNeverPull", err, firstBackOff, longestBackOff)
 	}
 	w.event(corev1.EventTypeNormal, "Pulling", fmt.Sprintf("Pulling image %q", c.Image), path)
-	image, err := w.images.pull(ctx, ref, w.credentials(ctx, pod, ref))
+	asked := w.Now()
+	got, err := w.images.pull(ctx, ref, w.keyring(ctx, pod))
 	if err != nil {
 		return "", w.pullFailed(before, c.Image, path, err)
 	}
-	w.event(corev1.EventTypeNormal, "Pulled", fmt.Sprintf("Successfully pulled image %q. Image size: %d bytes.", c.Image, image.SizeBytes), path)
+	waited := w.Now().Sub(asked).Round(time.Millisecond)
+	w.event(corev1.EventTypeNormal, "Pulled", fmt.Sprintf("Successfully pulled image %q in %s (%s including waiting). Image size: %d bytes.",
+		c.Image, min(got.took.Round(time.Millisecond), waited), waited, got.image.SizeBytes), path)
 	return ref, nil
 }
 
@@ -85,87 +80,48 @@ func retryImages(problems map[string]*problem) {
 // pullFailed is ErrImagePull the first time and ImagePullBackOff after it, as users know it.
 func (w *worker) pullFailed(before *problem, image, path string, err error) *problem {
 	w.event(corev1.EventTypeWarning, "Failed", fmt.Sprintf("Failed to pull image %q: %s", image, err), path)
-	message := fmt.Errorf("failed to pull image %q: %w", image, err)
 	if before == nil || before.reason != "ErrImagePull" && before.reason != "ImagePullBackOff" {
-		return w.fail(nil, "ErrImagePull", message, firstBackOff, longestBackOff)
+		return w.fail(nil, "ErrImagePull", err, firstBackOff, longestBackOff)
 	}
 	again := *before
 	again.reason = "ImagePullBackOff"
-	p := w.fail(&again, "ImagePullBackOff", message, firstBackOff, longestBackOff)
-	p.message = fmt.Sprintf("Back-off pulling image %q: %s", image, message)
+	p := w.fail(&again, "ImagePullBackOff", fmt.Errorf("Back-off pulling image %q: ErrImagePull: %w", image, err), firstBackOff, longestBackOff) //nolint:staticcheck // as users know it
 	w.event(corev1.EventTypeNormal, "BackOff", fmt.Sprintf("Back-off pulling image %q", image), path)
 	return p
 }
 
-// pull shares a pull that is under way; each caller gives up with its own ctx.
-func (p *puller) pull(ctx context.Context, ref string, auth *RegistryAuth) (Image, error) {
-	key := ref
-	if auth != nil {
-		key += "\x00" + auth.Username + "\x00" + auth.Password
-	}
-	result := p.group.DoChan(key, func() (any, error) { return p.runtime.Pull(p.ctx, ref, auth, nil) })
-	var r singleflight.Result
-	done := make(chan struct{})
-	p.running.Go(func() { // so that the agent does not end before the pull does
-		defer close(done)
-		r = <-result
-	})
-	select {
-	case <-ctx.Done():
-		return Image{}, ctx.Err()
-	case <-done:
-		if r.Err != nil {
-			return Image{}, r.Err
-		}
-		return r.Val.(Image), nil
-	}
-}
-
-// credentials finds the registry's among the pod's imagePullSecrets.
-func (w *worker) credentials(ctx context.Context, pod *corev1.Pod, ref string) *RegistryAuth {
-	registry, _, _ := strings.Cut(ref, "/")
+// keyring holds the credentials of the pod's imagePullSecrets, and after them the node's own.
+func (w *worker) keyring(ctx context.Context, pod *corev1.Pod) *keyring.Keyring {
+	ring := &keyring.Keyring{}
+	var failed []string
 	for _, named := range pod.Spec.ImagePullSecrets {
 		secret, err := w.upstream.Secret(ctx, pod.Namespace, named.Name)
+		var found keyring.Keyring
+		if err == nil {
+			found, err = keyring.FromSecret(secret)
+		}
 		if err != nil {
-			continue
+			failed = append(failed, named.Name)
+			w.Logger.Debug("an image pull secret is not usable", "pod", w.ref, "secret", named.Name, "error", err)
 		}
-		if auth := dockerAuth(secret, registry); auth != nil {
-			return auth
-		}
+		ring.Add(found)
 	}
-	return nil
+	if len(failed) > 0 {
+		w.event(corev1.EventTypeWarning, "FailedToRetrieveImagePullSecret", fmt.Sprintf(
+			"Unable to retrieve some image pull secrets (%s); attempting to pull the image may not succeed.", strings.Join(failed, ", ")), "")
+	}
+	ring.Add(w.nodeKeyring())
+	return ring
 }
 
-type dockerConfig map[string]struct {
-	Username, Password string
-	Auth               string // base64 of user:password
-}
-
-func dockerAuth(secret *corev1.Secret, registry string) *RegistryAuth {
-	var auths dockerConfig
-	if data, ok := secret.Data[corev1.DockerConfigJsonKey]; ok {
-		var file struct{ Auths dockerConfig }
-		if json.Unmarshal(data, &file) != nil {
-			return nil
-		}
-		auths = file.Auths
-	} else if json.Unmarshal(secret.Data[corev1.DockerConfigKey], &auths) != nil {
-		return nil
+// nodeKeyring holds the node's own credentials. They are read anew for each pull, so that they can be renewed.
+func (a *Agent) nodeKeyring() keyring.Keyring {
+	if a.RegistryConfig == "" {
+		return keyring.Keyring{}
 	}
-	for server, auth := range auths {
-		host := strings.TrimPrefix(strings.TrimPrefix(server, "https://"), "http://")
-		host, _, _ = strings.Cut(host, "/")
-		if host == "index.docker.io" {
-			host = "docker.io"
-		}
-		if host != registry {
-			continue
-		}
-		if auth.Username == "" && auth.Auth != "" {
-			plain, _ := base64.StdEncoding.DecodeString(auth.Auth)
-			auth.Username, auth.Password, _ = strings.Cut(string(plain), ":")
-		}
-		return &RegistryAuth{Username: auth.Username, Password: auth.Password}
+	ring, err := keyring.FromFile(filepath.Join(a.RegistryConfig, "config.json"))
+	if err != nil {
+		a.Logger.Warn("the node's own registry credentials are not usable", "error", err)
 	}
-	return nil
+	return ring
 }

@@ -5,6 +5,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+
+	"covey.dev/covey/agent/keyring"
 )
 
 func TestResourcesBecomeCgroupValues(t *testing.T) {
@@ -38,18 +40,33 @@ func TestResourcesBecomeCgroupValues(t *testing.T) {
 	}
 }
 
-func TestCredentialsAreThoseOfTheRegistry(t *testing.T) {
-	secret := &corev1.Secret{Data: map[string][]byte{corev1.DockerConfigJsonKey: []byte(
-		`{"auths":{"https://index.docker.io/v1/":{"auth":"bWU6cGFzczp3b3Jk"},"registry.example:5000":{"username":"u","password":"p"}}}`)}}
-	for registry, want := range map[string]*RegistryAuth{
-		"docker.io": {"me", "pass:word"}, "registry.example:5000": {"u", "p"}, "registry.example": nil,
-	} {
-		got := dockerAuth(secret, registry)
-		if (got == nil) != (want == nil) || got != nil && *got != *want {
-			t.Errorf("%s: %v, want %v", registry, got, want)
-		}
+// TestCredentialsGoToTheirHostOnly asks what a pull tells the registry of an image, and mirrors of it.
+func TestCredentialsGoToTheirHostOnly(t *testing.T) {
+	ring, err := keyring.Parse([]byte(`{"auths": {
+		"https://index.docker.io/v1/": {"auth": "aHViOnA="}, "registry.example": {"auth": "cmVnOnA="}, "mirror.example": {"auth": "bWlyOnA="}}}`))
+	if err != nil {
+		t.Fatal(err)
 	}
-	if dockerAuth(&corev1.Secret{Data: map[string][]byte{corev1.DockerConfigJsonKey: []byte("{")}}, "docker.io") != nil {
-		t.Error("a broken secret gave credentials")
+	for _, c := range []struct{ image, host, want string }{
+		{"docker.io/library/app:1", "registry-1.docker.io", "hub"},
+		{"docker.io/library/app:1", "mirror.example", "mir"},
+		{"docker.io/library/app:1", "other.example", ""},
+		{"registry.example/app:1", "registry.example", "reg"},
+		{"registry.example/app:1", "mirror.example", "mir"},
+		{"registry.example/app:1", "other.example", ""},
+		{"other.example/app:1", "other.example", ""},
+	} {
+		tries := ring.For(c.image)
+		var chosen *keyring.Credential
+		if len(tries) > 0 {
+			chosen = &tries[0]
+		}
+		got := ""
+		if auth := credentials(c.image, &ring, chosen)(c.host); auth != nil {
+			got = auth.Username
+		}
+		if got != c.want {
+			t.Errorf("%s from %s: %q, want %q", c.image, c.host, got, c.want)
+		}
 	}
 }

@@ -52,8 +52,9 @@ type Images interface {
 	ListImages(ctx context.Context) ([]Image, error)
 	// Load reads an OCI or docker archive (tar, also compressed) and unpacks what is for this platform.
 	Load(ctx context.Context, archive io.Reader) ([]Image, error)
-	// Pull fetches ref from its registry; progress may be nil.
-	Pull(ctx context.Context, ref string, auth *RegistryAuth, progress func(PullProgress)) (Image, error)
+	// Pull fetches ref from its registry or a mirror of it; both functions may be nil. A pull that was cut off goes on
+	// where it was. One that receives nothing for minutes fails.
+	Pull(ctx context.Context, ref string, auth Credentials, progress func(PullProgress)) (Image, error)
 	// RemoveImage drops a name and what nothing else uses. ErrNotFound when there is none.
 	RemoveImage(ctx context.Context, ref string) error
 }
@@ -67,6 +68,9 @@ type Image struct {
 	// From the image's configuration for this platform.
 	User string // "", "1000", "1000:1000" or a name
 }
+
+// Credentials gives what to say to the registry at a host ("registry.example:5000") that asks who pulls; nil for nothing.
+type Credentials func(host string) *RegistryAuth
 
 // RegistryAuth is a registry credential.
 type RegistryAuth struct {

@@ -29,6 +29,8 @@ type Config struct {
 	Version   string            // of covey
 	Logger    *slog.Logger
 
+	RegistryConfig string // what is known of registries: NAME/hosts.toml for mirrors, config.json for credentials
+
 	// OpenRuntime makes the container runtime of this machine.
 	OpenRuntime func(context.Context, RuntimeConfig) (Runtime, error)
 	// Ready is called once, when the node serves; it may be nil.
@@ -45,6 +47,7 @@ type Runtime interface {
 // RuntimeConfig is what a runtime is made with.
 type RuntimeConfig struct {
 	DataDir, StateDir string
+	RegistryConfig    string // holds NAME/hosts.toml for registries
 	InstanceID        string // 8 hex digits that tell the things of this node from those of another on the same machine
 	Logger            *slog.Logger
 }

@@ -92,10 +92,11 @@ func (n *node) openStore() (err error) {
 
 func (n *node) runtimeConfig() RuntimeConfig {
 	return RuntimeConfig{
-		DataDir:    n.cfg.DataDir,
-		StateDir:   n.cfg.StateDir,
-		InstanceID: n.cfg.instanceID(),
-		Logger:     n.log,
+		DataDir:        n.cfg.DataDir,
+		StateDir:       n.cfg.StateDir,
+		RegistryConfig: n.cfg.RegistryConfig,
+		InstanceID:     n.cfg.instanceID(),
+		Logger:         n.log,
 	}
 }
 
@@ -129,6 +130,8 @@ func (n *node) build() (err error) {
 		Labels:      n.cfg.Labels,
 		Version:     n.cfg.Version,
 		Logger:      n.log,
+
+		RegistryConfig: n.cfg.RegistryConfig,
 	}, n.runtime, n.upstream)
 	if err != nil {
 		return err

@@ -51,6 +51,8 @@ func countsMemory() bool {
 type testMachine struct {
 	dir, cgroup string
 	bootID      string // "": the real one
+	hostDir     string
+	pullTimeout time.Duration
 	stop        func(*testing.T)
 }
 
@@ -83,7 +85,8 @@ func (m *testMachine) config(t *testing.T) Config {
 		Root: filepath.Join(m.dir, "root"), State: state, Bin: filepath.Join(m.dir, "bin"),
 		Address: filepath.Join(state, "containerd.sock"),
 		Logger:  logger,
-		bootID:  m.bootID,
+		HostDir: m.hostDir, PullTimeout: m.pullTimeout,
+		bootID: m.bootID,
 	}
 }
 

@@ -2,19 +2,25 @@ package containerd
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/remotes"
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	hosts "github.com/containerd/containerd/v2/core/remotes/docker/config"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/pelletier/go-toml/v2"
 
 	"covey.dev/covey/agent"
 )
@@ -23,38 +29,100 @@ import (
 const progressEvery = 200 * time.Millisecond
 
 // Pull implements agent.Images. Mirrors and certificates come from hosts.toml files below Config.HostDir.
-func (r *Runtime) Pull(ctx context.Context, ref string, auth *agent.RegistryAuth, progress func(agent.PullProgress)) (agent.Image, error) {
-	ctx = r.in(ctx)
+func (r *Runtime) Pull(ctx context.Context, ref string, auth agent.Credentials, progress func(agent.PullProgress)) (agent.Image, error) {
 	name, err := normalise(ref)
 	if err != nil {
 		return agent.Image{}, err
 	}
+	image, err := r.pull(r.in(ctx), name, auth, progress)
+	if errdefs.IsNotFound(err) {
+		return agent.Image{}, fmt.Errorf("failed to pull and unpack image %q: %w: %w", name, agent.ErrNotFound, err)
+	}
+	if err != nil {
+		return agent.Image{}, fmt.Errorf("failed to pull and unpack image %q: %w", name, err)
+	}
+	return describe(r.in(ctx), image)
+}
+
+func (r *Runtime) pull(ctx context.Context, name string, auth agent.Credentials, progress func(agent.PullProgress)) (client.Image, error) {
+	ctx, pulled, err := r.holdParts(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	ctx, guard := guardStalls(ctx, r.cfg.PullTimeout)
+	defer guard.stop()
 	p := &pullProgress{tell: progress, content: r.client.ContentStore(), parts: map[digest.Digest]*part{}}
 	stop := p.start(ctx, name)
 	image, err := r.client.Pull(ctx, name,
 		client.WithPullUnpack,
 		client.WithPullSnapshotter(r.snapshotter),
-		client.WithResolver(r.resolver(ctx, auth)),
+		client.WithResolver(r.resolver(ctx, auth, guard)),
 		client.WithImageHandler(images.HandlerFunc(p.saw)),
 	)
 	stop()
-	if errdefs.IsNotFound(err) {
-		return agent.Image{}, fmt.Errorf("pull image %s: %w: %w", name, agent.ErrNotFound, err)
-	}
 	if err != nil {
-		return agent.Image{}, fmt.Errorf("pull image %s: %w", name, err)
+		if cause := context.Cause(ctx); errors.Is(cause, errStalled) {
+			err = cause
+		}
+		return nil, err
 	}
 	p.report(agent.PullProgress{Item: name, Status: "done"})
-	return describe(ctx, image)
+	return image, pulled()
 }
 
-func (r *Runtime) resolver(ctx context.Context, auth *agent.RegistryAuth) remotes.Resolver {
-	options := hosts.HostOptions{}
-	if r.cfg.HostDir != "" {
-		options.HostDir = hosts.HostDirFromRoot(r.cfg.HostDir)
+// partsKept is how long the parts of an image that was not pulled to its end stay.
+const partsKept = 24 * time.Hour
+
+// holdParts keeps what is fetched of an image until pulled is called, so that the next try need not fetch it again, nor the
+// first half of a layer, even when covey was killed meanwhile.
+func (r *Runtime) holdParts(ctx context.Context, name string) (_ context.Context, pulled func() error, err error) {
+	lease := leases.Lease{ID: "covey-pull-" + digest.FromString(name).Encoded()}
+	service := r.client.LeasesService()
+	_, err = service.Create(ctx, leases.WithID(lease.ID), leases.WithExpiration(partsKept))
+	if err != nil && !errdefs.IsAlreadyExists(err) {
+		return nil, nil, fmt.Errorf("keep the parts of the image: %w", err)
+	}
+	return leases.WithLease(ctx, lease.ID), func() error {
+		if err := service.Delete(ctx, lease); err != nil && !errdefs.IsNotFound(err) {
+			return fmt.Errorf("release the parts of the image: %w", err)
+		}
+		return nil
+	}, nil
+}
+
+// hostDir finds the folder with the hosts.toml of a registry. One that cannot be read is an error: going to the registry
+// past the mirrors that it is to name would not be what its writer wanted.
+func (r *Runtime) hostDir(host string) (string, error) {
+	dir, err := hosts.HostDirFromRoot(r.cfg.HostDir)(host)
+	if err != nil {
+		return "", err
+	}
+	file := filepath.Join(dir, "hosts.toml")
+	content, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return dir, nil // it holds certificates only
+	}
+	if err == nil {
+		err = toml.Unmarshal(content, &map[string]any{})
+	}
+	if err != nil {
+		return "", fmt.Errorf("registry configuration %s: %w", file, err)
+	}
+	return dir, nil
+}
+
+func (r *Runtime) resolver(ctx context.Context, auth agent.Credentials, guard *stallGuard) remotes.Resolver {
+	options := hosts.HostOptions{
+		HostDir:      r.hostDir,
+		UpdateClient: guard.watch,
 	}
 	if auth != nil {
-		options.Credentials = func(string) (string, string, error) { return auth.Username, auth.Password, nil }
+		options.Credentials = func(host string) (string, string, error) {
+			if c := auth(host); c != nil {
+				return c.Username, c.Password, nil
+			}
+			return "", "", nil
+		}
 	}
 	return docker.NewResolver(docker.ResolverOptions{Hosts: hosts.ConfigureHosts(ctx, options)})
 }

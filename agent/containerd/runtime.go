@@ -34,6 +34,8 @@ type Config struct {
 	Address string // of the socket that nerdctl and ctr are served at; "": containerd.sock in State
 	HostDir string // hosts.toml files of registries, need not exist; "": certs.d beside Root
 
+	PullTimeout time.Duration // a pull fails after receiving nothing for so long; 0: 5 minutes
+
 	LogMaxBytes int64 // of one log file; 0: 10 MiB
 	LogMaxFiles int   // 0: 5
 	PodsPerShim int   // at most; 0: 16
@@ -112,6 +114,7 @@ func (c *Config) complete() error {
 		c.Logger = slog.Default()
 	}
 	c.PodsPerShim = cmp.Or(max(c.PodsPerShim, 0), 16)
+	c.PullTimeout = cmp.Or(c.PullTimeout, 5*time.Minute)
 	c.Bin = cmp.Or(c.Bin, filepath.Join(filepath.Dir(c.Root), "bin"))
 	c.HostDir = cmp.Or(c.HostDir, filepath.Join(filepath.Dir(c.Root), "certs.d"))
 	c.Address = cmp.Or(c.Address, filepath.Join(c.State, "containerd.sock"))

@@ -24,6 +24,8 @@ type Fake struct {
 	Fail func(operation, id string) error
 	// Pullable are the refs that Pull finds, with what is then present.
 	Pullable map[string]FakeImage
+	// Registry, if set, is asked before each pull and may refuse it.
+	Registry func(ref string, auth agent.Credentials) error
 
 	mu         sync.Mutex
 	containers map[string]*fakeContainer

@@ -67,9 +67,14 @@ func (f *Fake) ListImages(context.Context) ([]agent.Image, error) {
 }
 
 // Pull implements agent.Images; it finds what is in Pullable.
-func (f *Fake) Pull(_ context.Context, ref string, _ *agent.RegistryAuth, progress func(agent.PullProgress)) (agent.Image, error) {
+func (f *Fake) Pull(_ context.Context, ref string, auth agent.Credentials, progress func(agent.PullProgress)) (agent.Image, error) {
 	if err := f.fail("pull", ref); err != nil {
 		return agent.Image{}, err
+	}
+	if f.Registry != nil {
+		if err := f.Registry(ref, auth); err != nil {
+			return agent.Image{}, err
+		}
 	}
 	f.mu.Lock()
 	image, ok := f.Pullable[ref]

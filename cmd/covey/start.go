@@ -23,6 +23,7 @@ type startOptions struct {
 	labels              map[string]string
 	logLevel, logFormat string
 	configFile          string
+	registryConfig      string
 }
 
 func newStartCommand() *cobra.Command {
@@ -53,6 +54,7 @@ configuration file (data-dir: ...). A flag wins over the environment, the enviro
 	f.StringVar(&o.advertise, "advertise", "", "address that others reach this node at (default: the one of the default route)")
 	f.StringVar(&o.nodeName, "node-name", node.NameFromHost(hostname), "name of this node in the cluster")
 	f.StringToStringVar(&o.labels, "label", nil, "label of this node, key=value; may be repeated")
+	f.StringVar(&o.registryConfig, "registry-config", "/etc/covey/certs.d", "what is known of registries: NAME/hosts.toml (as containerd reads it) for mirrors and certificates, config.json (as docker writes it) for credentials")
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
 	f.StringVar(&o.configFile, "config", defaultConfigFile, "configuration file")
@@ -72,16 +74,21 @@ func (o *startOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if err != nil {
 		return fmt.Errorf("--state-dir: %w", err)
 	}
+	registryConfig, err := filepath.Abs(o.registryConfig)
+	if err != nil {
+		return fmt.Errorf("--registry-config: %w", err)
+	}
 	return node.Run(ctx, node.Config{
-		DataDir:     dataDir,
-		StateDir:    stateDir,
-		Listen:      o.listen,
-		Advertise:   o.advertise,
-		Name:        o.nodeName,
-		Labels:      o.labels,
-		Version:     version,
-		Logger:      log,
-		OpenRuntime: openContainerd,
+		DataDir:        dataDir,
+		StateDir:       stateDir,
+		Listen:         o.listen,
+		Advertise:      o.advertise,
+		Name:           o.nodeName,
+		Labels:         o.labels,
+		Version:        version,
+		Logger:         log,
+		OpenRuntime:    openContainerd,
+		RegistryConfig: registryConfig,
 		Ready: func(r node.Ready) {
 			fmt.Fprintf(cmd.OutOrStdout(), "covey is ready on %s. Next: export KUBECONFIG=%s && kubectl get nodes\n", r.Server, r.Kubeconfig)
 		},
@@ -95,7 +102,7 @@ func openContainerd(ctx context.Context, cfg node.RuntimeConfig) (node.Runtime, 
 		State:   filepath.Join(cfg.StateDir, "containerd"),
 		Address: filepath.Join(cfg.StateDir, "containerd.sock"),
 		Bin:     filepath.Join(cfg.DataDir, "bin"),
-		HostDir: filepath.Join(cfg.DataDir, "certs.d"),
+		HostDir: cfg.RegistryConfig,
 		Logger:  cfg.Logger,
 	})
 }

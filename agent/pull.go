@@ -1,0 +1,86 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/distribution/reference"
+	"golang.org/x/sync/singleflight"
+
+	"covey.dev/covey/agent/keyring"
+)
+
+// puller pulls an image once when several containers want it at the same time.
+type puller struct {
+	runtime Images
+	group   singleflight.Group
+	ctx     context.Context // ends with the agent; set before the first pull
+	running sync.WaitGroup
+}
+
+// pulled is an image and how long its pull took.
+type pulled struct {
+	image Image
+	took  time.Duration
+}
+
+// pull shares a pull that is under way with the same credentials; each caller gives up with its own ctx. When there are
+// several credentials for the image it tries them in their order.
+func (p *puller) pull(ctx context.Context, ref string, ring *keyring.Keyring) (pulled, error) {
+	tries := ring.For(ref)
+	result := p.group.DoChan(fmt.Sprintf("%s %q", ref, tries), func() (any, error) {
+		begun := time.Now()
+		image, err := p.tryEach(ref, ring, tries, nil)
+		return pulled{image, time.Since(begun)}, err
+	})
+	var r singleflight.Result
+	done := make(chan struct{})
+	p.running.Go(func() { // so that the agent does not end before the pull does
+		defer close(done)
+		r = <-result
+	})
+	select {
+	case <-ctx.Done():
+		return pulled{}, ctx.Err()
+	case <-done:
+		if r.Err != nil {
+			return pulled{}, r.Err
+		}
+		return r.Val.(pulled), nil
+	}
+}
+
+func (p *puller) tryEach(ref string, ring *keyring.Keyring, tries []keyring.Credential, progress func(PullProgress)) (image Image, err error) {
+	if len(tries) == 0 {
+		return p.runtime.Pull(p.ctx, ref, credentials(ref, ring, nil), progress)
+	}
+	for i := range tries {
+		if image, err = p.runtime.Pull(p.ctx, ref, credentials(ref, ring, &tries[i]), progress); err == nil || p.ctx.Err() != nil {
+			break
+		}
+	}
+	return image, err
+}
+
+// credentials gives the registry of ref the credential chosen for it, and a mirror only what is meant for the mirror.
+func credentials(ref string, ring *keyring.Keyring, chosen *keyring.Credential) Credentials {
+	return func(host string) *RegistryAuth {
+		named, err := reference.ParseDockerRef(ref)
+		if err != nil {
+			return nil
+		}
+		if domain := reference.Domain(named); host == domain || domain == "docker.io" && strings.HasSuffix(host, ".docker.io") {
+			if chosen == nil {
+				return nil
+			}
+			return &RegistryAuth{Username: chosen.Username, Password: chosen.Password}
+		}
+		for _, c := range ring.Lookup(host, reference.Path(named)) {
+			return &RegistryAuth{Username: c.Username, Password: c.Password}
+		}
+		return nil
+	}
+}
