@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/api/resource"
 
 	"covey.dev/covey/agent/containerd"
 	"covey.dev/covey/node"
@@ -24,6 +25,8 @@ type startOptions struct {
 	logLevel, logFormat string
 	configFile          string
 	registryConfig      string
+	logMaxSize          string
+	logMaxFiles         int
 }
 
 func newStartCommand() *cobra.Command {
@@ -55,6 +58,8 @@ configuration file (data-dir: ...). A flag wins over the environment, the enviro
 	f.StringVar(&o.nodeName, "node-name", node.NameFromHost(hostname), "name of this node in the cluster")
 	f.StringToStringVar(&o.labels, "label", nil, "label of this node, key=value; may be repeated")
 	f.StringVar(&o.registryConfig, "registry-config", "/etc/covey/certs.d", "what is known of registries: NAME/hosts.toml (as containerd reads it) for mirrors and certificates, config.json (as docker writes it) for credentials")
+	f.StringVar(&o.logMaxSize, "container-log-max-size", "10Mi", "size at which a container's log file is rotated")
+	f.IntVar(&o.logMaxFiles, "container-log-max-files", 5, "how many log files a container has at most, with the one that is written to")
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
 	f.StringVar(&o.configFile, "config", defaultConfigFile, "configuration file")
@@ -78,16 +83,22 @@ func (o *startOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if err != nil {
 		return fmt.Errorf("--registry-config: %w", err)
 	}
+	logMaxBytes, err := o.logBytes()
+	if err != nil {
+		return err
+	}
 	return node.Run(ctx, node.Config{
-		DataDir:        dataDir,
-		StateDir:       stateDir,
-		Listen:         o.listen,
-		Advertise:      o.advertise,
-		Name:           o.nodeName,
-		Labels:         o.labels,
-		Version:        version,
-		Logger:         log,
-		OpenRuntime:    openContainerd,
+		DataDir:   dataDir,
+		StateDir:  stateDir,
+		Listen:    o.listen,
+		Advertise: o.advertise,
+		Name:      o.nodeName,
+		Labels:    o.labels,
+		Version:   version,
+		Logger:    log,
+		OpenRuntime: func(ctx context.Context, cfg node.RuntimeConfig) (node.Runtime, error) {
+			return openContainerd(ctx, cfg, logMaxBytes, o.logMaxFiles)
+		},
 		RegistryConfig: registryConfig,
 		Ready: func(r node.Ready) {
 			fmt.Fprintf(cmd.OutOrStdout(), "covey is ready on %s. Next: export KUBECONFIG=%s && kubectl get nodes\n", r.Server, r.Kubeconfig)
@@ -95,15 +106,32 @@ func (o *startOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	})
 }
 
+// logBytes is the size of a log file: many entries must fit.
+func (o *startOptions) logBytes() (int64, error) {
+	const least = 64 << 10
+	size, err := resource.ParseQuantity(o.logMaxSize)
+	if err != nil || size.Value() < least {
+		return 0, fmt.Errorf("--container-log-max-size %q: want a size of at least 64Ki, such as 10Mi", o.logMaxSize)
+	}
+	if o.logMaxFiles < 2 {
+		return 0, fmt.Errorf("--container-log-max-files %d: want at least 2", o.logMaxFiles)
+	}
+	return size.Value(), nil
+}
+
 // openContainerd makes the real runtime; node knows it by its interface only.
-func openContainerd(ctx context.Context, cfg node.RuntimeConfig) (node.Runtime, error) {
+func openContainerd(ctx context.Context, cfg node.RuntimeConfig, logMaxBytes int64, logMaxFiles int) (node.Runtime, error) {
 	return containerd.Open(ctx, containerd.Config{
 		Root:    filepath.Join(cfg.DataDir, "containerd"),
 		State:   filepath.Join(cfg.StateDir, "containerd"),
 		Address: filepath.Join(cfg.StateDir, "containerd.sock"),
 		Bin:     filepath.Join(cfg.DataDir, "bin"),
 		HostDir: cfg.RegistryConfig,
-		Logger:  cfg.Logger,
+
+		LogMaxBytes: logMaxBytes,
+		LogMaxFiles: logMaxFiles,
+
+		Logger: cfg.Logger,
 	})
 }
 
