@@ -32,6 +32,22 @@ func TestConformance(t *testing.T) {
 	})
 }
 
+// TestConformanceOnTheMachinesContainerd has the same of a containerd that another process runs.
+func TestConformanceOnTheMachinesContainerd(t *testing.T) {
+	needRoot(t)
+	archive := imagetest.Archive(t, testImage)
+	eachContainerd(t, func(t *testing.T, serve func(*testing.T, *testMachine)) {
+		runtimetest.Run(t, func(t *testing.T) runtimetest.Harness {
+			m := newMachine(t)
+			serve(t, m)
+			return runtimetest.Harness{
+				Runtime: m.open(t), Archive: archive, Image: testImage, Reopen: m.reopen,
+				CgroupParent: m.cgroup, CountsMemory: countsMemory(),
+			}
+		})
+	})
+}
+
 func needRoot(t *testing.T) {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -54,6 +70,7 @@ type testMachine struct {
 	hostDir     string
 	pullTimeout time.Duration
 	stop        func(*testing.T)
+	daemon      *daemon // the machine's own containerd; nil: there is none
 }
 
 // newMachine makes the folders, and checks at the end that nothing is left.
@@ -66,6 +83,7 @@ func newMachine(t *testing.T) *testMachine {
 	m := &testMachine{dir: dir, cgroup: "/" + filepath.Base(dir) + "/pod"}
 	t.Cleanup(func() {
 		m.close(t)
+		m.daemon.stop(t)
 		m.checkClean(t)
 		if err := os.RemoveAll(dir); err != nil {
 			t.Errorf("clean up: %v", err)
@@ -81,8 +99,13 @@ func (m *testMachine) config(t *testing.T) Config {
 		logger = slog.New(slog.NewTextHandler(t.Output(), nil))
 	}
 	state := filepath.Join(m.dir, "s")
+	containerd := ""
+	if m.daemon != nil {
+		containerd = m.daemon.address
+	}
 	return Config{
-		Root: filepath.Join(m.dir, "root"), State: state, Bin: filepath.Join(m.dir, "bin"),
+		Containerd: containerd,
+		Root:       filepath.Join(m.dir, "root"), State: state, Bin: filepath.Join(m.dir, "bin"),
 		Address: filepath.Join(state, "containerd.sock"),
 		Logger:  logger,
 		HostDir: m.hostDir, PullTimeout: m.pullTimeout,

@@ -129,7 +129,7 @@ func (r *Runtime) finish(ctx context.Context, rec *record, ended exit) {
 	kills := cgroup.OOMKills(rec.cgroup)
 	r.mu.Lock()
 	ended.StartedAt = rec.StartedAt
-	ended.OOMKilled = ended.Code != 0 && (rec.oom || kills > 0)
+	ended.OOMKilled = ended.Code != 0 && (ended.OOMKilled || rec.oom || kills > 0)
 	rec.apply(ended)
 	id := rec.ID
 	r.mu.Unlock()

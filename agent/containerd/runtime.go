@@ -32,7 +32,9 @@ type Config struct {
 	State   string // what a reboot ends; its folder must be gone after one, as below /run
 	Bin     string // the programs are unpacked below it; "": bin beside Root
 	Address string // of the socket that nerdctl and ctr are served at; "": containerd.sock in State
-	HostDir string // hosts.toml files of registries, need not exist; "": certs.d beside Root
+	// Containerd is the address of the socket of the machine's own containerd, which is then used; "": one in this process.
+	Containerd string
+	HostDir    string // hosts.toml files of registries, need not exist; "": certs.d beside Root
 
 	PullTimeout time.Duration // a pull fails after receiving nothing for so long; 0: 5 minutes
 
@@ -49,7 +51,7 @@ type Runtime struct {
 	cfg         Config
 	log         *slog.Logger
 	programs    programs
-	containerd  *embedded
+	containerd  interface{ stop() } // what runs in this process, or the connection to what does not
 	client      *client.Client
 	snapshotter string
 
@@ -87,25 +89,62 @@ func Open(ctx context.Context, cfg Config) (*Runtime, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := keepTo(cfg); err != nil {
+		return nil, fmt.Errorf("choose containerd: %w", err)
+	}
 	routeLogs(cfg.Logger)
-	embedded, err := startContainerd(ctx, cfg)
-	if err != nil {
+	r := &Runtime{
+		cfg: cfg, log: cfg.Logger, programs: programs,
+		records: map[string]*record{}, watchers: map[*watcher]struct{}{}, groups: map[string]*shimGroup{},
+	}
+	if err := r.attach(ctx); err != nil {
 		return nil, err
 	}
-	r := &Runtime{
-		cfg: cfg, log: cfg.Logger, programs: programs, containerd: embedded, client: embedded.client,
-		snapshotter: chooseSnapshotter(cfg),
-		records:     map[string]*record{}, watchers: map[*watcher]struct{}{}, groups: map[string]*shimGroup{},
-	}
 	// Before the containers are looked at, so that no exit falls between.
-	watchCtx, cancel := context.WithCancel(r.in(context.WithoutCancel(ctx)))
-	r.cancelWatch = cancel
-	r.events, r.eventErrs = r.client.Subscribe(watchCtx, `namespace==`+Namespace)
-	if err := r.load(r.in(ctx)); err != nil {
+	r.subscribe(context.WithoutCancel(ctx))
+	if cfg.Containerd != "" {
+		err = r.awaitEvents(r.in(ctx))
+	}
+	if err == nil {
+		err = r.load(r.in(ctx))
+	}
+	if err != nil {
 		r.close()
 		return nil, fmt.Errorf("find running containers: %w", err)
 	}
 	return r, nil
+}
+
+// attach starts containerd or connects to the machine's own.
+func (r *Runtime) attach(ctx context.Context) error {
+	var overlay error
+	if r.cfg.Containerd != "" {
+		e, err := connect(ctx, r.cfg)
+		if err != nil {
+			return err
+		}
+		r.containerd, r.client = e, e.client
+		overlay = overlayUsable(r.in(ctx), r.client)
+	} else {
+		e, err := startContainerd(ctx, r.cfg)
+		if err != nil {
+			return err
+		}
+		r.containerd, r.client = e, e.client
+		overlay = overlayutils.Supported(r.cfg.Root)
+	}
+	r.snapshotter = "overlayfs"
+	if overlay != nil {
+		r.log.Warn("overlayfs is not usable: images are copied for each container", "err", overlay)
+		r.snapshotter = "native"
+	}
+	return nil
+}
+
+// subscribe begins to hear of what happens to containers.
+func (r *Runtime) subscribe(ctx context.Context) {
+	ctx, r.cancelWatch = context.WithCancel(r.in(ctx))
+	r.events, r.eventErrs = r.client.Subscribe(ctx, `namespace==`+Namespace)
 }
 
 // complete fills in what was left out.
@@ -118,6 +157,10 @@ func (c *Config) complete() error {
 	c.Bin = cmp.Or(c.Bin, filepath.Join(filepath.Dir(c.Root), "bin"))
 	c.HostDir = cmp.Or(c.HostDir, filepath.Join(filepath.Dir(c.Root), "certs.d"))
 	c.Address = cmp.Or(c.Address, filepath.Join(c.State, "containerd.sock"))
+	c.Containerd = strings.TrimPrefix(c.Containerd, "unix://")
+	if c.Containerd != "" && !filepath.IsAbs(c.Containerd) {
+		return fmt.Errorf("containerd's address %q is not the absolute path of a socket, such as /run/containerd/containerd.sock", c.Containerd)
+	}
 	for _, path := range []string{c.Root, c.State, c.Bin, c.HostDir, c.Address} {
 		if !filepath.IsAbs(path) {
 			return fmt.Errorf("containerd's folder %q is not an absolute path", path)
@@ -134,15 +177,6 @@ func (c *Config) complete() error {
 	return nil
 }
 
-// chooseSnapshotter takes overlayfs where the filesystem below the root can carry it.
-func chooseSnapshotter(cfg Config) string {
-	if err := overlayutils.Supported(cfg.Root); err != nil {
-		cfg.Logger.Warn("overlayfs is not usable: images are copied for each container", "err", err)
-		return "native"
-	}
-	return "overlayfs"
-}
-
 // Run follows what happens to containers until ctx ends, and then stops containerd. Containers go on.
 func (r *Runtime) Run(ctx context.Context) error {
 	defer r.close()
@@ -156,7 +190,11 @@ func (r *Runtime) Run(ctx context.Context) error {
 			if ctx.Err() != nil {
 				return nil
 			}
-			return fmt.Errorf("containerd's events ended: %w", err)
+			if r.cfg.Containerd == "" {
+				return fmt.Errorf("containerd's events ended: %w", err)
+			}
+			r.log.Warn("the machine's containerd has gone away; containers go on", "address", r.cfg.Containerd, "err", err)
+			r.rejoin(ctx)
 		}
 	}
 }
@@ -239,13 +277,7 @@ func (r *Runtime) loadState(ctx context.Context, c client.Container, rec *record
 	case isNotFound(err) && rec.StartedAt.IsZero() && rec.boot == r.cfg.bootID:
 		return nil // created, and not started
 	case isNotFound(err):
-		note, err := output.ReadExit(r.exitFile(rec.ID))
-		if err != nil {
-			r.log.Warn("how a container ended is not known", "container", rec.ID, "pod", rec.Pod.Name, "err", err)
-			note = output.Exit{FinishedAt: time.Now(), Code: 255}
-		}
-		rec.oom = note.OOMKills > 0
-		r.finish(ctx, rec, exit{FinishedAt: note.FinishedAt, Code: note.Code})
+		r.finish(ctx, rec, r.notedExit(rec.ID))
 		return nil
 	case err != nil:
 		return err
@@ -259,6 +291,16 @@ func (r *Runtime) loadState(ctx context.Context, c client.Container, rec *record
 		rec.State, rec.Pid = agent.StateRunning, int(task.Pid())
 	}
 	return nil
+}
+
+// notedExit is how a container ended that containerd knows no more of, as its shim noted it.
+func (r *Runtime) notedExit(id string) exit {
+	note, err := output.ReadExit(r.exitFile(id))
+	if err != nil {
+		r.log.Warn("how a container ended is not known", "container", id, "err", err)
+		return exit{FinishedAt: time.Now(), Code: 255}
+	}
+	return exit{FinishedAt: note.FinishedAt, Code: note.Code, OOMKilled: note.OOMKills > 0}
 }
 
 // dropOldPrograms removes programs unpacked by another version that no container uses.

@@ -21,6 +21,7 @@ type startOptions struct {
 	dataDir, stateDir   string
 	listen, advertise   string
 	nodeName            string
+	containerd          string
 	labels              map[string]string
 	logLevel, logFormat string
 	configFile          string
@@ -56,6 +57,7 @@ configuration file (data-dir: ...). A flag wins over the environment, the enviro
 	f.StringVar(&o.listen, "listen", "0.0.0.0:7443", "address and port to serve on")
 	f.StringVar(&o.advertise, "advertise", "", "address that others reach this node at (default: the one of the default route)")
 	f.StringVar(&o.nodeName, "node-name", node.NameFromHost(hostname), "name of this node in the cluster")
+	f.StringVar(&o.containerd, "containerd", "", "address of the machine's own containerd to run pods on, such as /run/containerd/containerd.sock (default: one inside covey)")
 	f.StringToStringVar(&o.labels, "label", nil, "label of this node, key=value; may be repeated")
 	f.StringVar(&o.registryConfig, "registry-config", "/etc/covey/certs.d", "what is known of registries: NAME/hosts.toml (as containerd reads it) for mirrors and certificates, config.json (as docker writes it) for credentials")
 	f.StringVar(&o.logMaxSize, "container-log-max-size", "10Mi", "size at which a container's log file is rotated")
@@ -97,7 +99,7 @@ func (o *startOptions) run(ctx context.Context, cmd *cobra.Command) error {
 		Version:   version,
 		Logger:    log,
 		OpenRuntime: func(ctx context.Context, cfg node.RuntimeConfig) (node.Runtime, error) {
-			return openContainerd(ctx, cfg, logMaxBytes, o.logMaxFiles)
+			return o.openContainerd(ctx, cfg, logMaxBytes)
 		},
 		RegistryConfig: registryConfig,
 		Ready: func(r node.Ready) {
@@ -120,8 +122,10 @@ func (o *startOptions) logBytes() (int64, error) {
 }
 
 // openContainerd makes the real runtime; node knows it by its interface only.
-func openContainerd(ctx context.Context, cfg node.RuntimeConfig, logMaxBytes int64, logMaxFiles int) (node.Runtime, error) {
+func (o *startOptions) openContainerd(ctx context.Context, cfg node.RuntimeConfig, logMaxBytes int64) (node.Runtime, error) {
 	return containerd.Open(ctx, containerd.Config{
+		Containerd: o.containerd,
+
 		Root:    filepath.Join(cfg.DataDir, "containerd"),
 		State:   filepath.Join(cfg.StateDir, "containerd"),
 		Address: filepath.Join(cfg.StateDir, "containerd.sock"),
@@ -129,7 +133,7 @@ func openContainerd(ctx context.Context, cfg node.RuntimeConfig, logMaxBytes int
 		HostDir: cfg.RegistryConfig,
 
 		LogMaxBytes: logMaxBytes,
-		LogMaxFiles: logMaxFiles,
+		LogMaxFiles: o.logMaxFiles,
 
 		Logger: cfg.Logger,
 	})

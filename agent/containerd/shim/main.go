@@ -7,6 +7,8 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"os"
 
 	"github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2/manager"
 	"github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2/task"
@@ -18,13 +20,18 @@ import (
 )
 
 func main() {
+	older, err := adaptStart(os.Args[1:])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	registry.Register(&plugin.Registration{
 		Type:     plugins.TTRPCPlugin,
 		ID:       "task",
 		Requires: []plugin.Type{plugins.EventPlugin, plugins.InternalPlugin},
 		InitFn:   newService,
 	})
-	shim.RunShim(context.Background(), starter{manager.NewShimManager("io.containerd.runc.v2")})
+	shim.RunShim(context.Background(), starter{manager.NewShimManager("io.containerd.runc.v2"), older})
 }
 
 func newService(ic *plugin.InitContext) (any, error) {

@@ -9,7 +9,10 @@ import (
 )
 
 // starter is containerd's manager of shims.
-type starter struct{ shim.Shim }
+type starter struct {
+	shim.Shim
+	older bool // the containerd that starts the shim is older than covey's
+}
 
 // Start also says that the shim leaves special mounts to containerd. Where a shim says nothing about that, containerd runs
 // it once more for each container to ask.
@@ -17,6 +20,9 @@ func (s starter) Start(ctx context.Context, params *bootapi.BootstrapParams) (*b
 	result, err := s.Shim.Start(ctx, params)
 	if err != nil {
 		return nil, err
+	}
+	if s.older {
+		return nil, answerOlder(result.GetAddress())
 	}
 	return result, result.AddExtension(&types.MountCapabilities{})
 }

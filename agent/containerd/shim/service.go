@@ -28,6 +28,7 @@ type service struct {
 // RegisterTTRPC is called by the shim's server.
 func (s *service) RegisterTTRPC(server *ttrpc.Server) error {
 	taskapi.RegisterTTRPCTaskService(server, s)
+	registerV2(server, s)
 	return nil
 }
 
