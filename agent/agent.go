@@ -30,6 +30,7 @@ type Agent struct {
 	statuses *statuses
 	capacity corev1.ResourceList
 	handler  http.Handler
+	keeper   *keeper
 
 	mu      sync.Mutex
 	workers map[string]*worker // by pod UID
@@ -52,6 +53,7 @@ func New(cfg Config, rt Runtime, up Upstream) (*Agent, error) {
 		workers: map[string]*worker{},
 	}
 	a.handler = a.newHandler()
+	a.keeper = newKeeper(a)
 	return a, nil
 }
 
@@ -69,6 +71,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	defer a.images.running.Wait() // workers pull, so they end first
 	defer a.running.Wait()
 	g.Go(func() error { return a.statuses.run(ctx) })
+	g.Go(func() error { return a.keeper.run(ctx) })
 	g.Go(func() error { return a.runtime.Watch(ctx, a.exited) })
 	g.Go(func() error {
 		return a.upstream.Follow(ctx, a.NodeName, func(pods []*corev1.Pod) { a.follow(ctx, pods) })
@@ -155,6 +158,7 @@ func (a *Agent) follow(ctx context.Context, pods []*corev1.Pod) {
 			a.employ(ctx, newWorker(a, pod))
 		}
 	}
+	a.keeper.nudge()
 	for uid, w := range a.workers {
 		if !bound[uid] {
 			w.update(nil, true)

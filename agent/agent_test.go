@@ -140,7 +140,7 @@ type fixture struct {
 	stop    func()
 }
 
-func setup(t *testing.T) *fixture {
+func setup(t *testing.T, change ...func(*fixture)) *fixture {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("needs root for namespaces")
@@ -162,6 +162,9 @@ func setup(t *testing.T) *fixture {
 			t.Error(err)
 		}
 	})
+	for _, c := range change {
+		c(f)
+	}
 	f.start()
 	return f
 }

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"errors"
 	"log/slog"
 	"path/filepath"
@@ -19,12 +20,16 @@ type Config struct {
 
 	// RegistryConfig is the folder of what is known of registries; the node's own credentials are in its config.json.
 	RegistryConfig string
-	Version        string           // of covey
-	Now            func() time.Time // nil: time.Now
-	Logger         *slog.Logger     // nil: slog.Default()
+	// MeasureEvery is how often pods with limits on local disk are measured at least; 0: 10 s.
+	MeasureEvery time.Duration
+
+	Version string           // of covey
+	Now     func() time.Time // nil: time.Now
+	Logger  *slog.Logger     // nil: slog.Default()
 }
 
 func (c *Config) complete() error {
+	c.MeasureEvery = cmp.Or(c.MeasureEvery, measureEvery)
 	if c.Now == nil {
 		c.Now = time.Now
 	}

@@ -17,6 +17,7 @@ const (
 	start    verb = "start"     // a created container
 	stop     verb = "stop"      // a running container
 	discard  verb = "discard"   // an old container that nobody will ask for again
+	release  verb = "release"   // the volumes of a pod that has ended
 	tearDown verb = "tear down" // all that is left of the pod
 )
 
@@ -36,6 +37,8 @@ type view struct {
 	pod        *corev1.Pod
 	gone       bool                   // the object is no more, or was never seen: only what is left is to be removed
 	done       bool                   // everything is torn down
+	released   bool                   // the volumes of the pod, which has ended, are removed
+	evicted    *evicted               // the pod has to leave the node; nil when it may stay
 	containers map[string][]Container // by name, the newest last
 	setUp      bool
 	podIP      string
@@ -115,7 +118,9 @@ func decide(v *view) step {
 		return step{verb: rest}
 	case v.deleting():
 		return end(v, tearDown, "")
-	case final(v.pod.Status.Phase):
+	case final(v.pod.Status.Phase) && !v.released:
+		return end(v, release, "")
+	case final(v.pod.Status.Phase), v.evicted != nil:
 		return end(v, rest, "")
 	case v.overdue():
 		return end(v, rest, "Pod was active on the node longer than the specified deadline")
@@ -178,7 +183,13 @@ func (v *view) grace() time.Duration {
 		return time.Second
 	case v.pod.DeletionTimestamp != nil:
 		// The timestamp is the moment by which the pod is to be gone.
-		return max(v.pod.DeletionTimestamp.Sub(v.now), time.Second)
+		left := max(v.pod.DeletionTimestamp.Sub(v.now), time.Second)
+		if v.evicted != nil {
+			left = min(left, v.evicted.grace)
+		}
+		return left
+	case v.evicted != nil:
+		return v.evicted.grace
 	}
 	return time.Duration(grace) * time.Second
 }

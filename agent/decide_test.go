@@ -142,7 +142,11 @@ func TestDecide(t *testing.T) {
 			v.pod.Spec.ActiveDeadlineSeconds, v.pod.Status.StartTime = &seconds, &begun
 			v.has("c", 0, StateRunning, 0, 0)
 		}, step{verb: stop, id: containerID("u", "c", 0), reason: "Pod was active on the node longer than the specified deadline", grace: 30 * time.Second}},
-		{"a pod that has ended never begins again", func(v *view) { v.pod.Status.Phase = corev1.PodSucceeded }, step{verb: rest}},
+		{"the volumes of a pod that has ended go", func(v *view) { v.pod.Status.Phase = corev1.PodSucceeded }, step{verb: release}},
+		{"and it never begins again", func(v *view) { v.pod.Status.Phase, v.released = corev1.PodSucceeded, true }, step{verb: rest}},
+		{"an evicted pod is stopped", func(v *view) { v.evicted = &evicted{grace: time.Second}; v.has("c", 0, StateRunning, 0, 0) },
+			step{verb: stop, id: containerID("u", "c", 0), grace: time.Second}},
+		{"and does not begin again", func(v *view) { v.evicted = &evicted{}; v.has("c", 0, StateExited, 0, 0) }, step{verb: rest}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := decide(aView(c.view))

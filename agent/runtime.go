@@ -8,6 +8,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"covey.dev/covey/agent/disk"
 )
 
 var (
@@ -35,6 +37,8 @@ type Runtime interface {
 	Remove(ctx context.Context, id string) error
 	// List shows every container that covey owns, in any state.
 	List(ctx context.Context) ([]Container, error)
+	// DiskUsage measures what a container has written into its own layer over the image; ErrNotFound when it is gone.
+	DiskUsage(ctx context.Context, id string) (disk.Usage, error)
 	// Watch calls changed with a container's ID after its process exits, until ctx ends. Exits may be reported more
 	// than once, and those that happened before the call are found by List.
 	Watch(ctx context.Context, changed func(id string)) error

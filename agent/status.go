@@ -7,6 +7,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"covey.dev/covey/agent/eviction"
 )
 
 // podStatus says what the view amounts to. It keeps what others wrote: conditions that are not the agent's, the QoS class.
@@ -27,13 +29,27 @@ func podStatus(v *view, hostIP string) corev1.PodStatus {
 			s.Phase = v.phase(&s)
 		}
 	}
+	v.verdictOnPod(&s)
+	v.conditions(&s)
+	return s
+}
+
+// verdictOnPod says why the agent ended the pod. What was said of a pod that has ended stays.
+func (v *view) verdictOnPod(s *corev1.PodStatus) {
+	if final(v.pod.Status.Phase) {
+		return
+	}
 	s.Reason, s.Message = "", ""
-	if v.overdue() {
+	switch {
+	case v.evicted != nil:
+		s.Phase, s.Reason, s.Message = corev1.PodFailed, eviction.Reason, v.evicted.message
+		if v.evicted.pressure {
+			v.condition(s, corev1.DisruptionTarget, true, corev1.PodReasonTerminationByKubelet, v.evicted.message)
+		}
+	case v.overdue():
 		s.Phase = corev1.PodFailed
 		s.Reason, s.Message = "DeadlineExceeded", "Pod was active on the node longer than the specified deadline"
 	}
-	v.conditions(&s)
-	return s
 }
 
 // final says that a pod has ended: it never runs again.
@@ -127,7 +143,7 @@ func (v *view) containerStatus(spec *corev1.Container, isInit bool) corev1.Conta
 func (v *view) exited(s *corev1.ContainerStatus, spec *corev1.Container, c *Container, isInit bool) {
 	end := v.terminated(c)
 	s.Ready = isInit && c.ExitCode == 0
-	if v.deleting() || v.overdue() || final(v.pod.Status.Phase) || !v.restarts(spec, c, isInit) {
+	if v.deleting() || v.overdue() || v.evicted != nil || final(v.pod.Status.Phase) || !v.restarts(spec, c, isInit) {
 		s.State.Terminated = end
 		return
 	}

@@ -33,6 +33,7 @@ type worker struct {
 	last      *corev1.PodStatus       // what was said last
 	stale     bool                    // the volumes made from the API are to be brought up to date
 	torn      bool
+	released  bool           // the volumes of the pod, which has ended, are removed
 	tasks     sync.WaitGroup // probes, stops and hooks under way
 
 	mu       sync.Mutex
@@ -42,6 +43,7 @@ type worker struct {
 	verdicts map[string]verdict
 	stopping map[string]*stopping
 	retry    bool // images arrived: what failed for want of one is tried again
+	evicted  *evicted
 	changed  bool // a ConfigMap, a Secret or the pod's metadata was written
 }
 
@@ -183,7 +185,7 @@ func (w *worker) look(ctx context.Context) (*view, error) {
 		w.retryConfig()
 	}
 	return &view{
-		pod: w.pod, gone: w.gone, done: w.torn,
+		pod: w.pod, gone: w.gone, done: w.torn, released: w.released, evicted: w.evicted,
 		containers: containers, setUp: w.isSetUp, podIP: w.podIP,
 		stale: w.stale, problem: w.problem, problems: w.problems, messages: w.messages,
 		verdicts: maps.Clone(w.verdicts), stopping: graceEnds(w.stopping),
@@ -220,6 +222,8 @@ func (w *worker) perform(ctx context.Context, v *view, s step) {
 		w.start(ctx, s)
 	case stop:
 		w.stop(ctx, v, s)
+	case release:
+		w.release(ctx)
 	case discard:
 		w.discard(ctx, v, s.id)
 	case tearDown:

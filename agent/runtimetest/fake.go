@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"covey.dev/covey/agent"
+	"covey.dev/covey/agent/disk"
 	"covey.dev/covey/agent/logs"
 )
 
@@ -22,6 +23,8 @@ type Fake struct {
 	// Fail, when set, may make an operation ("create", "start", "signal", "remove", "exec", "list", "pull") on a
 	// container or image fail.
 	Fail func(operation, id string) error
+	// Disk is what containers have written, by name.
+	Disk map[string]disk.Usage
 	// Pullable are the refs that Pull finds, with what is then present.
 	Pullable map[string]FakeImage
 	// Registry, if set, is asked before each pull and may refuse it.
@@ -42,6 +45,7 @@ func NewFake() *Fake {
 	return &Fake{
 		Programs:   builtinPrograms(),
 		Pullable:   map[string]FakeImage{},
+		Disk:       map[string]disk.Usage{},
 		containers: map[string]*fakeContainer{},
 		images:     map[string]FakeImage{},
 		nextPid:    1000,
@@ -124,6 +128,24 @@ func (f *Fake) runContainer(c *fakeContainer, program Program) {
 	c.status.State, c.status.Pid = agent.StateExited, 0
 	c.status.FinishedAt, c.status.ExitCode = time.Now(), int32(code)
 	f.tell(c.spec.ID)
+}
+
+// DiskUsage implements agent.Runtime; it tells what is in Disk.
+func (f *Fake) DiskUsage(_ context.Context, id string) (disk.Usage, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c, ok := f.containers[id]
+	if !ok {
+		return disk.Usage{}, fmt.Errorf("files of container %s: %w", id, agent.ErrNotFound)
+	}
+	return f.Disk[c.spec.Name], nil
+}
+
+// SetDisk changes what containers of that name have written.
+func (f *Fake) SetDisk(name string, use disk.Usage) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.Disk[name] = use
 }
 
 // Signal implements agent.Runtime.

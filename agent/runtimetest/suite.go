@@ -52,6 +52,7 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 		"removal takes all":                         testRemoveRunning,
 		"many containers at once":                   testMany,
 		"images":                                    testImages,
+		"disk usage":                                testDiskUsage,
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

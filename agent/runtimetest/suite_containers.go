@@ -267,3 +267,13 @@ func testMany(t *testing.T, m *machine) {
 		t.Errorf("left over: %+v (%v)", list, err)
 	}
 }
+
+func testDiskUsage(t *testing.T, m *machine) {
+	if _, err := m.Runtime.DiskUsage(t.Context(), "none"); !errors.Is(err, agent.ErrNotFound) {
+		t.Errorf("of a container that is not there: %v", err)
+	}
+	id := m.run(m.spec("sleep"))
+	if use, err := m.Runtime.DiskUsage(t.Context(), id); err != nil || use.Bytes < 0 || use.Bytes > 1<<20 {
+		t.Errorf("of a container that wrote nothing: %+v, %v", use, err)
+	}
+}

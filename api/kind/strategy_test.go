@@ -268,7 +268,7 @@ func TestNoWarningsForOrdinaryManifests(t *testing.T) {
   - name: c
     image: i:1
     ports: [{containerPort: 80}]
-    resources: {limits: {cpu: 1, memory: 20Mi}}
+    resources: {limits: {cpu: 1, memory: 20Mi, ephemeral-storage: 1Gi}}
     volumeMounts: [{name: v, mountPath: /v, subPath: a}]
     readinessProbe: {grpc: {port: 80}}
     lifecycle: {preStop: {sleep: {seconds: 1}}}

@@ -35,9 +35,9 @@ func containerTables() map[reflect.Type]Table {
 		},
 		of[corev1.ResourceRequirements](): {
 			"requests": acted("They count when a pod is placed; cpu is the container's weight."),
-			"limits": when(warned("only cpu and memory are limited"), func(_ corev1.ResourceRequirements, limits corev1.ResourceList) bool {
+			"limits": when(warned("only cpu, memory and ephemeral-storage are limited"), func(_ corev1.ResourceRequirements, limits corev1.ResourceList) bool {
 				for name := range limits {
-					if name != corev1.ResourceCPU && name != corev1.ResourceMemory {
+					if name != corev1.ResourceCPU && name != corev1.ResourceMemory && name != corev1.ResourceEphemeralStorage {
 						return true
 					}
 				}

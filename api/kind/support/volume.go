@@ -15,11 +15,9 @@ func volumeTables() map[reflect.Type]Table {
 		of[corev1.VolumeSource]():         volumeSource(),
 		of[corev1.HostPathVolumeSource](): {"path": acted(), "type": acted()},
 		of[corev1.EmptyDirVolumeSource](): {
-			"medium": refused("the medium is \"\" or Memory").unless(corev1.StorageMediumMemory).inPart(),
-			"sizeLimit": when(warned("only volumes in memory are limited"), func(e corev1.EmptyDirVolumeSource, _ any) bool {
-				return e.Medium != corev1.StorageMediumMemory
-			}).inPart(),
-			"mode": warned("anybody may write to the directory"),
+			"medium":    refused("the medium is \"\" or Memory").unless(corev1.StorageMediumMemory).inPart(),
+			"sizeLimit": acted("A volume in memory cannot grow past it; for a directory that does, the pod is evicted."),
+			"mode":      warned("anybody may write to the directory"),
 		},
 		of[corev1.SecretVolumeSource](): {
 			"secretName": acted(), "items": acted(), "defaultMode": acted(), "optional": acted(), "defaultUser": warned(fileOwner),

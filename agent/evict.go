@@ -1,0 +1,46 @@
+package agent
+
+import (
+	"context"
+	"path/filepath"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"covey.dev/covey/agent/eviction"
+	"covey.dev/covey/agent/volume"
+)
+
+// evicted is why a pod has to leave the node.
+type evicted struct {
+	message  string
+	grace    time.Duration
+	pressure bool // others are spared for it; it did not break a limit of its own
+}
+
+// atOnce is the grace of a pod that is evicted without delay.
+const atOnce = time.Second
+
+// evict ends the pod: it fails, and what it kept on the node goes.
+func (w *worker) evict(e *evicted) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.evicted != nil || w.gone || final(w.pod.Status.Phase) {
+		return
+	}
+	w.evicted = e
+	w.event(corev1.EventTypeWarning, eviction.Reason, e.message, "")
+	w.nudge()
+}
+
+// release removes the volumes of a pod that has ended: nobody can read them any more, and they may be why it was evicted.
+func (w *worker) release(ctx context.Context) {
+	for _, dir := range []string{"subpaths", "volumes"} {
+		if err := volume.Teardown(filepath.Join(w.podDir(w.ref.UID), dir)); err != nil {
+			w.Logger.Warn("the volumes of a pod that has ended could not be removed, trying again", "pod", w.ref, "error", err)
+			w.pause(ctx, w.Now().Add(time.Second))
+			return
+		}
+	}
+	w.released = true
+}

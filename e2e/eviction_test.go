@@ -1,0 +1,52 @@
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"covey.dev/covey/e2e/harness"
+)
+
+// evicted checks that kubectl shows a pod as evicted, with its reason.
+func evicted(n *harness.Node, pod, message string) {
+	n.Eventually(func() error {
+		status := n.Kubectl("get", "pod", pod, "-o", "jsonpath={.status.phase} {.status.reason} {.status.message}")
+		if !strings.HasPrefix(status, "Failed Evicted ") || !strings.Contains(status, message) {
+			return fmt.Errorf("pod %s: %q, want it evicted: %s", pod, status, message)
+		}
+		return nil
+	})
+}
+
+// TestPodsOverTheirDiskLimitsAreEvicted has pods that write more than they may: into an emptyDir, into their own file
+// system, and into their log.
+func TestPodsOverTheirDiskLimitsAreEvicted(t *testing.T) {
+	t.Parallel()
+	n := harness.Start(t)
+	pod := func(name, command, resources string) string {
+		return fmt.Sprintf(`
+apiVersion: v1
+kind: Pod
+metadata: {name: %s}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers:
+  - {name: c, image: "busybox:1", command: [sh, -c, "%s; sleep 1000"], volumeMounts: [{name: v, mountPath: /v}]%s}
+  volumes: [{name: v, emptyDir: {sizeLimit: 4Mi}}]
+---`, name, command, resources)
+	}
+	limit := ", resources: {limits: {ephemeral-storage: 8Mi}}"
+	n.Apply(pod("volume", "dd if=/dev/zero of=/v/f bs=1M count=6", "") +
+		pod("layer", "dd if=/dev/zero of=/f bs=1M count=10", limit) +
+		pod("talk", "yes 0123456789012345678901234567890123456789012345678901234567890 | head -n 120000", limit) +
+		pod("modest", "dd if=/dev/zero of=/v/f bs=1M count=3; dd if=/dev/zero of=/f bs=1M count=3", limit))
+	evicted(n, "volume", `Usage of EmptyDir volume "v" exceeds the limit "4Mi".`)
+	evicted(n, "layer", `Pod ephemeral local storage usage exceeds the total limit of containers 8Mi.`)
+	evicted(n, "talk", `Pod ephemeral local storage usage exceeds the total limit of containers 8Mi.`)
+	if phase := n.Kubectl("get", "pod", "modest", "-o", "jsonpath={.status.phase}"); phase != "Running" {
+		t.Errorf("the pod that keeps to its limits is %s", phase)
+	}
+	has(t, "kubectl get pods", n.Kubectl("get", "pods"), "Evicted")
+	has(t, "the pod's events", n.Kubectl("describe", "pod", "volume"), `Usage of EmptyDir volume "v" exceeds the limit "4Mi".`)
+}
