@@ -10,7 +10,7 @@ help: ## what the targets do
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: deps runtime ## bin/covey: the one binary, everything inside
-	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)" -o bin/covey ./cmd/covey
+	CGO_ENABLED=0 go build -tags grpcnotrace -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)" -o bin/covey ./cmd/covey
 
 deps: ## Debian packages that the build and the tests need, those that are missing
 	@.ci/deps

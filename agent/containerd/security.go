@@ -3,6 +3,7 @@ package containerd
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +17,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"covey.dev/covey/agent"
+	"covey.dev/covey/agent/containerd/account"
+	"covey.dev/covey/agent/containerd/layers"
 )
 
 // withSecurity gives what a container's security context asks for.
@@ -82,22 +85,20 @@ func userString(sc *corev1.SecurityContext, imageUser string) (string, error) {
 }
 
 // withUser sets user, group and the groups that the image's /etc/group gives the user.
-func withUser(user string) oci.SpecOpts {
+func withUser(asked string) oci.SpecOpts {
 	return func(ctx context.Context, c oci.Client, container *containers.Container, s *oci.Spec) error {
-		name, _, _ := strings.Cut(user, ":")
-		if user != "" {
-			if err := oci.WithUser(user)(ctx, c, container, s); err != nil {
-				return fmt.Errorf("%w: user %q: %w", agent.ErrInvalidSpec, user, err)
+		mounts, err := c.SnapshotService(container.Snapshotter).Mounts(ctx, container.SnapshotKey)
+		if err != nil {
+			return fmt.Errorf("look for user %q: %w", asked, err)
+		}
+		return layers.View(ctx, mounts, func(root fs.FS) error {
+			found, err := account.Find(root, asked)
+			if err != nil {
+				return fmt.Errorf("%w: user %q: %w", agent.ErrInvalidSpec, asked, err)
 			}
-		} else {
-			name = "root"
-		}
-		own := s.Process.User
-		if err := oci.WithAdditionalGIDs(name)(ctx, c, container, s); err != nil {
-			return fmt.Errorf("groups of user %q: %w", name, err)
-		}
-		s.Process.User.UID, s.Process.User.GID = own.UID, own.GID
-		return nil
+			s.Process.User.UID, s.Process.User.GID, s.Process.User.AdditionalGids = found.UID, found.GID, found.AdditionalGids
+			return nil
+		})
 	}
 }
 

@@ -33,7 +33,8 @@ var (
 	registerOnce sync.Once
 )
 
-func registerClientPlugin() {
+func registerPlugins() {
+	registerSystemMounts()
 	registry.Register(&plugin.Registration{
 		Type: plugins.InternalPlugin,
 		ID:   "covey-client",
@@ -53,7 +54,7 @@ func registerClientPlugin() {
 func startContainerd(ctx context.Context, cfg Config) (*embedded, error) {
 	startMu.Lock()
 	defer startMu.Unlock()
-	registerOnce.Do(registerClientPlugin)
+	registerOnce.Do(registerPlugins)
 	conf, socketDir := serverConfig(cfg)
 	if err := server.CreateTopLevelDirectories(conf); err != nil {
 		return nil, fmt.Errorf("make containerd's folders: %w", err)
