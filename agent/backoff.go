@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -15,17 +16,38 @@ const (
 )
 
 // restarts says whether a container that has ended is to be started again.
-func (v *view) restarts(spec *corev1.Container, c *Container, isInit bool) bool {
-	if isInit && c.ExitCode == 0 {
+func (v *view) restarts(spec *corev1.Container, c *Container) bool {
+	if c.ExitCode == 0 && isInitContainer(v.pod, spec.Name) && !alwaysRestarts(spec) {
 		return v.outdated(c)
 	}
-	switch v.pod.Spec.RestartPolicy {
+	return policyRestarts(v.pod.Spec.RestartPolicy, spec, c.ExitCode) || v.replaced(spec, c)
+}
+
+// policyRestarts is what the policies say: the container's rules, its own policy, then the pod's (KEP-5307).
+func policyRestarts(pods corev1.RestartPolicy, spec *corev1.Container, code int32) bool {
+	policy := pods
+	if spec.RestartPolicy != nil {
+		policy = corev1.RestartPolicy(*spec.RestartPolicy)
+		if slices.ContainsFunc(spec.RestartPolicyRules, func(r corev1.ContainerRestartRule) bool { return matches(r, code) }) {
+			return true
+		}
+	}
+	switch policy {
 	case corev1.RestartPolicyNever:
-		return v.replaced(spec, c)
+		return false
 	case corev1.RestartPolicyOnFailure:
-		return c.ExitCode != 0 || v.replaced(spec, c)
+		return code != 0
 	}
 	return true
+}
+
+// matches says that a rule is for this exit code. All rules restart.
+func matches(r corev1.ContainerRestartRule, code int32) bool {
+	if r.ExitCodes == nil {
+		return false
+	}
+	in := slices.Contains(r.ExitCodes.Values, code)
+	return in == (r.ExitCodes.Operator == corev1.ContainerRestartRuleOnExitCodesOpIn)
 }
 
 // replaced says that a container was stopped to run another image.

@@ -2,6 +2,7 @@ package agent_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -289,5 +291,84 @@ func (f *fixture) forget(uid types.UID) {
 	}
 	if err := os.RemoveAll(filepath.Join(f.cfg.StateDir, "pods")); err != nil {
 		f.t.Fatal(err)
+	}
+}
+
+func TestASidecarServesUntilTheMainContainerHasEnded(t *testing.T) {
+	var mu sync.Mutex
+	var told []string
+	f := setup(t, func(f *fixture) {
+		f.runtime.Fail = func(operation, id string) error {
+			if operation == "signal" {
+				mu.Lock()
+				defer mu.Unlock()
+				told = append(told, f.beside(id))
+			}
+			return nil
+		}
+	})
+	signalled := func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		return told[2:] // the first two are of this test
+	}
+	always := corev1.ContainerRestartPolicyAlways
+	pod := newPod("job", "sleep")
+	pod.Spec.RestartPolicy, pod.Spec.TerminationGracePeriodSeconds = corev1.RestartPolicyNever, new(int64(30))
+	for _, name := range []string{"first", "second"} {
+		sidecar := pod.Spec.Containers[0]
+		sidecar.Name, sidecar.RestartPolicy = name, &always
+		pod.Spec.InitContainers = append(pod.Spec.InitContainers, sidecar)
+	}
+	uid := f.add(pod)
+	running := f.await(uid, "ready", isReady)
+	for _, s := range running.Status.InitContainerStatuses {
+		if !s.Ready || s.Started == nil || !*s.Started {
+			t.Errorf("sidecar %s is not ready: %+v", s.Name, s)
+		}
+	}
+
+	// One that dies is started again, whatever the pod's policy says.
+	kill(t, f, running.Status.InitContainerStatuses[0].ContainerID, syscall.SIGKILL)
+	f.await(uid, "ready with a new sidecar", func(p *corev1.Pod) bool {
+		return p.Status.InitContainerStatuses[0].RestartCount == 1 && isReady(p)
+	})
+
+	// A restarted agent takes all up.
+	f.stop()
+	f.start()
+	f.await(uid, "ready", isReady)
+
+	kill(t, f, running.Status.ContainerStatuses[0].ContainerID, syscall.SIGTERM)
+	done := f.await(uid, "done", func(p *corev1.Pod) bool { return p.Status.Phase == corev1.PodFailed })
+	for _, s := range slices.Concat(done.Status.ContainerStatuses, done.Status.InitContainerStatuses) {
+		if s.State.Terminated == nil {
+			t.Errorf("the pod has failed while container %s goes on: %+v", s.Name, s.State)
+		}
+	}
+	if got := signalled(); !slices.Equal(got, []string{"second beside [first]", "first beside []"}) {
+		t.Errorf("the sidecars were told to end: %q", got)
+	}
+	f.remove(uid, 1)
+}
+
+// beside names a container and those that run beside it.
+func (f *fixture) beside(id string) string {
+	name, others := "", []string{}
+	list, _ := f.runtime.List(context.Background())
+	for _, c := range list {
+		if c.ID == id {
+			name = c.Name
+		} else if c.State == agent.StateRunning {
+			others = append(others, c.Name)
+		}
+	}
+	return fmt.Sprintf("%s beside %s", name, others)
+}
+
+func kill(t *testing.T, f *fixture, id string, sig syscall.Signal) {
+	t.Helper()
+	if err := f.runtime.Signal(context.Background(), strings.TrimPrefix(id, "containerd://"), sig); err != nil {
+		t.Fatal(err)
 	}
 }

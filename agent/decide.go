@@ -28,6 +28,7 @@ type step struct {
 	attempt   int
 	id        string // of the container to start, stop or discard
 	reason    string // of a stop, for the event
+	inTurn    bool   // of a stop: sidecars wait until those that they serve have ended
 	grace     time.Duration
 	at        time.Time // of a rest; zero: only when something changes
 }
@@ -124,7 +125,7 @@ func decide(v *view) step {
 		return end(v, rest, "")
 	case v.overdue():
 		return end(v, rest, "Pod was active on the node longer than the specified deadline")
-	case v.failedInit() != nil:
+	case v.failedInit() != nil, v.completed():
 		return end(v, rest, "")
 	}
 	if s, ok := old(v); ok {
@@ -139,15 +140,17 @@ func decide(v *view) step {
 	if v.stale {
 		return step{verb: refresh}
 	}
-	s := initialize(v)
-	if s == nil {
-		main := mainContainers(v)
-		s = &main
+	s, through := initContainers(v)
+	if through && s.verb == rest {
+		at := s.at
+		if s = mainContainers(v); s.verb == rest {
+			s.at = earliest(s.at, at)
+		}
 	}
 	if s.verb == rest {
 		s.at = earliest(s.at, v.deadline())
 	}
-	return *s
+	return s
 }
 
 // end stops everything that runs, and then does what comes last.
@@ -161,7 +164,7 @@ func end(v *view, last verb, reason string) step {
 			// A stop that is under way is hurried up when the pod is now to be gone sooner.
 			until, stopping := v.stopping[list[i].ID]
 			if !stopping || v.now.Add(v.grace()+time.Second).Before(until) {
-				return step{verb: stop, id: list[i].ID, reason: reason, grace: v.grace()}
+				return step{verb: stop, id: list[i].ID, reason: reason, grace: v.grace(), inTurn: true}
 			}
 			waits = true
 		}
@@ -206,45 +209,51 @@ func old(v *view) (step, bool) {
 
 // failedInit is the init container whose failure is the pod's.
 func (v *view) failedInit() *Container {
-	if v.pod.Spec.RestartPolicy != corev1.RestartPolicyNever {
-		return nil
-	}
 	for i := range v.pod.Spec.InitContainers {
-		if c := v.latest(v.pod.Spec.InitContainers[i].Name); c != nil && c.State == StateExited && c.ExitCode != 0 {
+		spec := &v.pod.Spec.InitContainers[i]
+		if c := v.latest(spec.Name); c != nil && c.State == StateExited && c.ExitCode != 0 && !v.restarts(spec, c) {
 			return c
 		}
 	}
 	return nil
 }
 
-// initialize runs the init containers one after the other; nil when they are through.
-func initialize(v *view) *step {
-	if v.initialized() {
-		return nil
-	}
+// initContainers runs the init containers one after the other, and keeps the sidecars among them running. The main
+// containers are next when they are through.
+func initContainers(v *view) (s step, through bool) {
+	next, reached := step{verb: rest}, v.reached()
 	for i := range v.pod.Spec.InitContainers {
 		spec := &v.pod.Spec.InitContainers[i]
-		c := v.latest(spec.Name)
-		if c != nil && c.State == StateExited && c.ExitCode == 0 && !v.outdated(c) {
+		sidecar := alwaysRestarts(spec)
+		if !sidecar && (i < reached || v.succeeded(spec)) {
 			continue
 		}
-		s := advance(v, spec, true)
-		return &s
-	}
-	return nil
-}
-
-// initialized holds once a main container exists: then the init containers have been through, even if they are no longer
-// there to tell. A reboot of the machine makes them due again.
-func (v *view) initialized() bool {
-	for i := range v.pod.Spec.Containers {
-		if c := v.latest(v.pod.Spec.Containers[i].Name); c != nil && !v.outdated(c) {
-			return true
+		s := advance(v, spec)
+		if s.verb != rest {
+			return s, false
+		}
+		next.at = earliest(next.at, s.at)
+		if i >= reached && (!sidecar || !v.through(spec)) {
+			return next, false
 		}
 	}
+	return next, true
+}
+
+// succeeded says that an init container has done its work.
+func (v *view) succeeded(spec *corev1.Container) bool {
+	c := v.latest(spec.Name)
+	return c != nil && c.State == StateExited && c.ExitCode == 0 && !v.outdated(c)
+}
+
+// initialized holds when the init containers have been through.
+func (v *view) initialized() bool {
+	reached := v.reached()
 	for i := range v.pod.Spec.InitContainers {
-		c := v.latest(v.pod.Spec.InitContainers[i].Name)
-		if c == nil || c.State != StateExited || c.ExitCode != 0 || v.outdated(c) {
+		spec := &v.pod.Spec.InitContainers[i]
+		switch {
+		case i < reached:
+		case alwaysRestarts(spec) && !v.through(spec), !alwaysRestarts(spec) && !v.succeeded(spec):
 			return false
 		}
 	}
@@ -259,7 +268,7 @@ func (v *view) outdated(c *Container) bool {
 func mainContainers(v *view) step {
 	next := step{verb: rest}
 	for i := range v.pod.Spec.Containers {
-		s := advance(v, &v.pod.Spec.Containers[i], false)
+		s := advance(v, &v.pod.Spec.Containers[i])
 		if s.verb != rest {
 			return s
 		}
@@ -269,7 +278,7 @@ func mainContainers(v *view) step {
 }
 
 // advance moves one container one state on.
-func advance(v *view, spec *corev1.Container, isInit bool) step {
+func advance(v *view, spec *corev1.Container) step {
 	c := v.latest(spec.Name)
 	switch {
 	case c == nil:
@@ -281,7 +290,7 @@ func advance(v *view, spec *corev1.Container, isInit bool) step {
 		return step{verb: start, id: c.ID, container: spec}
 	case c.State == StateRunning:
 		return running(v, spec, c)
-	case !v.restarts(spec, c, isInit):
+	case !v.restarts(spec, c):
 		return step{verb: rest}
 	}
 	return attempt(v, spec, c.Attempt+1, v.nextStart(spec, c))

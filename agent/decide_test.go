@@ -118,9 +118,9 @@ func TestDecide(t *testing.T) {
 		{"what was only made before a reboot is made again", func(v *view) { v.before[v.has("c", 0, StateCreated, 0, 0).ID] = true }, step{verb: create, attempt: 1}},
 
 		{"a deleted pod is stopped", func(v *view) { deletedIn(5)(v); v.has("c", 0, StateRunning, 0, 0) },
-			step{verb: stop, id: containerID("u", "c", 0), grace: 5 * time.Second}},
+			step{verb: stop, id: containerID("u", "c", 0), inTurn: true, grace: 5 * time.Second}},
 		{"with a second at least", func(v *view) { deletedIn(-5)(v); v.has("c", 0, StateRunning, 0, 0) },
-			step{verb: stop, id: containerID("u", "c", 0), grace: time.Second}},
+			step{verb: stop, id: containerID("u", "c", 0), inTurn: true, grace: time.Second}},
 		{"and waited for", func(v *view) {
 			deletedIn(5)(v)
 			v.stopping[v.has("c", 0, StateRunning, 0, 0).ID] = noon.Add(5 * time.Second)
@@ -128,7 +128,7 @@ func TestDecide(t *testing.T) {
 		{"hurried up when it is forced", func(v *view) {
 			v.gone = true
 			v.stopping[v.has("c", 0, StateRunning, 0, 0).ID] = noon.Add(30 * time.Second)
-		}, step{verb: stop, id: containerID("u", "c", 0), grace: time.Second}},
+		}, step{verb: stop, id: containerID("u", "c", 0), inTurn: true, grace: time.Second}},
 		{"and torn down", func(v *view) { deletedIn(5)(v); v.has("c", 0, StateExited, 0, 0) }, step{verb: tearDown}},
 		{"once", func(v *view) { deletedIn(5)(v); v.done = true }, step{verb: rest}},
 
@@ -141,11 +141,11 @@ func TestDecide(t *testing.T) {
 			seconds, begun := int64(10), metav1.NewTime(noon.Add(-20*time.Second))
 			v.pod.Spec.ActiveDeadlineSeconds, v.pod.Status.StartTime = &seconds, &begun
 			v.has("c", 0, StateRunning, 0, 0)
-		}, step{verb: stop, id: containerID("u", "c", 0), reason: "Pod was active on the node longer than the specified deadline", grace: 30 * time.Second}},
+		}, step{verb: stop, id: containerID("u", "c", 0), reason: "Pod was active on the node longer than the specified deadline", inTurn: true, grace: 30 * time.Second}},
 		{"the volumes of a pod that has ended go", func(v *view) { v.pod.Status.Phase = corev1.PodSucceeded }, step{verb: release}},
 		{"and it never begins again", func(v *view) { v.pod.Status.Phase, v.released = corev1.PodSucceeded, true }, step{verb: rest}},
 		{"an evicted pod is stopped", func(v *view) { v.evicted = &evicted{grace: time.Second}; v.has("c", 0, StateRunning, 0, 0) },
-			step{verb: stop, id: containerID("u", "c", 0), grace: time.Second}},
+			step{verb: stop, id: containerID("u", "c", 0), inTurn: true, grace: time.Second}},
 		{"and does not begin again", func(v *view) { v.evicted = &evicted{}; v.has("c", 0, StateExited, 0, 0) }, step{verb: rest}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -14,8 +14,7 @@ import (
 // syncProbes starts the probes of containers that run and ends those of containers that do not.
 func (w *worker) syncProbes(ctx context.Context, v *view) {
 	live := map[string]bool{}
-	for i := range v.pod.Spec.Containers {
-		spec := &v.pod.Spec.Containers[i]
+	for _, spec := range serving(v.pod) {
 		c := v.latest(spec.Name)
 		if c == nil || c.State != StateRunning || !v.setUp {
 			continue
@@ -38,6 +37,20 @@ func (w *worker) syncProbes(ctx context.Context, v *view) {
 			w.judge(id, func(v *verdict) { v.ready = false })
 		}
 	}
+}
+
+// serving are the containers that have probes: the main ones and the sidecars.
+func serving(pod *corev1.Pod) []*corev1.Container {
+	var list []*corev1.Container
+	for i := range pod.Spec.InitContainers {
+		if alwaysRestarts(&pod.Spec.InitContainers[i]) {
+			list = append(list, &pod.Spec.InitContainers[i])
+		}
+	}
+	for i := range pod.Spec.Containers {
+		list = append(list, &pod.Spec.Containers[i])
+	}
+	return list
 }
 
 // startProbes runs the startup probe first, and the others once it has succeeded.
@@ -70,7 +83,8 @@ func (w *worker) startProbes(ctx context.Context, spec *corev1.Container, c Cont
 // recorded is what is known of a container before its first probe: what its stored status says, if an earlier run of covey
 // started it, else what a container without an answer yet is taken for.
 func (w *worker) recorded(spec *corev1.Container, id string) verdict {
-	for _, s := range w.currentPod().Status.ContainerStatuses {
+	status := w.currentPod().Status
+	for _, s := range slices.Concat(status.InitContainerStatuses, status.ContainerStatuses) {
 		if s.ContainerID == containerScheme+id && s.State.Running != nil {
 			started := s.Started != nil && *s.Started
 			return verdict{started: started, ready: s.Ready || started && spec.ReadinessProbe == nil}

@@ -2,6 +2,7 @@ package agent
 
 import (
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 )
 
 // The kernel's bounds of a CPU weight, and what a container without a request gets.
@@ -46,10 +47,29 @@ func oomScoreAdj(pod *corev1.Pod, c *corev1.Container, capacity corev1.ResourceL
 		return oomBestEffort
 	}
 	request := c.Resources.Requests[corev1.ResourceMemory]
+	if isSidecar(pod, c) {
+		request = leastOf(pod, request)
+	}
 	total := capacity[corev1.ResourceMemory]
 	if total.IsZero() {
 		return oomBestEffort - 1
 	}
 	adj := 1000 - 1000*request.Value()/total.Value()
 	return int(min(max(adj, 1000+oomGuaranteed), oomBestEffort-1))
+}
+
+// leastOf is the least that a main container asks for, if that is more than request: a sidecar goes no sooner than those
+// that it serves.
+func leastOf(pod *corev1.Pod, request resource.Quantity) resource.Quantity {
+	var least *resource.Quantity
+	for i := range pod.Spec.Containers {
+		q := pod.Spec.Containers[i].Resources.Requests[corev1.ResourceMemory]
+		if least == nil || q.Cmp(*least) < 0 {
+			least = &q
+		}
+	}
+	if least != nil && least.Cmp(request) > 0 {
+		return *least
+	}
+	return request
 }

@@ -35,9 +35,6 @@ func (w *worker) setUp(ctx context.Context, v *view) {
 
 func (w *worker) trySetUp(ctx context.Context, v *view) (reason string, err error) {
 	pod := v.pod
-	if unsupported := sidecar(pod); unsupported != "" {
-		return "FailedCreatePodSandBox", fmt.Errorf("init container %s has a restartPolicy: sidecars are not supported yet", unsupported)
-	}
 	if w.before, err = w.beforeReboot(v); err != nil {
 		return "FailedCreatePodSandBox", err
 	}
@@ -100,15 +97,6 @@ func writeWhole(file string, data []byte) error {
 		return err
 	}
 	return os.Rename(file+".new", file)
-}
-
-func sidecar(pod *corev1.Pod) string {
-	for i := range pod.Spec.InitContainers {
-		if pod.Spec.InitContainers[i].RestartPolicy != nil {
-			return pod.Spec.InitContainers[i].Name
-		}
-	}
-	return ""
 }
 
 func (w *worker) attach(pod *corev1.Pod, ns string) error {

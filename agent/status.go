@@ -89,7 +89,7 @@ func (v *view) statuses(specs []corev1.Container, old []corev1.ContainerStatus, 
 	}
 	list := make([]corev1.ContainerStatus, len(specs))
 	for i := range specs {
-		list[i] = v.containerStatus(&specs[i], isInit)
+		list[i] = v.containerStatus(&specs[i], isInit && !alwaysRestarts(&specs[i]))
 		for j := range old {
 			switch {
 			case old[j].Name != specs[i].Name || v.latest(specs[i].Name) != nil:
@@ -111,7 +111,8 @@ func keepPast(s, old *corev1.ContainerStatus) {
 	}
 }
 
-func (v *view) containerStatus(spec *corev1.Container, isInit bool) corev1.ContainerStatus {
+// containerStatus shows one container; those that run until they end differ from those that serve.
+func (v *view) containerStatus(spec *corev1.Container, runsOnce bool) corev1.ContainerStatus {
 	s := corev1.ContainerStatus{Name: spec.Name, Image: spec.Image, Started: new(bool)}
 	list := v.containers[spec.Name]
 	c := v.latest(spec.Name)
@@ -130,27 +131,27 @@ func (v *view) containerStatus(spec *corev1.Container, isInit bool) corev1.Conta
 	case StateRunning:
 		s.State.Running = &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(c.StartedAt.Truncate(1e9))}
 		verdict := v.verdicts[c.ID]
-		*s.Started = isInit || verdict.started
+		*s.Started = runsOnce || verdict.started
 		_, stopping := v.stopping[c.ID]
-		s.Ready = !isInit && verdict.ready && !stopping
+		s.Ready = !runsOnce && verdict.ready && !stopping
 	case StateExited:
-		v.exited(&s, spec, c, isInit)
+		v.exited(&s, spec, c, runsOnce)
 	}
 	return s
 }
 
 // exited shows a container that will be started again as waiting, with its end as the last state.
-func (v *view) exited(s *corev1.ContainerStatus, spec *corev1.Container, c *Container, isInit bool) {
+func (v *view) exited(s *corev1.ContainerStatus, spec *corev1.Container, c *Container, runsOnce bool) {
 	end := v.terminated(c)
-	s.Ready = isInit && c.ExitCode == 0
-	if v.deleting() || v.overdue() || v.evicted != nil || final(v.pod.Status.Phase) || !v.restarts(spec, c, isInit) {
+	s.Ready = runsOnce && c.ExitCode == 0
+	if v.deleting() || v.overdue() || v.completed() || v.evicted != nil || final(v.pod.Status.Phase) || !v.restarts(spec, c) {
 		s.State.Terminated = end
 		return
 	}
 	wait := v.backOff(spec, c)
 	failure, failed := v.failed[c.ID]
 	switch {
-	case v.problems[spec.Name] != nil, !isInit && !v.initialized():
+	case v.problems[spec.Name] != nil, !isInitContainer(v.pod, spec.Name) && !v.initialized():
 		s.State.Waiting = v.waiting(spec)
 	case wait > 0 && v.now.Before(c.FinishedAt.Add(wait)):
 		s.State.Waiting = &corev1.ContainerStateWaiting{Reason: crashLoop, Message: v.backOffMessage(c, wait)}
@@ -174,7 +175,7 @@ func (v *view) waiting(spec *corev1.Container) *corev1.ContainerStateWaiting {
 	if p := v.problems[spec.Name]; p != nil {
 		return &corev1.ContainerStateWaiting{Reason: p.reason, Message: p.message}
 	}
-	if !v.initialized() && !isInitContainer(v.pod, spec.Name) {
+	if isInitContainer(v.pod, spec.Name) || !v.initialized() {
 		return &corev1.ContainerStateWaiting{Reason: "PodInitializing"}
 	}
 	return &corev1.ContainerStateWaiting{Reason: "ContainerCreating"}
@@ -229,6 +230,12 @@ func (v *view) phase(s *corev1.PodStatus) corev1.PodPhase {
 		return corev1.PodPending
 	}
 	var running, waiting, stopped, succeeded int
+	for i := range s.InitContainerStatuses {
+		// The other init containers are through.
+		if s.InitContainerStatuses[i].State.Running != nil {
+			running++
+		}
+	}
 	for i := range s.ContainerStatuses {
 		c := &s.ContainerStatuses[i]
 		switch {
@@ -245,20 +252,15 @@ func (v *view) phase(s *corev1.PodStatus) corev1.PodPhase {
 			waiting++
 		}
 	}
-	policy := v.pod.Spec.RestartPolicy
 	switch {
 	case waiting > 0:
 		return corev1.PodPending
 	case running > 0, v.goesOn():
 		return corev1.PodRunning
-	case stopped == succeeded && policy != corev1.RestartPolicyAlways:
+	case stopped == succeeded:
 		return corev1.PodSucceeded
-	case stopped == succeeded && v.deleting():
-		return corev1.PodSucceeded
-	case policy == corev1.RestartPolicyNever || v.deleting():
-		return corev1.PodFailed
 	}
-	return corev1.PodRunning
+	return corev1.PodFailed
 }
 
 // goesOn says that a container is yet to be started, whatever became of it before.
@@ -269,7 +271,7 @@ func (v *view) goesOn() bool {
 	for i := range v.pod.Spec.Containers {
 		spec := &v.pod.Spec.Containers[i]
 		c := v.latest(spec.Name)
-		if c == nil || c.State == StateCreated || c.State == StateExited && v.restarts(spec, c, false) {
+		if c == nil || c.State == StateCreated || c.State == StateExited && v.restarts(spec, c) {
 			return true
 		}
 	}
@@ -280,7 +282,7 @@ func (v *view) conditions(s *corev1.PodStatus) {
 	v.condition(s, corev1.PodReadyToStartContainers, v.setUp && !v.done, "", "")
 	reason, message := v.unInitialized(s)
 	v.condition(s, corev1.PodInitialized, reason == "", reason, message)
-	reason, message = unready(s)
+	reason, message = v.unready(s)
 	if reason != "" && final(s.Phase) {
 		reason, message = map[corev1.PodPhase]string{corev1.PodSucceeded: "PodCompleted", corev1.PodFailed: "PodFailed"}[s.Phase], ""
 	}
@@ -297,15 +299,25 @@ func (v *view) unInitialized(s *corev1.PodStatus) (reason, message string) {
 	}
 	var names []string
 	for i := range s.InitContainerStatuses {
-		if !s.InitContainerStatuses[i].Ready {
-			names = append(names, s.InitContainerStatuses[i].Name)
+		c := &s.InitContainerStatuses[i]
+		up := c.Ready
+		if alwaysRestarts(&v.pod.Spec.InitContainers[i]) {
+			up = *c.Started
+		}
+		if !up {
+			names = append(names, c.Name)
 		}
 	}
 	return "ContainersNotInitialized", fmt.Sprintf("containers with incomplete status: %s", names)
 }
 
-func unready(s *corev1.PodStatus) (reason, message string) {
+func (v *view) unready(s *corev1.PodStatus) (reason, message string) {
 	var names []string
+	for i := range s.InitContainerStatuses {
+		if c := &s.InitContainerStatuses[i]; !c.Ready && alwaysRestarts(containerOf(v.pod, c.Name)) {
+			names = append(names, c.Name)
+		}
+	}
 	for i := range s.ContainerStatuses {
 		if !s.ContainerStatuses[i].Ready {
 			names = append(names, s.ContainerStatuses[i].Name)

@@ -50,6 +50,10 @@ func (w *worker) stop(ctx context.Context, v *view, s step) {
 		}
 		w.event(corev1.EventTypeNormal, "Killing", reason, fieldPath(v.pod, c.Name))
 	}
+	var after []string
+	if s.inTurn {
+		after = v.outlives(c.Name)
+	}
 	spec := containerOf(v.pod, c.Name)
 	if before != nil {
 		spec = nil // its hook was run already
@@ -58,7 +62,7 @@ func (w *worker) stop(ctx context.Context, v *view, s step) {
 		defer w.nudge()
 		ctx, cancel := begun.shortened(ctx)
 		defer cancel()
-		if err := w.stopContainer(ctx, spec, c, s.grace); err != nil && ctx.Err() == nil {
+		if err := w.stopContainer(ctx, spec, c, s.grace, after); err != nil && ctx.Err() == nil {
 			w.Logger.Warn("a container could not be stopped, trying again", "pod", w.ref, "container", c.Name, "error", err)
 			w.mu.Lock()
 			delete(w.stopping, c.ID)
@@ -93,8 +97,9 @@ func find(v *view, id string) Container {
 	return Container{}
 }
 
-// stopContainer runs the preStop hook, asks the process to end, and after the grace period ends it. The hook's time counts.
-func (w *worker) stopContainer(ctx context.Context, spec *corev1.Container, c Container, grace time.Duration) error {
+// stopContainer runs the preStop hook, waits for those that have to end before, asks the process to end, and after the grace
+// period ends it. The hook's time and the wait count.
+func (w *worker) stopContainer(ctx context.Context, spec *corev1.Container, c Container, grace time.Duration, after []string) error {
 	deadline := time.Now().Add(grace)
 	if spec != nil && spec.Lifecycle != nil && spec.Lifecycle.PreStop != nil {
 		hookCtx, cancel := context.WithDeadline(ctx, deadline)
@@ -107,7 +112,13 @@ func (w *worker) stopContainer(ctx context.Context, spec *corev1.Container, c Co
 			w.event(corev1.EventTypeWarning, "FailedPreStopHook", "PreStopHook failed: "+err.Error(), fieldPath(w.currentPod(), c.Name))
 		}
 	}
-	// A hook that took all the time leaves the process a moment to end by itself.
+	for _, id := range after {
+		w.exits.await(ctx, w.runtime, id, time.Until(deadline))
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	// What took all the time leaves the process a moment to end by itself.
 	left := max(time.Until(deadline), 2*time.Second)
 	if grace < 2*time.Second {
 		left = grace

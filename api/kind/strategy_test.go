@@ -303,7 +303,6 @@ func TestFieldsWithoutEffectAreWarnedOf(t *testing.T) {
 
 func TestFieldsThatAreRefused(t *testing.T) {
 	for want, pod := range map[string]string{
-		"spec.initContainers[0].restartPolicy":  "  initContainers: [{name: i, image: i:1, restartPolicy: Always}]",
 		"spec.volumes[0].persistentVolumeClaim": "  volumes: [{name: v, persistentVolumeClaim: {claimName: c}}]",
 		"spec.volumes[0].nfs":                   "  volumes: [{name: v, nfs: {server: s, path: /p}}]",
 		"spec.securityContext.seccompProfile":   "  securityContext: {seccompProfile: {type: Localhost, localhostProfile: x.json}}",

@@ -17,10 +17,15 @@ func containerTables() map[reflect.Type]Table {
 
 			"stdinOnce":          warned("there is no attach yet"),
 			"resizePolicy":       warned("resources of a running container do not change"),
-			"restartPolicy":      refused("containers follow the pod's restartPolicy, and init containers end before the others start (no sidecars yet)"),
-			"restartPolicyRules": refused("containers follow the pod's restartPolicy"),
+			"restartPolicy":      acted("An init container with Always is a sidecar."),
+			"restartPolicyRules": acted(),
 			"volumeDevices":      refused("there are no block volumes"),
 		},
+		of[corev1.ContainerRestartRule](): {
+			"action":    refused("the action is Restart").unless(corev1.ContainerRestartRuleActionRestart).inPart(),
+			"exitCodes": acted(),
+		},
+		of[corev1.ContainerRestartRuleOnExitCodes](): {"operator": acted(), "values": acted()},
 		of[corev1.ContainerPort](): {
 			"name": acted(), "containerPort": acted(), "protocol": acted(),
 			"hostPort": warned("ports are not published on the machine; use hostNetwork").

@@ -33,7 +33,7 @@ func podTables() map[reflect.Type]Table {
 
 func podSpec() Table {
 	t := Table{
-		"volumes": acted(), "containers": acted(), "initContainers": acted("One after the other."),
+		"volumes": acted(), "containers": acted(), "initContainers": acted("One after the other; those with restartPolicy Always go on beside the main containers."),
 		"restartPolicy": acted(), "terminationGracePeriodSeconds": acted(), "activeDeadlineSeconds": acted(),
 		"dnsPolicy": acted("Until there is a cluster DNS, all policies but None give the machine's resolver configuration."), "dnsConfig": acted(),
 		"nodeSelector": acted(), "nodeName": acted(), "affinity": acted(), "tolerations": acted(),

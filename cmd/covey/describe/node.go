@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	resourcehelper "k8s.io/component-helpers/resource"
 )
 
 // Node describes a node with the pods that are bound to it.
@@ -89,21 +90,9 @@ func (w *Writer) nodePods(n *corev1.Node, pods []corev1.Pod) {
 	w.table(1, []string{"Resource", "Requests", "Limits"}, rows)
 }
 
-// podResources are what a pod asks for and may use at most: its containers together, or an init container that needs more.
+// podResources are what a pod asks for and may use at most, as Kubernetes adds it up.
 func podResources(p *corev1.Pod, name corev1.ResourceName) (requests, limits resource.Quantity) {
-	for _, c := range p.Spec.Containers {
-		requests.Add(c.Resources.Requests[name])
-		limits.Add(c.Resources.Limits[name])
-	}
-	for _, c := range p.Spec.InitContainers {
-		if q := c.Resources.Requests[name]; q.Cmp(requests) > 0 {
-			requests = q
-		}
-		if q := c.Resources.Limits[name]; q.Cmp(limits) > 0 {
-			limits = q
-		}
-	}
-	return requests, limits
+	return resourcehelper.PodRequests(p, resourcehelper.PodResourcesOptions{})[name], resourcehelper.PodLimits(p, resourcehelper.PodResourcesOptions{})[name]
 }
 
 func share(q *resource.Quantity, n *corev1.Node, name corev1.ResourceName) string {
