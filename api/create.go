@@ -18,12 +18,8 @@ import (
 
 // create answers POST on a collection.
 func create(c *call) error {
-	var opts metav1.CreateOptions
-	query := c.r.URL.Query()
-	if err := metav1.Convert_url_Values_To_v1_CreateOptions(&query, &opts, nil); err != nil {
-		return apierrors.NewBadRequest(err.Error())
-	}
-	if err := invalidOptions("CreateOptions", metav1validation.ValidateCreateOptions(&opts)); err != nil {
+	opts, err := c.createOptions()
+	if err != nil {
 		return err
 	}
 	sent, err := c.decodeObject(opts.FieldValidation)
@@ -39,6 +35,15 @@ func create(c *call) error {
 		return err
 	}
 	return c.respond(http.StatusCreated, out)
+}
+
+func (c *call) createOptions() (metav1.CreateOptions, error) {
+	var opts metav1.CreateOptions
+	query := c.r.URL.Query()
+	if err := metav1.Convert_url_Values_To_v1_CreateOptions(&query, &opts, nil); err != nil {
+		return opts, apierrors.NewBadRequest(err.Error())
+	}
+	return opts, invalidOptions("CreateOptions", metav1validation.ValidateCreateOptions(&opts))
 }
 
 // add makes obj ready to be stored as a new object, and puts it into tx. track records the owners of its fields; nil

@@ -100,7 +100,12 @@ func (c *call) remove(tx *store.Tx, rec *store.Record, opts *metav1.DeleteOption
 	if c.kind.Resource() == "namespaces" && immortal(live.GetName()) {
 		return deletion{}, apierrors.NewForbidden(c.groupResource(), live.GetName(), fmt.Errorf("this namespace may not be deleted"))
 	}
-	obj := live.DeepCopyObject().(kind.Object)
+	return c.removeAs(tx, rec, live.DeepCopyObject().(kind.Object), opts)
+}
+
+// removeAs is remove without preconditions, for an object that is to stay as obj if it stays.
+func (c *call) removeAs(tx *store.Tx, rec *store.Record, obj kind.Object, opts *metav1.DeleteOptions) (deletion, error) {
+	live := rec.Object()
 	setDependentFinalizers(obj, opts)
 	stays := c.grace(obj, opts)
 	if !stays && held(obj) {

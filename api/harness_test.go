@@ -15,6 +15,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
@@ -38,8 +39,14 @@ type server struct {
 
 func start(t testing.TB, change ...func(*api.Config)) *server {
 	t.Helper()
+	return startWith(t, kind.Scheme(), change...)
+}
+
+// startWith is start with a store of other types.
+func startWith(t testing.TB, scheme *runtime.Scheme, change ...func(*api.Config)) *server {
+	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
-	st, err := store.Open(store.Config{Dir: t.TempDir(), NodeID: "n1", Scheme: kind.Scheme(), History: history, Logger: slog.New(slog.DiscardHandler)})
+	st, err := store.Open(store.Config{Dir: t.TempDir(), NodeID: "n1", Scheme: scheme, History: history, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,6 +28,9 @@ var objectVerbs = []string{"create", "delete", "deletecollection", "get", "list"
 func (g groupVersion) resources() []resource {
 	var out []resource
 	for _, k := range g.kinds {
+		if k.Resource() == "pods" {
+			out = append(out, resource{name: "bindings", singular: "binding", namespaced: true, kind: bindingKind, verbs: []string{"create"}})
+		}
 		out = append(out, resourceOf(k))
 	}
 	for _, rv := range g.reviews {
@@ -55,6 +58,9 @@ func resourceOf(k *kind.Kind) resource {
 		add("proxy", core("NodeProxyOptions"), "create", "delete", "get", "patch", "update")
 	case "pods":
 		add("attach", core("PodAttachOptions"), "create", "get")
+		add("binding", bindingKind, "create")
+		add("ephemeralcontainers", k.GVK, "get", "patch", "update")
+		add("eviction", evictionKind, "create")
 		add("exec", core("PodExecOptions"), "create", "get")
 		add("log", k.GVK, "get")
 		add("portforward", core("PodPortForwardOptions"), "create", "get")

@@ -64,6 +64,11 @@ func (s *Server) kindRoutes(sub *mux.Router, k *kind.Kind) {
 			http.MethodGet: get, http.MethodPut: update, http.MethodPatch: patchObject,
 		})
 	}
+	for name := range k.Parts {
+		s.route(sub, item+"/"+name, k, name, bounded, verbs{
+			http.MethodGet: get, http.MethodPut: update, http.MethodPatch: patchObject,
+		})
+	}
 	if k.Scale != nil {
 		s.route(sub, item+"/scale", k, "scale", bounded, verbs{
 			http.MethodGet: getScale, http.MethodPut: updateScale, http.MethodPatch: patchScale,
@@ -78,6 +83,9 @@ func (s *Server) specialRoutes(sub *mux.Router, item string, k *kind.Kind) {
 	case "namespaces":
 		s.route(sub, item+"/finalize", k, "finalize", bounded, verbs{http.MethodPut: finalize})
 	case "pods":
+		s.route(sub, item+"/binding", k, "binding", bounded, verbs{http.MethodPost: bindPod})
+		s.route(sub, "/namespaces/{namespace}/bindings", k, "binding", bounded, verbs{http.MethodPost: bindPod})
+		s.route(sub, item+"/eviction", k, "eviction", bounded, verbs{http.MethodPost: evictPod})
 		s.route(sub, item+"/log", k, "log", unbounded, verbs{http.MethodGet: podLog})
 		for name, verb := range map[string]func(*call) error{"exec": podExec, "attach": podAttach, "portforward": podPortForward} {
 			s.route(sub, item+"/"+name, k, name, unbounded, verbs{http.MethodGet: verb, http.MethodPost: verb})

@@ -109,6 +109,9 @@ func (c *call) prepareAndValidate(obj, live kind.Object, subresource string) err
 	obj.SetDeletionGracePeriodSeconds(live.GetDeletionGracePeriodSeconds())
 	obj.SetSelfLink("")
 	prepare, validate := c.kind.PrepareUpdate, c.kind.ValidateUpdate
+	if part, ok := c.kind.Parts[subresource]; ok {
+		prepare, validate = part.Prepare, part.Validate
+	}
 	switch subresource {
 	case "status":
 		prepare, validate = c.kind.PrepareStatus, c.kind.ValidateStatus

@@ -19,9 +19,18 @@ import (
 // refuseFields adds to a kind's validation the errors for fields that covey refuses. An update may keep what the old
 // object has.
 func refuseFields(k *Kind) {
-	create, update := k.Validate, k.ValidateUpdate
+	create := k.Validate
 	k.Validate = func(obj Object) field.ErrorList { return append(create(obj), support.Refusals(obj)...) }
-	k.ValidateUpdate = func(obj, old Object) field.ErrorList {
+	k.ValidateUpdate = andRefuse(k.ValidateUpdate)
+	for name, part := range k.Parts {
+		part.Validate = andRefuse(part.Validate)
+		k.Parts[name] = part
+	}
+}
+
+// andRefuse adds refusals to the validation of an update.
+func andRefuse(update func(obj, old Object) field.ErrorList) func(obj, old Object) field.ErrorList {
+	return func(obj, old Object) field.ErrorList {
 		errs := update(obj, old)
 		refusals := support.Refusals(obj)
 		if len(refusals) == 0 {

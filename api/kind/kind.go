@@ -33,6 +33,8 @@ type Kind struct {
 
 	// HasStatus serves /status: writes to the object leave the status alone, writes to /status leave the rest alone.
 	HasStatus bool
+	// Parts are further subresources that write a part of the object alone, by their names.
+	Parts map[string]Part
 	// Scale serves /scale when it is not nil.
 	Scale *Scale
 
@@ -64,6 +66,13 @@ type Kind struct {
 	// Columns and Row make the Table; a Row has one cell for each column. Priority 1 columns are for -o wide.
 	Columns []metav1.TableColumnDefinition
 	Row     func(obj Object, now time.Time) []any
+}
+
+// Part is a subresource through which one part of an object is written, as /ephemeralcontainers of a pod.
+type Part struct {
+	// Prepare puts back all but the part.
+	Prepare  func(obj, old Object)
+	Validate func(obj, old Object) field.ErrorList
 }
 
 // Scale reads and writes the scale subresource of a kind.

@@ -39,6 +39,12 @@ func podKind() *Kind {
 	checkStatus[core.Pod](k, func(p, old *core.Pod) field.ErrorList {
 		return validation.ValidatePodStatusUpdate(p, old, podOptions(p, old))
 	})
+	k.Parts = map[string]Part{"ephemeralcontainers": {
+		Prepare: onBoth(prepareEphemeral),
+		Validate: checkUpdate[core.Pod](func(p, old *core.Pod) field.ErrorList {
+			return validation.ValidatePodEphemeralContainersUpdate(p, old, podOptions(p, old))
+		}),
+	}}
 	k.GraceSeconds = func(obj Object, asked *int64) int64 { return podGrace(obj.(*corev1.Pod), asked) }
 	refuseFields(k)
 	warnOfFields(k, podPart, podWarnings)
@@ -126,6 +132,17 @@ func preparePodStatus(p, old *corev1.Pod) {
 		s.PodIPs = []corev1.PodIP{{IP: s.PodIP}}
 	case len(s.PodIPs) > 0:
 		s.PodIP = s.PodIPs[0].IP
+	}
+}
+
+// prepareEphemeral leaves all but the ephemeral containers as it was.
+func prepareEphemeral(p, old *corev1.Pod) {
+	containers := p.Spec.EphemeralContainers
+	p.Spec, p.Status = *old.Spec.DeepCopy(), *old.Status.DeepCopy()
+	p.Spec.EphemeralContainers = containers
+	metav1.ResetObjectMetaForStatus(p, old)
+	if !equality.Semantic.DeepEqual(p.Spec, old.Spec) {
+		p.Generation = old.Generation + 1
 	}
 }
 

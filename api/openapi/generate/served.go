@@ -44,12 +44,18 @@ func (p paths) add(k *kind.Kind) {
 	if k.Scale != nil {
 		p[item+"/scale"] = []string{"get", "put", "patch"}
 	}
+	for name := range k.Parts {
+		p[item+"/"+name] = []string{"get", "put", "patch"}
+	}
 	switch k.Resource() {
 	case "namespaces":
 		p[scope] = []string{"get", "post"}
 		p[item+"/finalize"] = []string{"put"}
 	case "pods":
 		p[item+"/log"] = []string{"get"}
+		p[item+"/binding"] = []string{"post"}
+		p[item+"/eviction"] = []string{"post"}
+		p[base+"/namespaces/{namespace}/bindings"] = []string{"post"}
 		for _, sub := range []string{"exec", "attach", "portforward"} {
 			p[item+"/"+sub] = []string{"get", "post"}
 		}
