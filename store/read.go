@@ -13,12 +13,21 @@ import (
 func (s *Store) Snapshot() *Snapshot { return s.table.current.Load() }
 
 // Linearizable returns a state that includes every write acknowledged before the call. It writes nothing. While there is
-// no leader it waits for one until ctx ends; it returns ErrNotLeader when another server leads.
+// no leader it waits for one until ctx ends; when another server leads, it asks that one how far it is.
 func (s *Store) Linearizable(ctx context.Context) (*Snapshot, error) {
-	if err := s.node.VerifyLeads(ctx); err != nil {
-		return nil, fmt.Errorf("read: %w", leaderError(err))
+	for {
+		leader, err := s.current(ctx)
+		if err == nil && leader == "" {
+			err = s.node.VerifyLeads(ctx)
+		}
+		if err == nil {
+			return s.Snapshot(), nil
+		}
+		moved := errors.Is(err, raft.ErrNotLeader) || errors.Is(err, raft.ErrUnknown)
+		if !moved || s.peers == nil || !pause(ctx) {
+			return nil, fmt.Errorf("read: %w", leaderError(err))
+		}
 	}
-	return s.Snapshot(), nil
 }
 
 // At returns the state as it was at revision rev, for reading a list page by page. It goes back as far as the history does:

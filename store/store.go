@@ -25,6 +25,10 @@ type Config struct {
 	NodeID string
 	// Transport carries Raft's messages between servers; nil keeps them within the process, for a single voter.
 	Transport hraft.Transport
+	// Join makes an empty directory wait to be added to a cluster that exists, instead of beginning one.
+	Join bool
+	// Peers reaches the server that leads, for writes and reads on another; nil where there is only one server.
+	Peers Peers
 	// Scheme has the types that may be stored. They are stored as protobuf, or as JSON when they have none.
 	Scheme *runtime.Scheme
 	// History is the greatest number of events kept for watches and old snapshots; 0 means 4096.
@@ -55,6 +59,7 @@ type Store struct {
 	table   *table
 	machine *machine
 	node    *raft.Node
+	peers   Peers
 	flusher *flusher
 	file    *stateFile
 	lock    *os.File
@@ -81,7 +86,7 @@ func open(cfg Config) (_ *Store, err error) {
 		return nil, err
 	}
 	c := newCodec(cfg.Scheme)
-	s := &Store{codec: c, table: newTable(c, cfg.History)}
+	s := &Store{codec: c, table: newTable(c, cfg.History), peers: cfg.Peers}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.closeFiles())
@@ -98,7 +103,7 @@ func open(cfg Config) (_ *Store, err error) {
 		return nil, err
 	}
 	s.node, err = raft.Open(raft.Config{
-		Dir: cfg.Dir, ID: cfg.NodeID, Transport: cfg.Transport, Machine: s.machine, Logger: cfg.Logger,
+		Dir: cfg.Dir, ID: cfg.NodeID, Transport: cfg.Transport, Join: cfg.Join, Machine: s.machine, Logger: cfg.Logger,
 		SnapshotThreshold: cfg.tuning.snapshotThreshold, HeartbeatTimeout: cfg.tuning.heartbeatTimeout,
 		WrapLog: cfg.tuning.wrapLog,
 	})

@@ -20,15 +20,21 @@ const (
 //   - A transaction without effects writes nothing; the revision is that of the state it read.
 //   - When an object named by an effect changed after the state was read, fn is run again on a newer one; after a few times,
 //     or when the state that fn read contradicts its own effects, the error is ErrConflict.
-//   - While there is no leader, as during the start, Update waits for one; when another server leads, it returns ErrNotLeader.
+//   - While there is no leader, as during the start, Update waits for one. When another server leads, fn runs here on a state
+//     that includes every write acknowledged before the call, and the leader replicates the entry.
 //   - When ctx ends the error is ctx's and the write may or may not happen. The same is said by the error when
 //     leadership is lost during the write. After other errors, such as a full disk, it did not happen.
 func (s *Store) Update(ctx context.Context, fn func(*Tx) error) (uint64, error) {
 	for try := 1; ; try++ {
-		if err := s.node.WaitLeads(ctx); err != nil {
-			return 0, fmt.Errorf("write: %w", leaderError(err))
+		leader, err := s.current(ctx)
+		if err != nil {
+			return 0, fmt.Errorf("write: %w", err)
 		}
-		revision, err := s.try(ctx, fn)
+		revision, err := s.try(ctx, leader, fn)
+		if errors.Is(err, ErrNotLeader) && s.peers != nil && pause(ctx) {
+			try-- // the leader moved on before anything was written
+			continue
+		}
 		var lost lostError
 		if !errors.As(err, &lost) {
 			return revision, err
@@ -44,7 +50,7 @@ type lostError struct{ conflict error }
 
 func (e lostError) Error() string { return e.conflict.Error() }
 
-func (s *Store) try(ctx context.Context, fn func(*Tx) error) (uint64, error) {
+func (s *Store) try(ctx context.Context, leader string, fn func(*Tx) error) (uint64, error) {
 	tx := &Tx{snapshot: s.Snapshot(), codec: s.codec}
 	if err := fn(tx); err != nil {
 		return 0, err
@@ -62,7 +68,7 @@ func (s *Store) try(ctx context.Context, fn func(*Tx) error) (uint64, error) {
 	if len(entry) > maxEntry {
 		return 0, fmt.Errorf("write: a transaction of %d bytes is above the limit of %d", len(entry), maxEntry)
 	}
-	revision, err := s.node.Propose(ctx, entry)
+	revision, err := s.propose(ctx, leader, entry)
 	switch {
 	case errors.Is(err, ErrConflict):
 		return 0, lostError{err}

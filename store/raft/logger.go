@@ -22,6 +22,9 @@ type sink struct{ logger *slog.Logger }
 func (s sink) Accept(_ string, level hclog.Level, msg string, args ...any) {
 	to := slog.LevelDebug
 	switch {
+	case strings.HasPrefix(msg, "failed to appendEntries"), strings.HasPrefix(msg, "failed to heartbeat"),
+		strings.HasPrefix(msg, "failed to make requestVote"), strings.HasPrefix(msg, "failed to contact"):
+		// A server that is away: said several times a second, and the gossip says it once.
 	case level == hclog.Error:
 		to = slog.LevelError
 	case level == hclog.Warn && !strings.HasPrefix(msg, "heartbeat timeout reached"):

@@ -15,7 +15,7 @@ import (
 const (
 	// heartbeatTimeout without a leader makes a server stand for election. An idle leader wakes as often as that to look
 	// at its lease, which is all that an idle Raft costs; a server that has no way to reach others does so more rarely.
-	heartbeatTimeout     = time.Second
+	heartbeatTimeout     = 500 * time.Millisecond
 	soloHeartbeatTimeout = 3 * time.Second
 	// enqueueTimeout bounds how long a proposal waits for Raft to take it, which is long only when the disk hangs.
 	enqueueTimeout = 10 * time.Second
@@ -40,6 +40,7 @@ type Config struct {
 	Dir       string
 	ID        string
 	Transport hraft.Transport // nil: within the process only
+	Join      bool            // an empty directory waits to be added to a cluster that exists
 	Machine   Machine
 	Logger    *slog.Logger
 
@@ -64,7 +65,7 @@ type Node struct {
 }
 
 // Open checks the files, makes the machine current, and starts Raft. On an empty directory the server becomes the only
-// voter of a new cluster. Run must be called, if only to close again.
+// voter of a new cluster, or waits to be added to one (Config.Join). Run must be called, if only to close again.
 func Open(cfg Config) (*Node, error) {
 	logger := newLogger(cfg.Logger)
 	if err := removeStale(cfg.Dir); err != nil {
@@ -120,8 +121,10 @@ func (n *Node) start(cfg Config, conf *hraft.Config) error {
 	if transport == nil {
 		_, transport = hraft.NewInmemTransport(hraft.ServerAddress(cfg.ID))
 	}
-	if err := n.bootstrap(conf, transport); err != nil {
-		return err
+	if !cfg.Join {
+		if err := n.bootstrap(conf, transport); err != nil {
+			return err
+		}
 	}
 	n.log.LogStore = n.disk.log
 	if cfg.WrapLog != nil {
@@ -179,6 +182,13 @@ func (n *Node) nudge(cfg Config) error {
 
 // Run follows the leadership until ctx ends; then it waits for what was proposed, stops Raft and closes the files.
 func (n *Node) Run(ctx context.Context) error {
+	others := make(chan hraft.Observation, 1)
+	observer := hraft.NewObserver(others, false, func(o *hraft.Observation) bool {
+		_, is := o.Data.(hraft.LeaderObservation)
+		return is
+	})
+	n.raft.RegisterObserver(observer)
+	defer n.raft.DeregisterObserver(observer)
 	for ctx.Err() == nil {
 		select {
 		case leads := <-n.raft.LeaderCh():
@@ -186,6 +196,8 @@ func (n *Node) Run(ctx context.Context) error {
 			if leads {
 				n.setTerm(n.catchUp(ctx))
 			}
+		case <-others:
+			n.wake()
 		case <-ctx.Done():
 		}
 	}
@@ -215,13 +227,25 @@ func (n *Node) setTerm(term uint64) {
 		return
 	}
 	n.term = term
-	close(n.changed)
-	n.changed = make(chan struct{})
+	n.broadcast()
 	select {
 	case <-n.leading: // not read yet, and out of date
 	default:
 	}
 	n.leading <- term != 0
+}
+
+// wake has those who wait for a leader look again.
+func (n *Node) wake() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.broadcast()
+}
+
+// broadcast is called with mu held.
+func (n *Node) broadcast() {
+	close(n.changed)
+	n.changed = make(chan struct{})
 }
 
 func (n *Node) close() error {

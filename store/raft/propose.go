@@ -51,6 +51,20 @@ func (n *Node) WaitLeads(ctx context.Context) error {
 	}
 }
 
+// WaitLeader returns the ID of the server that leads once there is one; "" when it is this one, which has then applied all
+// that was committed before.
+func (n *Node) WaitLeader(ctx context.Context) (string, error) {
+	err := n.WaitLeads(ctx)
+	if !errors.Is(err, ErrNotLeader) {
+		return "", err
+	}
+	_, leader := n.raft.LeaderWithID()
+	if leader == "" || string(leader) == n.id {
+		return n.WaitLeader(ctx) // it has moved on
+	}
+	return string(leader), nil
+}
+
 // VerifyLeads waits like WaitLeads, then makes sure that no other server has come to lead in the meantime. What this
 // server has applied then includes every entry whose proposal was answered before the call. It writes nothing.
 func (n *Node) VerifyLeads(ctx context.Context) error {
