@@ -33,7 +33,7 @@ func newCA(key *ecdsa.PrivateKey, now time.Time) ([]byte, error) {
 
 // issueNode makes the certificate that this node serves and dials with: user system:node:<name> in system:nodes.
 func (id *Identity) issueNode(nodeName string, names []string, ips []net.IP) (*x509.Certificate, error) {
-	subject := pkix.Name{CommonName: "system:node:" + nodeName, Organization: []string{"system:nodes"}}
+	subject := pkix.Name{CommonName: "system:node:" + nodeName, Organization: []string{nodesGroup}}
 	tmpl, err := template(subject, id.now(), nodeLife)
 	if err != nil {
 		return nil, err

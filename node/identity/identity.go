@@ -20,7 +20,17 @@ type Identity struct {
 	ca     *x509.Certificate
 	caKey  *ecdsa.PrivateKey
 	nodeID string
+
+	gossipKey []byte
+	joined    bool
 }
+
+// The files in an identity's directory.
+const (
+	nodeKeyFile = "node.key"
+	caKeyFile   = "ca.key"
+	caCertFile  = "ca.crt"
+)
 
 // Open loads the identity in dir, and makes the node's key and a new cluster CA where there is none. Files are written
 // with mode 0600. A file that cannot be read back is an error that names it: a lost CA key must not be replaced silently.
@@ -30,11 +40,17 @@ func Open(dir string, now func() time.Time) (*Identity, error) {
 	}
 	id := &Identity{dir: dir, now: now}
 	var err error
-	if id.key, err = loadOrCreateKey(filepath.Join(dir, "node.key")); err != nil {
+	if id.key, err = loadOrCreateKey(filepath.Join(dir, nodeKeyFile)); err != nil {
 		return nil, err
 	}
 	if err := id.openCA(); err != nil {
 		return nil, err
+	}
+	if id.gossipKey, err = loadOrCreateGossipKey(filepath.Join(dir, gossipKeyFile)); err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(filepath.Join(dir, joinedFile)); err == nil {
+		id.joined = true
 	}
 	id.nodeID, err = fingerprint(&id.key.PublicKey)
 	return id, err
@@ -43,11 +59,14 @@ func Open(dir string, now func() time.Time) (*Identity, error) {
 // NodeID names the node by its key: 32 hex digits of the SHA-256 of its public key.
 func (id *Identity) NodeID() string { return id.nodeID }
 
+// Joined says that the cluster was there before this node, which joined it.
+func (id *Identity) Joined() bool { return id.joined }
+
 // CAPEM is the cluster CA's certificate.
 func (id *Identity) CAPEM() []byte { return encodeCert(id.ca.Raw) }
 
 func (id *Identity) openCA() error {
-	keyFile, certFile := filepath.Join(id.dir, "ca.key"), filepath.Join(id.dir, "ca.crt")
+	keyFile, certFile := filepath.Join(id.dir, caKeyFile), filepath.Join(id.dir, caCertFile)
 	key, err := loadOrCreateKey(keyFile)
 	if err != nil {
 		return err

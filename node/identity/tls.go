@@ -47,10 +47,12 @@ func (s *Server) TLSConfig(protos ...string) *tls.Config {
 func (s *Server) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	grown := false
-	if host, _, err := net.SplitHostPort(hello.Conn.LocalAddr().String()); err == nil {
-		grown = s.add(host)
-	}
+	host, _, err := net.SplitHostPort(hello.Conn.LocalAddr().String())
+	return s.current(err == nil && s.add(host))
+}
+
+// current is called with mu held; grown says that the certificate lacks a name or address.
+func (s *Server) current(grown bool) (*tls.Certificate, error) {
 	if s.cert != nil && !grown && s.id.now().Before(renewAt(s.cert.Leaf)) {
 		return s.cert, nil
 	}
