@@ -77,6 +77,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		return a.upstream.Follow(ctx, a.NodeName, func(pods []*corev1.Pod) { a.follow(ctx, pods) })
 	})
 	g.Go(func() error { return a.upstream.FollowConfig(ctx, a.configChanged) })
+	g.Go(func() error { return a.upstream.FollowNodes(ctx, a.routeTo) })
 	if err := g.Wait(); outer.Err() == nil {
 		return err
 	}

@@ -398,3 +398,8 @@ func TestTwoPodsHaveTheirOwnAddresses(t *testing.T) {
 	f.remove(a, 1)
 	f.remove(b, 1)
 }
+
+func (c *cluster) FollowNodes(ctx context.Context, _ func([]*corev1.Node)) error {
+	<-ctx.Done()
+	return nil
+}

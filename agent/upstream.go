@@ -16,6 +16,9 @@ type Upstream interface {
 	// Follow calls update with all pods bound to the node, first at once and then after each change (coalesced), until
 	// ctx ends.
 	Follow(ctx context.Context, node string, update func([]*corev1.Pod)) error
+	// FollowNodes calls update with all nodes of the cluster, first at once and then after each change (coalesced), until ctx
+	// ends.
+	FollowNodes(ctx context.Context, update func([]*corev1.Node)) error
 	// WriteStatus stores the statuses of pods; a pod whose UID is gone is passed over. What did not change is not
 	// written.
 	WriteStatus(ctx context.Context, updates []PodStatus) error

@@ -26,6 +26,8 @@ type Config struct {
 	Advertise string            // the address others reach this node at; empty: the one of the default route
 	Name      string            // of the Node object
 	Labels    map[string]string // of the Node object
+	Join      []string          // host:port of nodes whose cluster to join; empty: begin one
+	Token     string            // lets this node join
 	Version   string            // of covey
 	Logger    *slog.Logger
 

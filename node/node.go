@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -17,7 +18,10 @@ import (
 	"covey.dev/covey/agent"
 	"covey.dev/covey/api"
 	"covey.dev/covey/api/kind"
+	"covey.dev/covey/node/gossip"
 	"covey.dev/covey/node/identity"
+	"covey.dev/covey/node/link"
+	"covey.dev/covey/node/peer"
 	"covey.dev/covey/node/port"
 	"covey.dev/covey/node/upstream"
 	"covey.dev/covey/scheduler"
@@ -29,6 +33,10 @@ type node struct {
 	cfg        Config
 	log        *slog.Logger
 	identity   *identity.Identity
+	address    net.IP // where others reach this node
+	links      *link.Links
+	gossip     *gossip.Gossip
+	peers      *peer.Peers
 	store      *store.Store
 	runtime    Runtime
 	port       *port.Port
@@ -62,30 +70,46 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	defer func() { _ = p.Close() }()
 	n.port = p
-	if err := n.openStore(); err != nil {
+	n.address = advertised(&cfg, p.Addr())
+	seeds, err := n.openIdentity(ctx)
+	if err != nil {
 		return err
 	}
-	// The store closes last: everything above it may still have a write under way.
-	return over(ctx, n.store.Run, func(ctx context.Context) error {
-		if n.runtime, err = cfg.OpenRuntime(ctx, n.runtimeConfig()); err != nil {
-			return fmt.Errorf("open the container runtime: %w", err)
+	if err := n.openGossip(); err != nil {
+		return err
+	}
+	// The gossip goes on to the end: until then the store needs it to find the other servers.
+	gossip := func(ctx context.Context) error { return n.gossip.Run(ctx, seeds) }
+	return over(ctx, gossip, func(ctx context.Context) error {
+		if err := n.openStore(); err != nil {
+			return err
 		}
-		// The runtime ends after the agent, which may be in the middle of starting a container.
-		return over(ctx, n.runtime.Run, n.serve)
+		// The store closes after everything that may still have a write under way.
+		return over(ctx, n.store.Run, n.runRuntime)
 	})
+}
+
+func (n *node) runRuntime(ctx context.Context) (err error) {
+	if n.runtime, err = n.cfg.OpenRuntime(ctx, n.runtimeConfig()); err != nil {
+		return fmt.Errorf("open the container runtime: %w", err)
+	}
+	// The runtime ends after the agent, which may be in the middle of starting a container.
+	return over(ctx, n.runtime.Run, n.serve)
 }
 
 // openStore opens the state, whose Raft server is named by the node's key.
 func (n *node) openStore() (err error) {
-	dir := filepath.Join(n.cfg.DataDir, "identity")
-	if n.identity, err = identity.Open(dir, time.Now); err != nil {
-		return err
-	}
+	id := n.identity.NodeID()
+	raft := raftLinks{n.links}
+	n.peers = peer.New(n.links)
 	n.store, err = store.Open(store.Config{
-		Dir:    filepath.Join(n.cfg.DataDir, "store"),
-		NodeID: n.identity.NodeID(),
-		Scheme: kind.Scheme(),
-		Logger: n.log,
+		Dir:       filepath.Join(n.cfg.DataDir, "store"),
+		NodeID:    id,
+		Transport: store.NewTransport(id, n.links.Listener(n.port.Listener(raftProtocol)), raft, n.log),
+		Join:      n.identity.Joined(),
+		Peers:     n.peers,
+		Scheme:    kind.Scheme(),
+		Logger:    n.log,
 	})
 	return err
 }
@@ -106,10 +130,12 @@ func (n *node) serve(ctx context.Context) error {
 		return err
 	}
 	http := n.port.Listener("h2", "http/1.1", "")
+	peers := n.links.Listener(n.port.Listener(peer.Protocol))
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return n.port.Run(ctx, n.serverCert.TLSConfig(n.port.Protocols()...)) })
-	g.Go(func() error { return serve(ctx, http, n.api, n.log) })
-	g.Go(func() error { return lead(ctx, n.store.Leading(), n.scheduler.Run) })
+	g.Go(func() error { return serve(ctx, http, n.handler(), n.log) })
+	g.Go(func() error { return serve(ctx, peers, peer.Handler(n.store, n.agent.Handler()), n.log) })
+	g.Go(func() error { return lead(ctx, n.store.Leading(), n.term) })
 	g.Go(func() error { return n.upstream.Run(ctx, n.cfg.Name) })
 	g.Go(func() error { return n.agent.Run(ctx) })
 	g.Go(func() error { return n.announce(ctx) })
@@ -117,12 +143,10 @@ func (n *node) serve(ctx context.Context) error {
 }
 
 func (n *node) build() (err error) {
-	address := advertised(&n.cfg, n.port.Addr())
-	n.serverCert = n.identity.NewServer(n.cfg.Name, address.String())
 	n.upstream = upstream.New(n.store, time.Now, uuid.NewUUID, n.log)
 	n.agent, err = agent.New(agent.Config{
 		NodeName:    n.cfg.Name,
-		NodeAddress: address.String(),
+		NodeAddress: n.address.String(),
 		ListenPort:  n.port.Addr().Port,
 		InstanceID:  n.cfg.instanceID(),
 		DataDir:     n.cfg.DataDir,
@@ -150,14 +174,17 @@ func (n *node) build() (err error) {
 }
 
 // errNoNode is returned for a node that this one cannot reach.
-var errNoNode = errors.New("no such node in this cluster")
+var errNoNode = errors.New("no node of this name is alive")
 
 // Handler implements api.Nodes: what the agent of a node answers.
 func (n *node) Handler(name string) (http.Handler, error) {
-	if name != n.cfg.Name {
-		return nil, fmt.Errorf("node %q: %w", name, errNoNode)
+	if name == n.cfg.Name {
+		return n.agent.Handler(), nil
 	}
-	return n.agent.Handler(), nil
+	if m, ok := n.gossip.Named(name); ok {
+		return n.peers.Node(m.ID), nil
+	}
+	return nil, fmt.Errorf("node %q: %w", name, errNoNode)
 }
 
 // admitPod does for a controller's pod what the API does for a user's.

@@ -19,8 +19,11 @@ const settleTime = 10 * time.Second
 
 // ready says what is still missing before a client's first request would succeed.
 func (n *node) ready() error {
-	if !n.store.IsLeader() {
+	switch leader := n.store.LeaderID(); {
+	case leader == "":
 		return errors.New("no leader is elected yet")
+	case leader == n.identity.NodeID() && !n.store.IsLeader():
+		return errors.New("the leader is not caught up yet")
 	}
 	snap := n.store.Snapshot()
 	if _, ok := snap.Get(store.Key{Resource: "nodes", Name: n.cfg.Name}); !ok {

@@ -27,7 +27,7 @@ func masquerade(table, bridge string, cidr netip.Prefix) error {
 		Hooknum: nftables.ChainHookPostrouting, Priority: nftables.ChainPriorityNATSource,
 	})
 	from := inCIDR(12, cidr, expr.CmpOpEq)
-	to := inCIDR(16, cidr, expr.CmpOpNeq)
+	to := inCIDR(16, clusterCIDR, expr.CmpOpNeq) // other nodes' pods see who it was
 	out := []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyOIFNAME, Register: 1},
 		&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: ifname(bridge)},

@@ -3,11 +3,16 @@ package client
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
+	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 
 	utilnet "k8s.io/apimachinery/pkg/util/net"
@@ -55,6 +60,23 @@ func New(cfg *Config, warn func(string)) (*Client, error) {
 
 // Server is the address of the API, for messages.
 func (c *Client) Server() string { return c.base.String() }
+
+// CAFingerprint is the SHA-256, in hex, of the certificate of the cluster's CA, as the kubeconfig has it.
+func (c *Client) CAFingerprint() (string, error) {
+	data := c.cfg.CAData
+	if len(data) == 0 && c.cfg.CAFile != "" {
+		var err error
+		if data, err = os.ReadFile(c.cfg.CAFile); err != nil {
+			return "", fmt.Errorf("read the cluster's CA: %w", err)
+		}
+	}
+	block, _ := pem.Decode(data)
+	if block == nil {
+		return "", errors.New("the kubeconfig does not have the cluster's CA")
+	}
+	sum := sha256.Sum256(block.Bytes)
+	return hex.EncodeToString(sum[:]), nil
+}
 
 // Request is one call of the API.
 type Request struct {

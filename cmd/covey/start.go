@@ -23,6 +23,8 @@ type startOptions struct {
 	nodeName            string
 	containerd          string
 	labels              map[string]string
+	join                []string
+	token               string
 	logLevel, logFormat string
 	configFile          string
 	registryConfig      string
@@ -62,6 +64,8 @@ configuration file (data-dir: ...). A flag wins over the environment, the enviro
 	f.StringVar(&o.registryConfig, "registry-config", "/etc/covey/certs.d", "what is known of registries: NAME/hosts.toml (as containerd reads it) for mirrors and certificates, config.json (as docker writes it) for credentials")
 	f.StringVar(&o.logMaxSize, "container-log-max-size", "10Mi", "size at which a container's log file is rotated")
 	f.IntVar(&o.logMaxFiles, "container-log-max-files", 5, "how many log files a container has at most, with the one that is written to")
+	f.StringSliceVar(&o.join, "join", nil, "host:port of a node whose cluster to join, the first time; may be repeated")
+	f.StringVar(&o.token, "token", "", "what lets this node join: the output of covey token create there")
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
 	f.StringVar(&o.configFile, "config", defaultConfigFile, "configuration file")
@@ -96,6 +100,8 @@ func (o *startOptions) run(ctx context.Context, cmd *cobra.Command) error {
 		Advertise: o.advertise,
 		Name:      o.nodeName,
 		Labels:    o.labels,
+		Join:      o.join,
+		Token:     o.token,
 		Version:   version,
 		Logger:    log,
 		OpenRuntime: func(ctx context.Context, cfg node.RuntimeConfig) (node.Runtime, error) {

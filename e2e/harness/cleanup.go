@@ -20,7 +20,7 @@ func (n *Node) cleanUp() {
 	if n.t.Failed() {
 		n.report()
 	}
-	if _, err := os.Stat(n.Kubeconfig()); err == nil {
+	if _, err := os.Stat(n.Kubeconfig()); err == nil && !n.member {
 		n.deleteWorkload()
 	}
 	n.Stop()
@@ -138,7 +138,8 @@ func commandLine(pid int) string {
 	return strings.TrimSpace(strings.ReplaceAll(string(line), "\x00", " "))
 }
 
-// links are the interfaces in the node's namespace but for lo and covey's bridge, which goes with the namespace.
+// links are the interfaces in the node's namespace but for lo, the way to other nodes, and covey's bridge: they go with the
+// namespace.
 func (n *Node) links() []string {
 	out, err := n.net.output(exec.Command("ip", "-o", "link", "show"))
 	if err != nil {
@@ -151,7 +152,7 @@ func (n *Node) links() []string {
 			continue
 		}
 		name, _, _ := strings.Cut(strings.TrimSuffix(fields[1], ":"), "@")
-		if name != "lo" && name != "cv-"+n.Instance() {
+		if name != "lo" && name != uplink && name != "cv-"+n.Instance() {
 			left = append(left, "interface "+name)
 		}
 	}

@@ -101,7 +101,7 @@ func (n *Node) File(name, content string) string {
 func (n *Node) loadImages(names ...string) {
 	n.t.Helper()
 	for _, name := range names {
-		n.Covey("image", "load", Bin(name))
+		n.Covey("image", "load", "--node", n.name, Bin(name))
 	}
 }
 

@@ -32,6 +32,9 @@ type Node struct {
 	t    *testing.T
 	net  *network
 	args []string
+	name string // of its Node object
+	// member says that it is one of several: what the cluster runs is deleted before any of them is stopped.
+	member bool
 
 	mu      sync.Mutex
 	process *os.Process
@@ -55,7 +58,7 @@ func New(t *testing.T, args ...string) *Node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &Node{Dir: dir, DataDir: filepath.Join(dir, "d"), StateDir: filepath.Join(dir, "s"), t: t, args: args}
+	n := &Node{Dir: dir, DataDir: filepath.Join(dir, "d"), StateDir: filepath.Join(dir, "s"), t: t, args: args, name: "node-1"}
 	t.Cleanup(func() {
 		if err := os.RemoveAll(dir); err != nil {
 			t.Errorf("remove the test's directory: %v", err)
@@ -82,7 +85,7 @@ func (n *Node) start() error {
 	}
 	defer func() { _ = log.Close() }()
 	cmd := exec.Command(Bin("covey"), append([]string{"start", "--data-dir", n.DataDir, "--state-dir", n.StateDir,
-		"--listen", Address, "--node-name", "node-1", "--log-level", "debug"}, n.args...)...)
+		"--listen", Address, "--node-name", "node-1", "--log-level", "debug"}, n.args...)...) // of two flags the last counts
 	cmd.Stderr = log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a Ctrl-C at the tests is for the tests to act on
 	stdout, err := cmd.StdoutPipe()

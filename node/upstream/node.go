@@ -19,6 +19,9 @@ func (u *Upstream) Register(ctx context.Context, node *corev1.Node) (*corev1.Nod
 		if !ok {
 			created := node.DeepCopy()
 			u.newMeta(&created.ObjectMeta)
+			if err := choosePodCIDR(tx, created); err != nil {
+				return err
+			}
 			tx.Create(key, created)
 			return nil
 		}

@@ -1,0 +1,174 @@
+package main
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/duration"
+
+	"covey.dev/covey/api/client"
+	"covey.dev/covey/cmd/covey/table"
+)
+
+// A token is kept as kubeadm keeps its own: in a Secret of this name and type, which the server looks at when a node joins.
+const (
+	tokenPrefix  = "bootstrap-token-"
+	tokensPath   = "/api/v1/namespaces/" + metav1.NamespaceSystem + "/secrets"
+	tokenLetters = "abcdefghijklmnopqrstuvwxyz0123456789"
+	tokenLife    = 24 * time.Hour
+)
+
+func newTokenCommand(base *options) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "token COMMAND",
+		Short: "Create, list and delete the tokens that let nodes join",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	base.addFlags(cmd.PersistentFlags())
+	cmd.AddCommand(newTokenCreate(base), newTokenList(base), newTokenDelete(base))
+	return cmd
+}
+
+func newTokenCreate(base *options) *cobra.Command {
+	var ttl time.Duration
+	var uses int
+	cmd := &cobra.Command{
+		Use:     "create",
+		Short:   "Create a token and print it",
+		Example: "  covey start --join 192.0.2.7:7443 --token $(ssh 192.0.2.7 covey token create)",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if ttl < 0 || uses < 0 {
+				return errors.New("--ttl and --uses: want 0 (no limit) or more")
+			}
+			return createToken(base, cmd, ttl, uses)
+		},
+	}
+	cmd.Flags().DurationVar(&ttl, "ttl", tokenLife, "how long it is good for; 0 is for ever")
+	cmd.Flags().IntVar(&uses, "uses", 0, "how many nodes may join with it; 0 is any number")
+	return cmd
+}
+
+func createToken(base *options, cmd *cobra.Command, ttl time.Duration, uses int) error {
+	s, err := base.open(cmd)
+	if err != nil {
+		return err
+	}
+	ca, err := s.CAFingerprint()
+	if err != nil {
+		return err
+	}
+	id, secret := randomText(6), randomText(16)
+	object := &corev1.Secret{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
+		ObjectMeta: metav1.ObjectMeta{Name: tokenPrefix + id, Namespace: metav1.NamespaceSystem},
+		Type:       corev1.SecretTypeBootstrapToken,
+		StringData: map[string]string{"token-id": id, "token-secret": secret, "usage-bootstrap-authentication": "true"},
+	}
+	if ttl > 0 {
+		object.StringData["expiration"] = time.Now().Add(ttl).UTC().Format(time.RFC3339)
+	}
+	if uses > 0 {
+		object.StringData["uses"] = strconv.Itoa(uses)
+	}
+	body, err := json.Marshal(object)
+	if err != nil {
+		return err
+	}
+	if _, _, err := s.Do(s.ctx(), client.Request{Method: http.MethodPost, Path: tokensPath, Query: managed(), ContentType: client.JSON, Body: bytes.NewReader(body)}); err != nil {
+		return err
+	}
+	s.say("%s.%s.%s", id, secret, ca)
+	return nil
+}
+
+// randomText draws n characters, each as likely as the others.
+func randomText(n int) string {
+	text := make([]byte, 0, n)
+	for len(text) < n {
+		var b [1]byte
+		_, _ = rand.Read(b[:]) // never fails
+		if limit := 256 - 256%len(tokenLetters); int(b[0]) < limit {
+			text = append(text, tokenLetters[int(b[0])%len(tokenLetters)])
+		}
+	}
+	return string(text)
+}
+
+func newTokenList(base *options) *cobra.Command {
+	return &cobra.Command{
+		Use:     "list",
+		Aliases: []string{"ls"},
+		Short:   "List the tokens, without their secrets",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := base.open(cmd)
+			if err != nil {
+				return err
+			}
+			var list corev1.SecretList
+			query := url.Values{"fieldSelector": {"type=" + string(corev1.SecretTypeBootstrapToken)}}
+			if err := s.Into(s.ctx(), client.Request{Path: tokensPath, Query: query}, &list); err != nil {
+				return err
+			}
+			p := table.Printer{Out: cmd.OutOrStdout()}
+			p.Columns([]metav1.TableColumnDefinition{{Name: "ID"}, {Name: "Expires"}, {Name: "Uses"}, {Name: "Age"}})
+			var rows []table.Row
+			for i := range list.Items {
+				rows = append(rows, tokenRow(&list.Items[i]))
+			}
+			return p.Print(rows)
+		},
+	}
+}
+
+func tokenRow(secret *corev1.Secret) table.Row {
+	expires, uses := "never", "any"
+	if text := string(secret.Data["expiration"]); text != "" {
+		expires = text
+		if until, err := time.Parse(time.RFC3339, text); err == nil && time.Now().After(until) {
+			expires = "expired"
+		}
+	}
+	if text := string(secret.Data["uses"]); text != "" {
+		uses = text
+	}
+	age := duration.HumanDuration(time.Since(secret.CreationTimestamp.Time))
+	return table.Row{Cells: []any{secret.Name[len(tokenPrefix):], expires, uses, age}}
+}
+
+func newTokenDelete(base *options) *cobra.Command {
+	return &cobra.Command{
+		Use:     "delete ID...",
+		Aliases: []string{"rm"},
+		Short:   "Delete tokens; nodes that joined with them stay",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := base.open(cmd)
+			if err != nil {
+				return err
+			}
+			var errs []error
+			for _, id := range args {
+				id = id[:min(len(id), 6)] // the whole token is as good as its ID
+				if _, _, err := s.Do(s.ctx(), client.Request{Method: http.MethodDelete, Path: tokensPath + "/" + tokenPrefix + id}); err != nil {
+					errs = append(errs, fmt.Errorf("token %s: %w", id, err))
+					continue
+				}
+				s.say("Deleted token: %s", id)
+			}
+			return failed(errs)
+		},
+	}
+}

@@ -1,0 +1,91 @@
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"covey.dev/covey/e2e/harness"
+)
+
+// TestThreeNodesAreOneCluster asks each of three nodes for what another one runs, and then takes the first away.
+func TestThreeNodesAreOneCluster(t *testing.T) {
+	t.Parallel()
+	c := harness.StartCluster(t, 3)
+	first, second, third := c.Nodes[0], c.Nodes[1], c.Nodes[2]
+	for _, n := range c.Nodes {
+		n.Kubectl("wait", "--for=condition=Ready", "node/node-1", "node/node-2", "node/node-3", "--timeout=60s")
+	}
+
+	second.Apply(shell("web", `echo "on $(hostname)"; `+sleeps))
+	second.Kubectl("scale", "deployment/web", "--replicas=3")
+	third.Kubectl("rollout", "status", "deployment/web", "--timeout=60s")
+	pods, err := first.Pods("app=web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	where := map[string]bool{}
+	for _, p := range pods {
+		where[p.Spec.NodeName] = true
+	}
+	if len(pods) != 3 || len(where) != 3 {
+		t.Fatalf("%d pods on %v, want one on each node", len(pods), where)
+	}
+	for i, p := range pods {
+		asked := c.Nodes[i]
+		if got := asked.Kubectl("logs", p.Name); got != "on "+p.Name+"\n" {
+			t.Errorf("logs of %s: %q", p.Name, got)
+		}
+		for _, other := range pods {
+			asked.Kubectl("exec", p.Name, "--", "ping", "-c", "1", "-W", "5", other.Status.PodIP)
+		}
+	}
+
+	first.Kill()
+	second.Kubectl("create", "configmap", "written", "--from-literal=while=down", "--request-timeout=60s")
+	third.Eventually(func() error { return ready(third, "node-1", corev1.ConditionUnknown) })
+	first.Start()
+	second.Eventually(func() error { return ready(second, "node-1", corev1.ConditionTrue) })
+	first.Kubectl("get", "configmap", "written")
+	first.Kubectl("delete", "configmap", "written")
+}
+
+func ready(n *harness.Node, name string, want corev1.ConditionStatus) error {
+	got := n.Kubectl("get", "node", name, "-o", `jsonpath={.status.conditions[?(@.type=="Ready")].status}`)
+	if got != string(want) {
+		return fmt.Errorf("node %s has Ready=%s, want %s", name, got, want)
+	}
+	return nil
+}
+
+// TestJoinIsRefused has nodes that may not join say why, in one line, and leave the cluster as it was.
+func TestJoinIsRefused(t *testing.T) {
+	t.Parallel()
+	c := harness.StartCluster(t, 1)
+	n := c.Nodes[0]
+	good := strings.TrimSpace(n.Covey("token", "create", "--uses", "1"))
+	id, rest, _ := strings.Cut(good, ".")
+	secret, ca, _ := strings.Cut(rest, ".")
+	expired := strings.TrimSpace(n.Covey("token", "create", "--ttl", "1ns"))
+	for _, test := range []struct{ name, token, says string }{
+		{"no token", "", "want ID.SECRET.CA"},
+		{"wrong secret", id + "." + strings.Repeat("x", len(secret)) + "." + ca, "is unknown"},
+		{"expired", expired, "expired"},
+		{"another cluster's", id + "." + secret + "." + strings.Repeat("0", len(ca)), "belongs to another cluster"},
+	} {
+		r := n.TryCovey("start", "--data-dir", n.Dir+"/other", "--state-dir", n.Dir+"/o", "--listen", "127.0.0.1:0",
+			"--node-name", "other", "--join", c.Address(1), "--token", test.token)
+		if r.Code == 0 || !strings.Contains(r.Output(), test.says) {
+			t.Errorf("%s: ends with %d and %q, want %q", test.name, r.Code, r.Output(), test.says)
+		}
+	}
+	if r := n.TryCovey("start", "--data-dir", n.Dir+"/other", "--state-dir", n.Dir+"/o", "--listen", "127.0.0.1:0",
+		"--node-name", "node-1", "--join", c.Address(1), "--token", good); !strings.Contains(r.Output(), `another node is called "node-1"`) {
+		t.Errorf("a name that is taken: %q", r.Output())
+	}
+	if got := n.Kubectl("get", "nodes", "-o", "name"); got != "node/node-1\n" {
+		t.Errorf("nodes: %q", got)
+	}
+}

@@ -1,0 +1,120 @@
+package harness
+
+import (
+	"fmt"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// Cluster is several nodes on one switch. Each has its own network namespace, directories and containers.
+type Cluster struct {
+	Nodes []*Node // node-1 began the cluster
+
+	t    *testing.T
+	wire *network // the switch
+	gone bool     // cleaned up
+}
+
+// uplink is a node's interface on the switch.
+const uplink = "eth0"
+
+// StartCluster starts a cluster of so many nodes, all of them ready, with the test's images on each.
+func StartCluster(t *testing.T, count int) *Cluster {
+	t.Helper()
+	c := NewCluster(t)
+	c.Add().Start()
+	token := strings.TrimSpace(c.Nodes[0].Covey("token", "create"))
+	var starting sync.WaitGroup
+	for range count - 1 {
+		n := c.Add("--join", c.Address(1), "--token", token)
+		starting.Go(func() {
+			if err := n.start(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	starting.Wait()
+	if t.Failed() {
+		t.FailNow()
+	}
+	for _, n := range c.Nodes {
+		n.connect()
+		n.loadImages("busybox.tar")
+	}
+	return c
+}
+
+// NewCluster makes the switch; Add puts nodes on it.
+func NewCluster(t *testing.T) *Cluster {
+	t.Helper()
+	c := &Cluster{t: t, wire: newNetwork(t)}
+	c.ip(c.wire, "link", "add", "br0", "type", "bridge")
+	c.ip(c.wire, "link", "set", "br0", "up")
+	return c
+}
+
+// Add makes the next node, called node-N, without starting it.
+func (c *Cluster) Add(args ...string) *Node {
+	c.t.Helper()
+	i := len(c.Nodes) + 1
+	n := New(c.t, append([]string{"--listen", "0.0.0.0:7443", "--node-name", fmt.Sprintf("node-%d", i)}, args...)...)
+	n.name, n.member = fmt.Sprintf("node-%d", i), true
+	c.t.Cleanup(c.cleanUp) // runs before each node's own, all nodes being there, and does nothing after the first time
+	c.plug(n, i)
+	c.Nodes = append(c.Nodes, n)
+	return n
+}
+
+// Address is where the others reach node-i.
+func (c *Cluster) Address(i int) string { return fmt.Sprintf("10.99.0.%d:7443", i) }
+
+// plug connects the node with the switch.
+func (c *Cluster) plug(n *Node, i int) {
+	c.t.Helper()
+	port := fmt.Sprint("port", i)
+	holder := exec.Command("sleep", "60") // ip names a namespace by a process in it
+	if err := n.net.start(holder); err != nil {
+		c.t.Fatal(err)
+	}
+	defer func() {
+		_ = holder.Process.Kill()
+		_ = holder.Wait()
+	}()
+	c.ip(c.wire, "link", "add", port, "type", "veth", "peer", "name", uplink, "netns", fmt.Sprint(holder.Process.Pid))
+	c.ip(c.wire, "link", "set", port, "master", "br0", "up")
+	c.ip(n.net, "addr", "add", fmt.Sprintf("10.99.0.%d/24", i), "dev", uplink)
+	c.ip(n.net, "link", "set", uplink, "up")
+}
+
+func (c *Cluster) ip(where *network, args ...string) {
+	c.t.Helper()
+	if out, err := where.output(exec.Command("ip", args...)); err != nil {
+		c.t.Fatalf("ip %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+}
+
+// cleanUp deletes what the cluster runs while all its nodes are there, then stops them.
+func (c *Cluster) cleanUp() {
+	if c.gone {
+		return
+	}
+	c.gone = true
+	var running sync.WaitGroup
+	for _, n := range c.Nodes {
+		running.Go(func() {
+			if n.PID() == 0 {
+				if err := n.start(); err != nil {
+					c.t.Errorf("start covey again to delete what it runs: %v", err)
+				}
+			}
+		})
+	}
+	running.Wait()
+	c.Nodes[0].deleteWorkload()
+	for _, n := range c.Nodes {
+		n.settled()
+		n.Stop()
+	}
+}

@@ -1,0 +1,147 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"covey.dev/covey/node/gossip"
+	"covey.dev/covey/node/identity"
+	"covey.dev/covey/node/join"
+	"covey.dev/covey/node/link"
+	"covey.dev/covey/store"
+)
+
+// The ALPN names of what nodes speak to each other, besides peer.Protocol. A change that an older node would not
+// understand takes another number.
+const (
+	raftProtocol   = "covey-raft/1"
+	gossipProtocol = "covey-gossip/1"
+)
+
+// openIdentity finds out who this node is, and joins the cluster that it was told to on its first start. It returns
+// addresses of other nodes.
+func (n *node) openIdentity(ctx context.Context) (seeds []string, err error) {
+	dir := filepath.Join(n.cfg.DataDir, "identity")
+	if len(n.cfg.Join) > 0 && !identity.Exists(dir) {
+		if seeds, err = n.join(ctx, dir); err != nil {
+			return nil, err
+		}
+	}
+	if n.identity, err = identity.Open(dir, time.Now); err != nil {
+		return nil, err
+	}
+	n.serverCert = n.identity.NewServer(n.cfg.Name, n.address.String())
+	return append(seeds, n.cfg.Join...), nil
+}
+
+func (n *node) join(ctx context.Context, dir string) (seeds []string, err error) {
+	token, err := join.ParseToken(n.cfg.Token)
+	if err != nil {
+		return nil, fmt.Errorf("--token: %w", err)
+	}
+	nodeID, err := identity.NodeKeyID(dir)
+	if err != nil {
+		return nil, err
+	}
+	grant, err := join.Ask(ctx, join.Request{Servers: n.cfg.Join, Token: token, NodeID: nodeID, Name: n.cfg.Name, Log: n.log})
+	if err != nil {
+		return nil, err
+	}
+	return grant.Seeds, identity.Adopt(dir, grant.Cluster)
+}
+
+// openGossip opens the port for UDP too and begins to gossip.
+func (n *node) openGossip() error {
+	packets, err := net.ListenUDP("udp", &net.UDPAddr{IP: n.port.Addr().IP, Port: n.port.Addr().Port, Zone: n.port.Addr().Zone})
+	if err != nil {
+		return fmt.Errorf("listen for gossip: %w", err)
+	}
+	n.links = link.New(n.serverCert, func(nodeID string) (string, bool) { return n.gossip.Locate(nodeID) }, n.log)
+	n.gossip, err = gossip.New(gossip.Config{
+		NodeID:  n.identity.NodeID(),
+		Name:    n.cfg.Name,
+		Version: n.cfg.Version,
+		Address: n.address,
+		Port:    n.port.Addr().Port,
+		Key:     n.identity.GossipKey(),
+		File:    filepath.Join(n.cfg.DataDir, "identity", "peers.json"),
+		Packets: packets,
+		Streams: n.links.Listener(n.port.Listener(gossipProtocol)),
+		Dial: func(ctx context.Context, address, nodeID string) (net.Conn, error) {
+			return n.links.DialAt(ctx, address, nodeID, gossipProtocol)
+		},
+		Log: n.log,
+	})
+	if err != nil {
+		return errors.Join(err, packets.Close())
+	}
+	return nil
+}
+
+// raftLinks connects Raft's servers, whose IDs are those of their nodes.
+type raftLinks struct{ *link.Links }
+
+func (l raftLinks) Dial(ctx context.Context, serverID string) (net.Conn, error) {
+	return l.Links.Dial(ctx, serverID, raftProtocol)
+}
+
+// handler is the API, and the one path for nodes that are not in the cluster yet.
+func (n *node) handler() http.Handler {
+	joining := join.Handler(joinable{n}, time.Now, n.log)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == join.Path {
+			joining.ServeHTTP(w, r)
+			return
+		}
+		n.api.ServeHTTP(w, r)
+	})
+}
+
+// joinable implements join.Cluster.
+type joinable struct{ *node }
+
+func (j joinable) UpdateSecret(ctx context.Context, namespace, name string, use func(*corev1.Secret) (*corev1.Secret, error)) error {
+	key := store.Key{Resource: "secrets", Namespace: namespace, Name: name}
+	_, err := j.store.Update(ctx, func(tx *store.Tx) error {
+		old, _ := store.Get[*corev1.Secret](tx.Snapshot(), key)
+		secret, err := use(old)
+		switch {
+		case err != nil:
+			return err
+		case secret == old:
+			return nil
+		}
+		rec, _ := tx.Get(key)
+		if secret == nil {
+			tx.Delete(key, rec.Revision())
+		} else {
+			tx.Put(key, secret, rec.Revision())
+		}
+		return nil
+	})
+	return err
+}
+
+func (j joinable) NameTaken(name, nodeID string) bool {
+	m, ok := j.gossip.Named(name)
+	return ok && m.ID != nodeID
+}
+
+func (j joinable) Grant() (join.Grant, error) {
+	cluster, err := j.identity.Cluster()
+	if err != nil {
+		return join.Grant{}, err
+	}
+	grant := join.Grant{Cluster: cluster}
+	for _, m := range j.gossip.Members() {
+		grant.Seeds = append(grant.Seeds, m.Address)
+	}
+	return grant, nil
+}

@@ -1,0 +1,190 @@
+package gossip
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+	"golang.org/x/sync/errgroup"
+)
+
+// Config is who this node is and what it gossips over.
+type Config struct {
+	NodeID  string
+	Name    string // of the Node object
+	Version string // of covey
+	Address net.IP // where others reach this node
+	Port    int    // UDP and TCP
+	Key     []byte // 32 bytes, the cluster's
+	File    string // remembers the members' addresses for a restart
+	Packets net.PacketConn
+	Streams net.Listener
+	// Dial connects with the node at address; nodeID is empty when it is not known yet.
+	Dial func(ctx context.Context, address, nodeID string) (net.Conn, error)
+	Log  *slog.Logger
+}
+
+// Member is one node of the cluster that is alive as far as the others know.
+type Member struct {
+	ID      string // of its key
+	Name    string // of its Node object
+	Version string // of covey
+	Address string // host:port
+}
+
+// metadata travels with each member. Names are short because it has at most 512 bytes.
+type metadata struct {
+	Name    string `json:"n"`
+	Version string `json:"v"`
+}
+
+// Gossip is this node's view of the cluster.
+type Gossip struct {
+	cfg       Config
+	list      *memberlist.Memberlist
+	transport *transport
+
+	mu      sync.Mutex
+	changed chan struct{} // closed and replaced when a member came, went or moved
+}
+
+const (
+	rejoinFirst = 100 * time.Millisecond
+	rejoinMost  = 5 * time.Second
+)
+
+// New starts to gossip; alone, until Run joins others.
+func New(cfg Config) (*Gossip, error) {
+	g := &Gossip{cfg: cfg, transport: newTransport(cfg), changed: make(chan struct{})}
+	conf := memberlist.DefaultLANConfig()
+	conf.Name = cfg.NodeID
+	conf.Transport = g.transport
+	conf.AdvertiseAddr, conf.AdvertisePort = cfg.Address.String(), cfg.Port
+	conf.SecretKey = cfg.Key
+	conf.Delegate, conf.Events = delegate{cfg}, events{g}
+	conf.Logger = newLogger(cfg.Log)
+	conf.DNSConfigPath = ""
+	list, err := memberlist.Create(conf)
+	if err != nil {
+		return nil, fmt.Errorf("start to gossip: %w", err)
+	}
+	g.list = list
+	return g, nil
+}
+
+// Run joins the members at seeds (host:port) and those of an earlier run, and serves until ctx ends. The others then take
+// this node for dead, unless it is back soon.
+func (g *Gossip) Run(ctx context.Context, seeds []string) error {
+	grp, ctx := errgroup.WithContext(ctx)
+	grp.Go(func() error { return g.transport.run(ctx) })
+	grp.Go(func() error { return g.remember(ctx) })
+	grp.Go(func() error { g.join(ctx, append(seeds, readAddresses(g.cfg.File)...)); return nil })
+	<-ctx.Done()
+	err := g.list.Shutdown()
+	if waitErr := grp.Wait(); waitErr != nil {
+		return waitErr
+	}
+	return err
+}
+
+// join tries the addresses again and again until one answers.
+func (g *Gossip) join(ctx context.Context, addresses []string) {
+	for wait := rejoinFirst; len(addresses) > 0; wait = min(2*wait, rejoinMost) {
+		n, err := g.list.Join(addresses)
+		if n > 0 {
+			return
+		}
+		g.cfg.Log.Debug("no other node answers yet", "addresses", addresses, "error", err)
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return
+		}
+		if len(g.Members()) > 1 {
+			return // it found us
+		}
+	}
+}
+
+// Members are the nodes that are alive, this one too, ordered by ID.
+func (g *Gossip) Members() []Member {
+	nodes := g.list.Members()
+	members := make([]Member, len(nodes))
+	for i, n := range nodes {
+		members[i] = member(n)
+	}
+	slices.SortFunc(members, func(a, b Member) int { return strings.Compare(a.ID, b.ID) })
+	return members
+}
+
+func member(n *memberlist.Node) Member {
+	var meta metadata
+	_ = json.Unmarshal(n.Meta, &meta) // a node of another version may say less
+	return Member{ID: n.Name, Name: meta.Name, Version: meta.Version, Address: net.JoinHostPort(n.Addr.String(), strconv.Itoa(int(n.Port)))}
+}
+
+// Locate says at which address the node of that ID is.
+func (g *Gossip) Locate(nodeID string) (address string, ok bool) {
+	m, ok := g.find(func(m Member) bool { return m.ID == nodeID })
+	return m.Address, ok
+}
+
+// Named finds the node by the name of its Node object.
+func (g *Gossip) Named(name string) (Member, bool) {
+	return g.find(func(m Member) bool { return m.Name == name })
+}
+
+func (g *Gossip) find(is func(Member) bool) (Member, bool) {
+	members := g.Members()
+	i := slices.IndexFunc(members, is)
+	if i < 0 {
+		return Member{}, false
+	}
+	return members[i], true
+}
+
+// Changed is closed at the next change of the members.
+func (g *Gossip) Changed() <-chan struct{} {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.changed
+}
+
+func (g *Gossip) notify() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	close(g.changed)
+	g.changed = make(chan struct{})
+}
+
+// events tells the Gossip of changes.
+type events struct{ *Gossip }
+
+var _ memberlist.EventDelegate = events{}
+
+func (e events) NotifyJoin(*memberlist.Node)   { e.notify() }
+func (e events) NotifyLeave(*memberlist.Node)  { e.notify() }
+func (e events) NotifyUpdate(*memberlist.Node) { e.notify() }
+
+// delegate hands out this node's metadata; nothing else travels with the gossip.
+type delegate struct{ cfg Config }
+
+var _ memberlist.Delegate = delegate{}
+
+func (d delegate) NodeMeta(int) []byte {
+	data, _ := json.Marshal(metadata{Name: d.cfg.Name, Version: d.cfg.Version})
+	return data
+}
+
+func (delegate) NotifyMsg([]byte)                {}
+func (delegate) GetBroadcasts(int, int) [][]byte { return nil }
+func (delegate) LocalState(bool) []byte          { return nil }
+func (delegate) MergeRemoteState([]byte, bool)   {}

@@ -1,0 +1,146 @@
+package gossip
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"covey.dev/covey/node/identity"
+	"covey.dev/covey/node/link"
+	"covey.dev/covey/node/port"
+)
+
+const proto = "gossip"
+
+// running is a node of the cluster that dir's identity belongs to.
+type running struct {
+	*Gossip
+	id   *identity.Identity
+	stop func()
+}
+
+func run(t *testing.T, shared *identity.Identity, name, file string, seeds ...string) running {
+	t.Helper()
+	dir := t.TempDir()
+	if shared != nil {
+		cluster, err := shared.Cluster()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := identity.Adopt(dir, cluster); err != nil {
+			t.Fatal(err)
+		}
+	}
+	id, err := identity.Open(dir, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := slog.New(slog.DiscardHandler)
+	p, err := port.Listen("127.0.0.1:0", log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	packets, err := net.ListenUDP("udp", &net.UDPAddr{IP: p.Addr().IP, Port: p.Addr().Port})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := id.NewServer(name)
+	links := link.New(server, nil, log)
+	g, err := New(Config{
+		NodeID: id.NodeID(), Name: name, Version: "v1", Address: p.Addr().IP, Port: p.Addr().Port,
+		Key: id.GossipKey(), File: file, Packets: packets, Streams: links.Listener(p.Listener(proto)),
+		Dial: func(ctx context.Context, address, nodeID string) (net.Conn, error) {
+			return links.DialAt(ctx, address, nodeID, proto)
+		},
+		Log: log,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 2)
+	go func() { done <- p.Run(ctx, server.TLSConfig(p.Protocols()...)) }()
+	go func() { done <- g.Run(ctx, seeds) }()
+	stopped := false
+	stop := func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		for range 2 {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	t.Cleanup(stop)
+	return running{g, id, stop}
+}
+
+func (m running) address() string {
+	a, _ := m.Locate(m.id.NodeID())
+	return a
+}
+
+// sees waits until m knows of exactly these names.
+func (m running) sees(t *testing.T, names ...string) {
+	t.Helper()
+	deadline := time.After(30 * time.Second)
+	for {
+		changed := m.Changed()
+		known := 0
+		for _, name := range names {
+			if _, ok := m.Named(name); ok {
+				known++
+			}
+		}
+		if known == len(names) && len(m.Members()) == len(names) {
+			return
+		}
+		select {
+		case <-changed:
+		case <-deadline:
+			t.Fatalf("%v, want %v", m.Members(), names)
+		}
+	}
+}
+
+func TestMembersFindEachOther(t *testing.T) {
+	a := run(t, nil, "a", filepath.Join(t.TempDir(), "peers"))
+	b := run(t, a.id, "b", filepath.Join(t.TempDir(), "peers"), a.address())
+	c := run(t, a.id, "c", filepath.Join(t.TempDir(), "peers"), b.address())
+	for _, m := range []running{a, b, c} {
+		m.sees(t, "a", "b", "c")
+	}
+	found, ok := a.Named("c")
+	if !ok || found.ID != c.id.NodeID() || found.Version != "v1" || found.Address != c.address() {
+		t.Errorf("a knows c as %+v", found)
+	}
+	b.stop()
+	a.sees(t, "a", "c")
+}
+
+func TestRestartFindsTheOthers(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "peers")
+	a := run(t, nil, "a", filepath.Join(t.TempDir(), "peers"))
+	b := run(t, a.id, "b", file, a.address())
+	b.sees(t, "a", "b")
+	if err := writeAddresses(file, b.others()); err != nil {
+		t.Fatal(err)
+	}
+	b.stop()
+	run(t, a.id, "b", file).sees(t, "a", "b")
+}
+
+func TestAnotherClusterStaysOut(t *testing.T) {
+	a := run(t, nil, "a", filepath.Join(t.TempDir(), "peers"))
+	stranger := run(t, nil, "x", filepath.Join(t.TempDir(), "peers"))
+	if n, err := stranger.list.Join([]string{a.address()}); n != 0 || err == nil {
+		t.Errorf("another cluster's node joined %d (%v)", n, err)
+	}
+	a.sees(t, "a")
+}

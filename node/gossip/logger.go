@@ -1,0 +1,28 @@
+package gossip
+
+import (
+	"bytes"
+	"context"
+	"log"
+	"log/slog"
+)
+
+// newLogger hands memberlist's messages, which begin with their level, to slog. Only its errors are worth more than debug:
+// a link that loses packets would fill the log with warnings.
+func newLogger(l *slog.Logger) *log.Logger { return log.New(writer{l}, "", 0) }
+
+type writer struct{ log *slog.Logger }
+
+func (w writer) Write(line []byte) (int, error) {
+	level, text := slog.LevelDebug, bytes.TrimSpace(line)
+	for _, prefix := range []string{"[DEBUG] ", "[INFO] ", "[WARN] ", "[ERR] "} {
+		if rest, ok := bytes.CutPrefix(text, []byte(prefix)); ok {
+			text = rest
+			if prefix == "[ERR] " {
+				level = slog.LevelWarn
+			}
+		}
+	}
+	w.log.Log(context.Background(), level, string(text))
+	return len(line), nil
+}

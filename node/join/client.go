@@ -1,0 +1,121 @@
+package join
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"covey.dev/covey/node/identity"
+)
+
+// Request is a new node's wish to join.
+type Request struct {
+	Servers []string // host:port of any nodes of the cluster
+	Token   Token
+	NodeID  string
+	Name    string
+	Log     *slog.Logger
+}
+
+const (
+	tryTimeout = 40 * time.Second
+	firstWait  = 200 * time.Millisecond
+	mostWait   = 10 * time.Second
+	maxGrant   = 1 << 20
+)
+
+// Ask asks one server after the other until one grants the wish, ctx ends, or one refuses for good.
+func Ask(ctx context.Context, r Request) (Grant, error) {
+	said := ""
+	for wait := firstWait; ; wait = min(2*wait, mostWait) {
+		for _, server := range r.Servers {
+			grant, err := ask(ctx, r, server)
+			if err == nil {
+				return grant, nil
+			}
+			err = fmt.Errorf("join the cluster at %s: %w", server, err)
+			var refused refusal
+			if errors.As(err, &refused) {
+				return Grant{}, err
+			}
+			if text := err.Error(); text != said {
+				r.Log.Warn("not in the cluster yet, trying again", "error", err)
+				said = text
+			}
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return Grant{}, ctx.Err()
+		}
+	}
+}
+
+func ask(ctx context.Context, r Request, server string) (Grant, error) {
+	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
+	defer cancel()
+	body, err := json.Marshal(request{TokenID: r.Token.ID, Secret: r.Token.Secret, NodeID: r.NodeID, Name: r.Name})
+	if err != nil {
+		return Grant{}, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+server+Path, bytes.NewReader(body))
+	if err != nil {
+		return Grant{}, refusal{fmt.Errorf("--join: %w", err)}
+	}
+	req.Header.Set("Content-Type", "application/json")
+	transport := &http.Transport{TLSClientConfig: pinned(r.Token.CA), DisableKeepAlives: true}
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		return Grant{}, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxGrant))
+	if err != nil {
+		return Grant{}, err
+	}
+	return read(resp.StatusCode, answer)
+}
+
+func read(status int, answer []byte) (Grant, error) {
+	switch status {
+	case http.StatusOK:
+	case http.StatusForbidden, http.StatusBadRequest, http.StatusNotFound:
+		return Grant{}, refusal{errors.New(strings.TrimSpace(string(answer)))}
+	default:
+		return Grant{}, errors.New(strings.TrimSpace(string(answer)))
+	}
+	var grant Grant
+	if err := json.Unmarshal(answer, &grant); err != nil {
+		return Grant{}, fmt.Errorf("read the answer: %w", err)
+	}
+	return grant, nil
+}
+
+// pinned trusts whoever shows a certificate of the CA that the token names. Before that is proven nothing is sent.
+func pinned(ca string) *tls.Config {
+	return &tls.Config{
+		MinVersion:         tls.VersionTLS13,
+		InsecureSkipVerify: true, // VerifyConnection is stricter: it knows the CA by its fingerprint
+		VerifyConnection: func(cs tls.ConnectionState) error {
+			for _, cert := range cs.PeerCertificates[1:] {
+				if identity.Fingerprint(cert.Raw) != ca {
+					continue
+				}
+				roots := x509.NewCertPool()
+				roots.AddCert(cert)
+				_, err := cs.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: roots, CurrentTime: cs.PeerCertificates[0].NotAfter})
+				return err
+			}
+			return refusal{errors.New("the server there belongs to another cluster than the token")}
+		},
+	}
+}

@@ -1,0 +1,166 @@
+package join
+
+import (
+	"context"
+	"crypto/tls"
+	"io"
+	"log"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"covey.dev/covey/node/identity"
+)
+
+var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// cluster has one token and one node, called first.
+type cluster struct {
+	id     *identity.Identity
+	secret *corev1.Secret
+}
+
+func (c *cluster) UpdateSecret(_ context.Context, namespace, name string, use func(*corev1.Secret) (*corev1.Secret, error)) error {
+	var old *corev1.Secret
+	if namespace == "kube-system" && name == "bootstrap-token-abcdef" {
+		old = c.secret
+	}
+	secret, err := use(old)
+	if err == nil {
+		c.secret = secret
+	}
+	return err
+}
+
+func (c *cluster) NameTaken(name, nodeID string) bool { return name == "first" && nodeID != "1" }
+
+func (c *cluster) Grant() (Grant, error) {
+	shared, err := c.id.Cluster()
+	return Grant{Cluster: shared, Seeds: []string{"192.0.2.1:7443"}}, err
+}
+
+// serve runs a cluster with a token of these further data.
+func serve(t *testing.T, data map[string]string) (c *cluster, address string, token Token) {
+	t.Helper()
+	id, err := identity.Open(t.TempDir(), time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token = Token{ID: "abcdef", Secret: "0123456789abcdef", CA: id.CAFingerprint()}
+	c = &cluster{id: id, secret: &corev1.Secret{Type: SecretType, Data: map[string][]byte{"token-secret": []byte(token.Secret)}}}
+	for key, value := range data {
+		c.secret.Data[key] = []byte(value)
+	}
+	mux := http.NewServeMux()
+	mux.Handle(Path, Handler(c, func() time.Time { return now }, slog.New(slog.DiscardHandler)))
+	s := httptest.NewUnstartedServer(mux)
+	s.Listener = tls.NewListener(s.Listener, id.NewServer("first", "127.0.0.1").TLSConfig("http/1.1"))
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.Start()
+	t.Cleanup(s.Close)
+	return c, s.Listener.Addr().String(), token
+}
+
+func join(t *testing.T, address string, token Token, change ...func(*Request)) (Grant, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	r := Request{Servers: []string{address}, Token: token, NodeID: "2", Name: "second", Log: slog.New(slog.DiscardHandler)}
+	for _, c := range change {
+		c(&r)
+	}
+	return Ask(ctx, r)
+}
+
+func TestJoinHandsOverTheCluster(t *testing.T) {
+	c, address, token := serve(t, nil)
+	grant, err := join(t, address, token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := identity.Adopt(dir, grant.Cluster); err != nil {
+		t.Fatal(err)
+	}
+	id, err := identity.Open(dir, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !id.Joined() || id.CAFingerprint() != c.id.CAFingerprint() || string(id.GossipKey()) != string(c.id.GossipKey()) {
+		t.Error("the new node does not have what the cluster has")
+	}
+	if id.NodeID() == c.id.NodeID() {
+		t.Error("the new node has the key of the old one")
+	}
+	if len(grant.Seeds) != 1 || c.secret == nil {
+		t.Errorf("seeds %v, token %v", grant.Seeds, c.secret)
+	}
+}
+
+func TestJoinIsRefused(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		data   map[string]string
+		change func(*Request)
+		want   string
+	}{
+		{"unknown token", nil, func(r *Request) { r.Token.ID = "zzzzzz" }, "the token zzzzzz.… is unknown"},
+		{"wrong secret", nil, func(r *Request) { r.Token.Secret = "fedcba9876543210" }, "the token abcdef.… is unknown"},
+		{"expired", map[string]string{"expiration": "2026-03-01T12:00:00Z"}, nil, "expired at 2026-03-01T12:00:00Z"},
+		{"used up", map[string]string{"uses": "0"}, nil, "number of uses"},
+		{"another cluster", nil, func(r *Request) { r.Token.CA = strings.Repeat("0", 64) }, "belongs to another cluster"},
+		{"a name that is taken", nil, func(r *Request) { r.Name = "first" }, `another node is called "first"`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, address, token := serve(t, test.data)
+			change := test.change
+			if change == nil {
+				change = func(*Request) {}
+			}
+			if _, err := join(t, address, token, change); err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error %v, want %q", err, test.want)
+			}
+		})
+	}
+}
+
+func TestTokenIsUsedUp(t *testing.T) {
+	c, address, token := serve(t, map[string]string{"uses": "2"})
+	for range 2 {
+		if _, err := join(t, address, token); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if c.secret != nil {
+		t.Errorf("the token is still there: %v", c.secret)
+	}
+	if _, err := join(t, address, token); err == nil {
+		t.Error("a third node was let in")
+	}
+}
+
+// TestJoinWaitsForTheCluster names a server that is not there yet beside one that is.
+func TestJoinWaitsForTheCluster(t *testing.T) {
+	_, address, token := serve(t, nil)
+	_, err := join(t, address, token, func(r *Request) { r.Servers = []string{"127.0.0.1:1", address} })
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestParseToken(t *testing.T) {
+	good := Token{ID: "abcdef", Secret: "0123456789abcdef", CA: strings.Repeat("a", 64)}
+	if got, err := ParseToken(good.String() + "\n"); err != nil || got != good {
+		t.Errorf("%v %v", got, err)
+	}
+	for _, bad := range []string{"", "abc", "abcdef.0123456789abcdef", good.String() + "0", strings.ToUpper(good.String())} {
+		if _, err := ParseToken(bad); err == nil {
+			t.Errorf("%q was taken for a token", bad)
+		}
+	}
+}

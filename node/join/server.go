@@ -1,0 +1,83 @@
+package join
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+const (
+	maxRequest = 16 << 10
+	// answerTimeout bounds the wait for a leader, without which tokens cannot be checked.
+	answerTimeout = 30 * time.Second
+)
+
+// Cluster is what the handler asks about the cluster.
+type Cluster interface {
+	// UpdateSecret replaces a Secret by what use makes of it: nil deletes it, the same leaves it alone. use gets nil for one
+	// that is not there, may be called again, and its error is returned as it is.
+	UpdateSecret(ctx context.Context, namespace, name string, use func(*corev1.Secret) (*corev1.Secret, error)) error
+	// NameTaken reports whether another node than nodeID is called name and is alive.
+	NameTaken(name, nodeID string) bool
+	// Grant is what a new server is handed.
+	Grant() (Grant, error)
+}
+
+// Handler lets nodes join that show a good token.
+func Handler(c Cluster, now func() time.Time, log *slog.Logger) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodPost {
+			http.Error(w, "POST only", http.StatusMethodNotAllowed)
+			return
+		}
+		var req request
+		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest)).Decode(&req); err != nil {
+			http.Error(w, "the request to join is not understood: "+err.Error(), http.StatusBadRequest)
+			return
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), answerTimeout)
+		defer cancel()
+		grant, err := admit(ctx, c, req, now())
+		var refused refusal
+		switch {
+		case errors.As(err, &refused):
+			log.Warn("a node was not let into the cluster", "node", req.Name, "remote", r.RemoteAddr, "error", err)
+			http.Error(w, err.Error(), http.StatusForbidden)
+			return
+		case err != nil:
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		log.Info("a node joins", "node", req.Name, "id", req.NodeID, "remote", r.RemoteAddr)
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(grant)
+	})
+}
+
+// refusal is an error that asking again does not help against.
+type refusal struct{ error }
+
+func admit(ctx context.Context, c Cluster, req request, now time.Time) (Grant, error) {
+	token := Token{ID: req.TokenID, Secret: req.Secret}
+	err := c.UpdateSecret(ctx, metav1.NamespaceSystem, SecretPrefix+req.TokenID, func(secret *corev1.Secret) (*corev1.Secret, error) {
+		if err := check(secret, token, now); err != nil {
+			return nil, refusal{err}
+		}
+		// Before the token is used up: the node may come again, with another name.
+		if c.NameTaken(req.Name, req.NodeID) {
+			return nil, refusal{fmt.Errorf("another node is called %q: start this one with another --node-name", req.Name)}
+		}
+		return spend(secret)
+	})
+	if err != nil {
+		return Grant{}, fmt.Errorf("use the token: %w", err)
+	}
+	return c.Grant()
+}

@@ -1,0 +1,20 @@
+package join
+
+import "covey.dev/covey/node/identity"
+
+// Path is where a node asks to join, on the API's listener: it has no certificate of the cluster yet.
+const Path = "/covey/join"
+
+// request is what a new node says.
+type request struct {
+	TokenID string `json:"tokenID"`
+	Secret  string `json:"secret"`
+	NodeID  string `json:"nodeID"` // of its key
+	Name    string `json:"name"`   // of its Node object
+}
+
+// Grant is what it is handed.
+type Grant struct {
+	Cluster identity.Cluster `json:"cluster"`
+	Seeds   []string         `json:"seeds"` // host:port of nodes that are alive
+}

@@ -1,0 +1,107 @@
+package peer
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strconv"
+	"time"
+
+	"covey.dev/covey/store"
+)
+
+// Links connects with a node by its ID.
+type Links interface {
+	Dial(ctx context.Context, nodeID, proto string) (net.Conn, error)
+}
+
+const (
+	dialTimeout     = 2 * time.Second
+	idleTimeout     = time.Minute
+	idleConnections = 16
+	maxAnswer       = 64 << 10
+)
+
+// Peers asks other nodes.
+type Peers struct{ transport *http.Transport }
+
+var _ store.Peers = (*Peers)(nil)
+
+// errUnreachable marks that a request was never sent.
+var errUnreachable = errors.New("the node cannot be reached")
+
+// New makes Peers over links.
+func New(links Links) *Peers {
+	return &Peers{transport: &http.Transport{
+		DialTLSContext: func(ctx context.Context, _, address string) (net.Conn, error) {
+			ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+			defer cancel()
+			nodeID, _, err := net.SplitHostPort(address)
+			if err != nil {
+				return nil, err
+			}
+			conn, err := links.Dial(ctx, nodeID, Protocol)
+			if err != nil {
+				return nil, fmt.Errorf("%w: %w", errUnreachable, err)
+			}
+			return conn, nil
+		},
+		MaxIdleConnsPerHost: idleConnections,
+		IdleConnTimeout:     idleTimeout,
+	}}
+}
+
+// Close closes the connections that are idle.
+func (p *Peers) Close() { p.transport.CloseIdleConnections() }
+
+// Propose implements store.Peers.
+func (p *Peers) Propose(ctx context.Context, server string, entry []byte) (uint64, error) {
+	return p.ask(ctx, http.MethodPost, server, proposePath, entry)
+}
+
+// ReadRevision implements store.Peers.
+func (p *Peers) ReadRevision(ctx context.Context, server string) (uint64, error) {
+	return p.ask(ctx, http.MethodGet, server, revisionPath, nil)
+}
+
+func (p *Peers) ask(ctx context.Context, method, server, path string, body []byte) (uint64, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "https://"+server+path, bytes.NewReader(body))
+	if err != nil {
+		return 0, err
+	}
+	resp, err := p.transport.RoundTrip(req)
+	if errors.Is(err, errUnreachable) {
+		return 0, fmt.Errorf("%w: %w", store.ErrNotLeader, err)
+	}
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return 0, err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return 0, errorOf(resp.StatusCode, string(text))
+	}
+	return strconv.ParseUint(string(text), 10, 64)
+}
+
+// Node answers for the pods of the node of that ID, streams included.
+func (p *Peers) Node(nodeID string) http.Handler {
+	target := &url.URL{Scheme: "https", Host: nodeID, Path: nodePrefix}
+	return &httputil.ReverseProxy{
+		Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		Transport:     p.transport,
+		FlushInterval: -1, // logs are followed line by line
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
+			http.Error(w, "ask the node: "+err.Error(), http.StatusBadGateway)
+		},
+	}
+}

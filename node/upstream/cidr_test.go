@@ -1,0 +1,63 @@
+package upstream
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"covey.dev/covey/store"
+)
+
+func proposing(name, cidr string) *corev1.Node {
+	return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: corev1.NodeSpec{PodCIDR: cidr, PodCIDRs: []string{cidr}}}
+}
+
+// TestNodesThatRegisterAtOnceGetPodCIDRsOfTheirOwn has them all propose the same.
+func TestNodesThatRegisterAtOnceGetPodCIDRsOfTheirOwn(t *testing.T) {
+	f := setup(t)
+	const nodes = 8
+	var mu sync.Mutex
+	owner := map[string]string{}
+	var registering sync.WaitGroup
+	for i := range nodes {
+		registering.Go(func() {
+			node, err := f.Register(f.ctx, proposing(fmt.Sprint("n", i), "10.42.3.0/24"))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if other := owner[node.Spec.PodCIDR]; other != "" {
+				t.Errorf("%s and %s both have %s", node.Name, other, node.Spec.PodCIDR)
+			}
+			owner[node.Spec.PodCIDR] = node.Name
+		})
+	}
+	registering.Wait()
+	if owner["10.42.3.0/24"] == "" {
+		t.Errorf("nobody got what all proposed: %v", owner)
+	}
+}
+
+func TestPodCIDROfADeletedNodeIsGivenOutAgain(t *testing.T) {
+	f := setup(t)
+	if _, err := f.Register(f.ctx, proposing("old", "10.42.3.0/24")); err != nil {
+		t.Fatal(err)
+	}
+	key := store.Key{Resource: "nodes", Name: "old"}
+	if _, err := f.store.Update(f.ctx, func(tx *store.Tx) error {
+		rec, _ := tx.Get(key)
+		tx.Delete(key, rec.Revision())
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	node, err := f.Register(f.ctx, proposing("new", "10.42.3.0/24"))
+	if err != nil || node.Spec.PodCIDR != "10.42.3.0/24" {
+		t.Errorf("%v (%v)", node.Spec.PodCIDR, err)
+	}
+}
