@@ -118,6 +118,7 @@ func (w *worker) containerSpec(ctx context.Context, v *view, s step, image strin
 		WorkingDir:         c.WorkingDir,
 		TTY:                c.TTY,
 		Stdin:              c.Stdin,
+		StdinOnce:          c.StdinOnce,
 		Hostname:           hostname(pod),
 		Namespaces:         w.namespaces(pod),
 		HostPID:            pod.Spec.HostPID,

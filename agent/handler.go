@@ -119,21 +119,33 @@ func (s streams) Running(ctx context.Context, namespace, pod, container string) 
 
 // Exec implements serve.Pods.
 func (s streams) Exec(ctx context.Context, id string, cmd serve.Command) (int, error) {
-	spec := &ExecSpec{Command: cmd.Args, TTY: cmd.TTY, Stdin: cmd.Stdin, Stdout: cmd.Stdout, Stderr: cmd.Stderr}
-	if cmd.Resize != nil {
-		sizes := make(chan TerminalSize)
-		done := make(chan struct{})
-		defer func() { <-done }()
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
-		go func() {
-			defer close(done)
-			resizes(ctx, cmd.Resize, sizes)
-		}()
-		spec.Resize = sizes
-		return s.runtime.Exec(ctx, id, spec)
+	sizes, stop := terminalSizes(ctx, cmd.Resize)
+	defer stop()
+	return s.runtime.Exec(ctx, id, &ExecSpec{
+		Command: cmd.Args, TTY: cmd.TTY, Stdin: cmd.Stdin, Stdout: cmd.Stdout, Stderr: cmd.Stderr, Resize: sizes,
+	})
+}
+
+// Attach implements serve.Pods.
+func (s streams) Attach(ctx context.Context, id string, cmd serve.Command) error {
+	sizes, stop := terminalSizes(ctx, cmd.Resize)
+	defer stop()
+	return s.runtime.Attach(ctx, id, &AttachSpec{Stdin: cmd.Stdin, Stdout: cmd.Stdout, Stderr: cmd.Stderr, Resize: sizes})
+}
+
+// terminalSizes hands sizes on in the agent's own type until stop is called.
+func terminalSizes(ctx context.Context, in <-chan remotecommand.TerminalSize) (sizes <-chan TerminalSize, stop func()) {
+	if in == nil {
+		return nil, func() {}
 	}
-	return s.runtime.Exec(ctx, id, spec)
+	out := make(chan TerminalSize)
+	done := make(chan struct{})
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		defer close(done)
+		resizes(ctx, in, out)
+	}()
+	return out, func() { cancel(); <-done }
 }
 
 func resizes(ctx context.Context, in <-chan remotecommand.TerminalSize, out chan<- TerminalSize) {

@@ -45,6 +45,9 @@ type Runtime interface {
 	// Exec runs a further process in a running container and waits for it. Err is about starting or attaching it; the
 	// process's own failure is its exit code.
 	Exec(ctx context.Context, id string, spec *ExecSpec) (exitCode int, err error)
+	// Attach connects streams to a running container's first process until it has ended or ctx ends. Output from before is
+	// not shown. When the input ends so does that of a container with StdinOnce and no terminal; of another the attachment.
+	Attach(ctx context.Context, id string, spec *AttachSpec) error
 
 	Images
 }
@@ -138,7 +141,8 @@ type ContainerSpec struct {
 	Env           []string // KEY=value; added after the image's own, later ones win
 	WorkingDir    string   // empty: the image's
 	TTY           bool
-	Stdin         bool
+	Stdin         bool // the input is open and, before a client is attached, empty
+	StdinOnce     bool // it ends with that of the first client
 	Hostname      string
 	// Namespaces to join by path (pinned by the sandbox): "network", "ipc", "uts". The value "host" shares the
 	// machine's own; "" or no entry makes a new one (but for HostPID and HostIPC).
@@ -175,6 +179,13 @@ type Resources struct {
 
 // TerminalSize is a terminal's size in characters.
 type TerminalSize struct{ Width, Height uint16 }
+
+// AttachSpec are the streams of an attachment. Nil streams are not attached.
+type AttachSpec struct {
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	Resize         <-chan TerminalSize
+}
 
 // ExecSpec is a further process in a running container. Nil streams are not attached.
 type ExecSpec struct {

@@ -45,6 +45,9 @@ func (r *Runtime) ociSpec(ctx context.Context, spec *agent.ContainerSpec, image 
 	annotations := map[string]string{annotationShimGroup: group}
 	if spec.Stdin {
 		annotations[annotationStdin] = "open"
+		if spec.StdinOnce {
+			annotations[annotationStdin] = "once"
+		}
 	}
 	opts := []oci.SpecOpts{
 		oci.WithDefaultSpec(),

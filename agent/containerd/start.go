@@ -68,7 +68,7 @@ func (r *Runtime) createdTask(ctx context.Context, c client.Container, rec *reco
 		Path: rec.LogPath, MaxBytes: r.cfg.LogMaxBytes, MaxFiles: r.cfg.LogMaxFiles,
 		ExitFile: r.exitFile(rec.ID), Cgroup: rec.cgroup,
 	}
-	stdin := spec.Annotations[annotationStdin] != ""
+	stdin := map[string]string{"open": output.OpenStdin, "once": output.OpenStdinOnce}[spec.Annotations[annotationStdin]]
 	group, err := r.enterGroup(ctx, c)
 	if err != nil {
 		return nil, err
@@ -82,14 +82,11 @@ func (r *Runtime) createdTask(ctx context.Context, c client.Container, rec *reco
 }
 
 // creator has the shim write the output to the log.
-func creator(destination *url.URL, terminal, stdin bool) cio.Creator {
+func creator(destination *url.URL, terminal bool, stdin string) cio.Creator {
 	return func(string) (cio.IO, error) {
-		config := cio.Config{Terminal: terminal, Stdout: destination.String(), Stderr: destination.String()}
+		config := cio.Config{Terminal: terminal, Stdin: stdin, Stdout: destination.String(), Stderr: destination.String()}
 		if terminal {
 			config.Stderr = ""
-		}
-		if stdin {
-			config.Stdin = output.OpenStdin
 		}
 		return addressIO{config}, nil
 	}

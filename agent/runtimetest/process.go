@@ -39,6 +39,7 @@ type fakeContainer struct {
 	kill    context.CancelFunc
 	oom     func()
 	done    chan struct{} // closed when the process has ended
+	streams streams
 }
 
 func newFakeContainer(spec *agent.ContainerSpec, image FakeImage) *fakeContainer {
@@ -64,6 +65,7 @@ func newFakeContainer(spec *agent.ContainerSpec, image FakeImage) *fakeContainer
 		ctx:     ctx,
 		kill:    kill,
 		done:    make(chan struct{}),
+		streams: newStreams(ctx, spec),
 	}
 }
 
@@ -84,8 +86,9 @@ func (c *fakeContainer) run(program Program, log *logs.Writer) int {
 	out, closeOut := logPipe(log, logs.Stdout)
 	errs, closeErrs := logPipe(log, logs.Stderr)
 	code := runProgram(c.ctx, program, &Process{
-		Args: c.args, Env: c.env, Stdin: blockingReader{c.ctx}, Stdout: out, Stderr: errs,
-		TTY: c.spec.TTY, Signals: c.signals, OOM: c.oom,
+		Args: c.args, Env: c.env, Stdin: c.streams.stdin,
+		Stdout: io.MultiWriter(out, c.streams.writer(logs.Stdout)), Stderr: io.MultiWriter(errs, c.streams.writer(logs.Stderr)),
+		TTY: c.spec.TTY, Resize: c.streams.sizes, Signals: c.signals, OOM: c.oom,
 	})
 	c.kill() // further processes in the container end with the first
 	closeOut()

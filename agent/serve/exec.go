@@ -31,14 +31,17 @@ func (h *handler) exec(w http.ResponseWriter, r *http.Request) error {
 	run := executor{h.pods, c.ID}
 	command := r.URL.Query()["command"]
 	if wsstream.IsWebSocketRequestWithStreamCloseProtocol(r) {
-		return serveV5(w, r, run, command, opts)
+		return serveV5(w, r, session{"executing command in container", func(ctx context.Context, cmd Command) error {
+			cmd.Args = command
+			return run.exec(ctx, cmd)
+		}}, opts)
 	}
 	remotecommand.ServeExec(w, r, run, v["pod"], "", v["container"], command, opts,
 		idleTimeout, remotecommand.DefaultStreamCreationTimeout, remotecommand.SupportedStreamingProtocols)
 	return nil
 }
 
-// executor runs commands in one container.
+// executor runs commands in one container, and attaches to it.
 type executor struct {
 	pods Pods
 	id   string
@@ -46,6 +49,10 @@ type executor struct {
 
 // ExecInContainer implements remotecommand.Executor.
 func (e executor) ExecInContainer(ctx context.Context, _, _, _ string, args []string, in io.Reader, out, errOut io.WriteCloser, tty bool, resize <-chan remotecommand.TerminalSize, _ time.Duration) error {
+	return e.exec(ctx, command(args, in, out, errOut, tty, resize))
+}
+
+func command(args []string, in io.Reader, out, errOut io.WriteCloser, tty bool, resize <-chan remotecommand.TerminalSize) Command {
 	cmd := Command{Args: args, TTY: tty, Stdin: in, Resize: resize}
 	// A nil stream must stay a nil interface.
 	if out != nil {
@@ -54,6 +61,10 @@ func (e executor) ExecInContainer(ctx context.Context, _, _, _ string, args []st
 	if errOut != nil {
 		cmd.Stderr = errOut
 	}
+	return cmd
+}
+
+func (e executor) exec(ctx context.Context, cmd Command) error {
 	code, err := e.pods.Exec(ctx, e.id, cmd)
 	if err == nil && code != 0 {
 		err = utilexec.CodeExitError{Err: fmt.Errorf("%d", code), Code: code}

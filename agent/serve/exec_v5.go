@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,8 +15,14 @@ import (
 	utilexec "k8s.io/utils/exec"
 )
 
+// session is what runs on the streams of a connection. Resize is never nil.
+type session struct {
+	doing string // for its errors: "executing command in container"
+	run   func(ctx context.Context, cmd Command) error
+}
+
 // serveV5 speaks v5.channel.k8s.io, which can close standard input alone: the five channels of one WebSocket.
-func serveV5(w http.ResponseWriter, r *http.Request, run executor, command []string, opts *remotecommand.Options) error {
+func serveV5(w http.ResponseWriter, r *http.Request, s session, opts *remotecommand.Options) error {
 	conn := wsstream.NewConn(map[string]wsstream.ChannelProtocolConfig{
 		remotecommand.StreamProtocolV5Name: {Binary: true, Channels: []wsstream.ChannelType{
 			channel(opts.Stdin, wsstream.ReadChannel),
@@ -31,23 +38,22 @@ func serveV5(w http.ResponseWriter, r *http.Request, run executor, command []str
 		return nil // answered already
 	}
 	defer func() { _ = conn.Close() }()
-	var in io.Reader
-	var out, errOut io.WriteCloser
+	resize := make(chan remotecommand.TerminalSize)
+	cmd := Command{TTY: opts.TTY, Resize: resize}
 	if opts.Stdin {
-		in = streams[remotecommand.StreamStdIn]
+		cmd.Stdin = streams[remotecommand.StreamStdIn]
 	}
 	if opts.Stdout {
-		out = streams[remotecommand.StreamStdOut]
+		cmd.Stdout = streams[remotecommand.StreamStdOut]
 	}
 	if opts.Stderr {
-		errOut = streams[remotecommand.StreamStdErr]
+		cmd.Stderr = streams[remotecommand.StreamStdErr]
 	}
-	resize := make(chan remotecommand.TerminalSize)
 	if opts.TTY {
 		go sizes(r, streams[remotecommand.StreamResize], resize)
 	}
-	err = run.ExecInContainer(r.Context(), "", "", "", command, in, out, errOut, opts.TTY, resize, 0)
-	return json.NewEncoder(streams[remotecommand.StreamErr]).Encode(outcome(err))
+	err = s.run(r.Context(), cmd)
+	return json.NewEncoder(streams[remotecommand.StreamErr]).Encode(outcome(s.doing, err))
 }
 
 func channel(wanted bool, kind wsstream.ChannelType) wsstream.ChannelType {
@@ -74,7 +80,7 @@ func sizes(r *http.Request, in io.Reader, out chan<- remotecommand.TerminalSize)
 }
 
 // outcome is how the client learns of the exit code.
-func outcome(err error) *metav1.Status {
+func outcome(doing string, err error) *metav1.Status {
 	var exit utilexec.ExitError
 	switch {
 	case err == nil:
@@ -91,6 +97,6 @@ func outcome(err error) *metav1.Status {
 	}
 	return &metav1.Status{
 		Status: metav1.StatusFailure, Reason: metav1.StatusReasonInternalError, Code: http.StatusInternalServerError,
-		Message: "error executing command in container: " + err.Error(),
+		Message: "error " + doing + ": " + err.Error(),
 	}
 }

@@ -39,6 +39,8 @@ type Pods interface {
 	Running(ctx context.Context, namespace, pod, container string) (Container, error)
 	// Exec runs a command in a running container and returns its exit code.
 	Exec(ctx context.Context, id string, cmd Command) (int, error)
+	// Attach connects the command's streams to the container's first process until that or ctx ends.
+	Attach(ctx context.Context, id string, cmd Command) error
 	// Dial connects to a TCP port as the pod's own programs would, on its loopback address.
 	Dial(ctx context.Context, namespace, pod string, port int32) (net.Conn, error)
 }
@@ -53,6 +55,7 @@ func Routes(r *mux.Router, pods Pods, log *slog.Logger) {
 	h := &handler{pods, log}
 	r.HandleFunc("/containerLogs/{namespace}/{pod}/{container}", h.answer(h.logs)).Methods(http.MethodGet)
 	r.HandleFunc("/exec/{namespace}/{pod}/{container}", h.answer(h.exec)).Methods(http.MethodGet, http.MethodPost)
+	r.HandleFunc("/attach/{namespace}/{pod}/{container}", h.answer(h.attach)).Methods(http.MethodGet, http.MethodPost)
 	r.HandleFunc("/portForward/{namespace}/{pod}", h.answer(h.portForward)).Methods(http.MethodGet, http.MethodPost)
 }
 

@@ -66,6 +66,22 @@ func (h house) Exec(_ context.Context, _ string, cmd Command) (int, error) {
 	return 0, errors.New("no such program")
 }
 
+func (h house) Attach(_ context.Context, id string, cmd Command) error {
+	if id != "id" || len(cmd.Args) > 0 {
+		return fmt.Errorf("attached to %s with a command %v", id, cmd.Args)
+	}
+	if cmd.TTY {
+		size := <-cmd.Resize
+		_, err := fmt.Fprintf(cmd.Stdout, "%dx%d", size.Width, size.Height)
+		return err
+	}
+	if cmd.Stdin == nil {
+		return errors.New("it ended just now")
+	}
+	_, err := io.Copy(cmd.Stdout, cmd.Stdin)
+	return err
+}
+
 func (h house) Dial(ctx context.Context, _, _ string, port int32) (net.Conn, error) {
 	if port != 5000 {
 		return nil, errors.New("connection refused")
@@ -99,17 +115,22 @@ func (s *terminal) Next() *remotecommand.TerminalSize {
 	return &size
 }
 
-func TestExecOverBothProtocols(t *testing.T) {
+func TestExecAndAttachOverBothProtocols(t *testing.T) {
 	base := server(t, house{})
 	big := strings.Repeat("covey ", 200_000)
 	for _, c := range []struct {
-		name, query, in, out, errOut string
-		size                         *terminal
-		code                         int
+		name, path, query, in, out, errOut string
+		size                               *terminal
+		code                               int
+		fails                              string
 	}{
 		{name: "input", query: "command=cat&input=1&output=1", in: big, out: big},
 		{name: "output and exit code", query: "command=say&output=1&error=1", out: "out", errOut: "err", code: 7},
 		{name: "terminal", query: "command=size&input=1&output=1&tty=1", size: &terminal{[]remotecommand.TerminalSize{{Width: 80, Height: 24}}}, out: "80x24"},
+		{name: "attach", path: "/attach/default/a/c", query: "input=1&output=1", in: big, out: big},
+		{name: "attach to a terminal", path: "/attach/default/a/c", query: "input=1&output=1&tty=1",
+			size: &terminal{[]remotecommand.TerminalSize{{Width: 80, Height: 24}}}, out: "80x24"},
+		{name: "attach that fails", path: "/attach/default/a/c", query: "output=1", fails: "error attaching to container: it ended just now"},
 	} {
 		for protocol, connect := range map[string]func(*url.URL) (remotecommand.Executor, error){
 			"WebSocket": func(u *url.URL) (remotecommand.Executor, error) {
@@ -122,6 +143,9 @@ func TestExecOverBothProtocols(t *testing.T) {
 			t.Run(c.name+" over "+protocol, func(t *testing.T) {
 				u := *base
 				u.Path, u.RawQuery = "/exec/default/a/c", c.query
+				if c.path != "" {
+					u.Path = c.path
+				}
 				executor, err := connect(&u)
 				if err != nil {
 					t.Fatal(err)
@@ -143,6 +167,10 @@ func TestExecOverBothProtocols(t *testing.T) {
 				err = executor.StreamWithContext(ctx, opts)
 				var exit utilexec.ExitError
 				switch {
+				case c.fails != "":
+					if err == nil || !strings.Contains(err.Error(), c.fails) {
+						t.Fatalf("%v, want %s", err, c.fails)
+					}
 				case c.code == 0 && err != nil, c.code != 0 && (!errors.As(err, &exit) || exit.ExitStatus() != c.code):
 					t.Fatalf("%v, want exit code %d", err, c.code)
 				}

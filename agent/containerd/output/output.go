@@ -17,6 +17,9 @@ const scheme = "covey-log"
 // OpenStdin in the place of the path of the standard input's pipe asks for an input that stays open and empty.
 const OpenStdin = "covey-open:"
 
+// OpenStdinOnce is OpenStdin for an input that ends with that of the first client that is attached to it.
+const OpenStdinOnce = "covey-open:once"
+
 // Destination is a rotated log file in CRI format, and the note.
 type Destination struct {
 	Path     string

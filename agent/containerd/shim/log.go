@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -20,20 +22,21 @@ type containerLog struct {
 	writer         *logs.Writer
 	stdin          *os.File // held so that the input stays open; or nil
 	stdout, stderr *os.File // stderr is nil with a terminal
+	attached       *attachments
 	copying        sync.WaitGroup
 	done           chan struct{} // all output is written
 	noted          chan struct{} // the exit is noted
 }
 
 // openLog makes the pipes.
-func openLog(bundle string, to output.Destination, terminal, stdin bool) (_ *containerLog, err error) {
+func openLog(bundle string, to output.Destination, terminal bool, stdin string) (_ *containerLog, err error) {
 	l := &containerLog{done: make(chan struct{}), noted: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			l.drop()
 		}
 	}()
-	if stdin {
+	if stdin == output.OpenStdin || stdin == output.OpenStdinOnce {
 		if l.stdin, err = openPipe(filepath.Join(bundle, "stdin"), os.O_RDWR); err != nil {
 			return nil, err
 		}
@@ -45,6 +48,14 @@ func openLog(bundle string, to output.Destination, terminal, stdin bool) (_ *con
 		if l.stderr, err = openPipe(filepath.Join(bundle, "stderr"), os.O_RDONLY); err != nil {
 			return nil, err
 		}
+	}
+	listener, err := to.Listen()
+	if err != nil {
+		return nil, err
+	}
+	// A terminal stays open when the one at it leaves.
+	l.attached = &attachments{
+		listener: listener, stdin: l.stdin, once: stdin == output.OpenStdinOnce && !terminal, clients: map[*net.UnixConn]struct{}{},
 	}
 	l.writer = logs.NewWriter(to.Path, logs.WriterOptions{
 		MaxBytes: to.MaxBytes,
@@ -76,18 +87,20 @@ func (l *containerLog) paths() (stdin, stdout, stderr string) {
 
 // start begins to copy, until the pipes end or are dropped.
 func (l *containerLog) start() {
-	l.copy(logs.Stdout, l.stdout)
+	l.copy(logs.Stdout, tee{l.stdout, output.Stdout, l.attached})
 	if l.stderr != nil {
-		l.copy(logs.Stderr, l.stderr)
+		l.copy(logs.Stderr, tee{l.stderr, output.Stderr, l.attached})
 	}
+	go l.attached.serve()
 	go func() {
 		l.copying.Wait()
+		l.attached.end()
 		_ = l.writer.Close()
 		close(l.done)
 	}()
 }
 
-func (l *containerLog) copy(stream logs.Stream, from *os.File) {
+func (l *containerLog) copy(stream logs.Stream, from io.Reader) {
 	l.copying.Go(func() {
 		if err := l.writer.Copy(stream, from); err != nil {
 			log.G(context.Background()).WithError(err).Warn("copy container output")
@@ -123,6 +136,7 @@ func (l *containerLog) drop() {
 	if l == nil {
 		return
 	}
+	l.attached.end()
 	for _, f := range []*os.File{l.stdin, l.stdout, l.stderr} {
 		if f != nil {
 			f.Close()

@@ -41,7 +41,7 @@ func (s *service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (*ta
 	if !ours {
 		return s.TTRPCTaskService.Create(ctx, r)
 	}
-	l, err := openLog(r.Bundle, destination, r.Terminal, r.Stdin == output.OpenStdin)
+	l, err := openLog(r.Bundle, destination, r.Terminal, r.Stdin)
 	if err != nil {
 		return nil, err
 	}
@@ -51,14 +51,28 @@ func (s *service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (*ta
 		l.drop()
 		return nil, err
 	}
+	if l.stdin != nil {
+		l.attached.closeStdin = s.inputCloser(ctx, r.ID, l.stdin)
+	}
 	// Not before: until the service has opened the other ends, a pipe reads as ended.
 	l.start()
 	s.mu.Lock()
 	s.logs[r.ID] = l
 	s.mu.Unlock()
 	// Not ctx, which ends with the call; but with its namespace.
-	go s.noteExit(context.WithoutCancel(ctx), r.ID, destination, l)
+	go func() {
+		s.noteExit(context.WithoutCancel(ctx), r.ID, destination, l)
+		l.wait()
+		l.attached.end()
+	}()
 	return created, nil
+}
+
+// closeInput closes the service's own end of a container's input, which it holds open too.
+func (s *service) closeInput(ctx context.Context, id string) {
+	if _, err := s.TTRPCTaskService.CloseIO(ctx, &taskapi.CloseIORequest{ID: id, Stdin: true}); err != nil {
+		log.G(ctx).WithError(err).Debug("close a container's input") // it has ended
+	}
 }
 
 // noteExit waits for the end of a container's first process and leaves a note of it.

@@ -13,9 +13,8 @@ func containerTables() map[reflect.Type]Table {
 			"envFrom": acted(), "env": acted(), "resources": acted(), "volumeMounts": acted(),
 			"livenessProbe": acted(), "readinessProbe": acted(), "startupProbe": acted(), "lifecycle": acted(),
 			"terminationMessagePath": acted(), "terminationMessagePolicy": acted(), "imagePullPolicy": acted(),
-			"securityContext": acted(), "stdin": acted("Stays open; there is no attach yet."), "tty": acted(),
+			"securityContext": acted(), "stdin": acted(), "stdinOnce": acted(), "tty": acted(),
 
-			"stdinOnce":          warned("there is no attach yet"),
 			"resizePolicy":       warned("resources of a running container do not change"),
 			"restartPolicy":      acted("An init container with Always is a sidecar."),
 			"restartPolicyRules": acted(),
