@@ -17,6 +17,9 @@ const (
 
 // restarts says whether a container that has ended is to be started again.
 func (v *view) restarts(spec *corev1.Container, c *Container) bool {
+	if isEphemeral(v.pod, spec.Name) {
+		return false
+	}
 	if c.ExitCode == 0 && isInitContainer(v.pod, spec.Name) && !alwaysRestarts(spec) {
 		return v.outdated(c)
 	}

@@ -56,7 +56,7 @@ func uses(pod *corev1.Pod, name string) bool {
 			return true
 		}
 	}
-	for _, list := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
+	for _, list := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers, ephemeral(pod)} {
 		for i := range list {
 			if containerUses(&list[i], name) {
 				return true

@@ -101,6 +101,14 @@ func (w *worker) containerSpec(ctx context.Context, v *view, s step, image strin
 	if err != nil {
 		return nil, err
 	}
+	processes, err := v.targetProcesses(c.Name)
+	if err != nil {
+		return nil, err
+	}
+	namespaces := w.namespaces(pod)
+	if processes != "" {
+		namespaces["pid"] = processes
+	}
 	mounts, err := w.mounts(pod, c, s.attempt, environment)
 	if err != nil {
 		return nil, err
@@ -119,8 +127,9 @@ func (w *worker) containerSpec(ctx context.Context, v *view, s step, image strin
 		TTY:                c.TTY,
 		Stdin:              c.Stdin,
 		StdinOnce:          c.StdinOnce,
+		StopSignal:         stopSignal(c),
 		Hostname:           hostname(pod),
-		Namespaces:         w.namespaces(pod),
+		Namespaces:         namespaces,
 		HostPID:            pod.Spec.HostPID,
 		HostIPC:            pod.Spec.HostIPC,
 		Mounts:             mounts,
@@ -128,6 +137,7 @@ func (w *worker) containerSpec(ctx context.Context, v *view, s step, image strin
 		Resources:          resources(pod, c, w.capacity),
 		Security:           securityContext(pod, c),
 		SupplementalGroups: groups(pod),
+		StrictGroups:       strictGroups(pod),
 		LogPath:            w.logPath(c.Name, s.attempt),
 	}, nil
 }
@@ -222,6 +232,9 @@ func (w *worker) event(kind, reason, message, path string) {
 }
 
 func fieldPath(pod *corev1.Pod, container string) string {
+	if isEphemeral(pod, container) {
+		return "spec.ephemeralContainers{" + container + "}"
+	}
 	if isInitContainer(pod, container) {
 		return "spec.initContainers{" + container + "}"
 	}

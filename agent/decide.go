@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -73,7 +74,8 @@ type problem struct {
 type verdict struct {
 	started bool
 	ready   bool
-	dead    string // why it is to be restarted; empty when it is not
+	dead    string        // why it is to be restarted; empty when it is not
+	grace   time.Duration // that the probe gives a dead container; 0: the pod's
 }
 
 func (v *view) latest(name string) *Container {
@@ -140,17 +142,18 @@ func decide(v *view) step {
 	if v.stale {
 		return step{verb: refresh}
 	}
-	s, through := initContainers(v)
-	if through && s.verb == rest {
-		at := s.at
-		if s = mainContainers(v); s.verb == rest {
-			s.at = earliest(s.at, at)
+	at := v.deadline()
+	for _, next := range []func(*view) (step, bool){ephemeralContainers, initContainers, mainContainers} {
+		s, goOn := next(v)
+		if s.verb != rest {
+			return s
+		}
+		at = earliest(at, s.at)
+		if !goOn {
+			break
 		}
 	}
-	if s.verb == rest {
-		s.at = earliest(s.at, v.deadline())
-	}
-	return s
+	return step{verb: rest, at: at}
 }
 
 // end stops everything that runs, and then does what comes last.
@@ -220,7 +223,7 @@ func (v *view) failedInit() *Container {
 
 // initContainers runs the init containers one after the other, and keeps the sidecars among them running. The main
 // containers are next when they are through.
-func initContainers(v *view) (s step, through bool) {
+func initContainers(v *view) (s step, goOn bool) {
 	next, reached := step{verb: rest}, v.reached()
 	for i := range v.pod.Spec.InitContainers {
 		spec := &v.pod.Spec.InitContainers[i]
@@ -265,16 +268,16 @@ func (v *view) outdated(c *Container) bool {
 	return v.before[c.ID] && v.pod.Spec.RestartPolicy != corev1.RestartPolicyNever
 }
 
-func mainContainers(v *view) step {
+func mainContainers(v *view) (s step, goOn bool) {
 	next := step{verb: rest}
 	for i := range v.pod.Spec.Containers {
 		s := advance(v, &v.pod.Spec.Containers[i])
 		if s.verb != rest {
-			return s
+			return s, false
 		}
 		next.at = earliest(next.at, s.at)
 	}
-	return next
+	return next, true
 }
 
 // advance moves one container one state on.
@@ -302,7 +305,7 @@ func running(v *view, spec *corev1.Container, c *Container) step {
 		return step{verb: rest}
 	}
 	if dead := v.verdicts[c.ID].dead; dead != "" {
-		return step{verb: stop, id: c.ID, grace: v.grace(), reason: dead}
+		return step{verb: stop, id: c.ID, grace: cmp.Or(v.verdicts[c.ID].grace, v.grace()), reason: dead}
 	}
 	if c.SpecHash != specHash(spec) {
 		return step{verb: stop, id: c.ID, grace: v.grace(), reason: "Container " + spec.Name + " definition changed, will be restarted"}
@@ -312,7 +315,7 @@ func running(v *view, spec *corev1.Container, c *Container) step {
 
 // firstAttempt continues the count of a container whose records are lost.
 func (v *view) firstAttempt(name string) int {
-	for _, list := range [][]corev1.ContainerStatus{v.pod.Status.InitContainerStatuses, v.pod.Status.ContainerStatuses} {
+	for _, list := range [][]corev1.ContainerStatus{v.pod.Status.InitContainerStatuses, v.pod.Status.ContainerStatuses, v.pod.Status.EphemeralContainerStatuses} {
 		for i := range list {
 			if list[i].Name == name && list[i].ContainerID != "" {
 				return int(list[i].RestartCount) + 1

@@ -197,7 +197,7 @@ func dialLoopback(ctx context.Context, port int32) (conn net.Conn, err error) {
 // waitingFor is why a container has not started, in the words of its status.
 func (w *worker) waitingFor(container string) string {
 	s := w.currentPod().Status
-	for _, list := range [][]corev1.ContainerStatus{s.ContainerStatuses, s.InitContainerStatuses} {
+	for _, list := range [][]corev1.ContainerStatus{s.ContainerStatuses, s.InitContainerStatuses, s.EphemeralContainerStatuses} {
 		for i := range list {
 			if list[i].Name == container && list[i].State.Waiting != nil {
 				waiting := list[i].State.Waiting

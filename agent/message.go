@@ -51,7 +51,7 @@ func (w *worker) readMessage(spec *corev1.Container, c *Container) string {
 }
 
 func containerOf(pod *corev1.Pod, name string) *corev1.Container {
-	for _, list := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
+	for _, list := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers, ephemeral(pod)} {
 		for i := range list {
 			if list[i].Name == name {
 				return &list[i]

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -73,7 +74,7 @@ func (w *worker) startProbes(ctx context.Context, spec *corev1.Container, c Cont
 				w.judge(c.ID, func(d *verdict) { d.started, d.ready = true, spec.ReadinessProbe == nil })
 				w.watchContainer(ctx, spec, c, t)
 			} else if v.Settled {
-				w.condemn(c.ID, fmt.Sprintf("Container %s failed startup probe, will be restarted", spec.Name))
+				w.condemn(c.ID, fmt.Sprintf("Container %s failed startup probe, will be restarted", spec.Name), probeGrace(spec.StartupProbe))
 			}
 			return !v.Settled
 		})
@@ -102,7 +103,7 @@ func (w *worker) watchContainer(ctx context.Context, spec *corev1.Container, c C
 				}
 				w.unhealthy(spec, "Liveness", v)
 				if v.Settled {
-					w.condemn(c.ID, fmt.Sprintf("Container %s failed liveness probe, will be restarted", spec.Name))
+					w.condemn(c.ID, fmt.Sprintf("Container %s failed liveness probe, will be restarted", spec.Name), probeGrace(p))
 				}
 				return !v.Settled
 			})
@@ -127,9 +128,17 @@ func (w *worker) unhealthy(spec *corev1.Container, kind string, v probe.Verdict)
 	w.event(corev1.EventTypeWarning, "Unhealthy", kind+" probe failed: "+v.Message, fieldPath(w.currentPod(), spec.Name))
 }
 
-// condemn has a container stopped; what restarts it is the pod's restart policy.
-func (w *worker) condemn(id, reason string) {
-	w.judge(id, func(d *verdict) { d.dead = reason })
+// condemn has a container stopped, in that time if it is not 0; what restarts it is its restart policy.
+func (w *worker) condemn(id, reason string, grace time.Duration) {
+	w.judge(id, func(d *verdict) { d.dead, d.grace = reason, grace })
+}
+
+// probeGrace is what a probe gives the container that it fails; 0 when it leaves that to the pod.
+func probeGrace(p *corev1.Probe) time.Duration {
+	if p.TerminationGracePeriodSeconds == nil {
+		return 0
+	}
+	return time.Duration(*p.TerminationGracePeriodSeconds) * time.Second
 }
 
 // judge changes a verdict and wakes the worker if that says something new.

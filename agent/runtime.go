@@ -112,6 +112,7 @@ type Container struct {
 	Image      string // ContainerSpec.Image
 	ImageID    string // digest of the image that runs
 	LogPath    string
+	StopSignal syscall.Signal // asks it to end
 	State      ContainerState
 	Pid        int // 0 unless running
 	CreatedAt  time.Time
@@ -141,10 +142,11 @@ type ContainerSpec struct {
 	Env           []string // KEY=value; added after the image's own, later ones win
 	WorkingDir    string   // empty: the image's
 	TTY           bool
-	Stdin         bool // the input is open and, before a client is attached, empty
-	StdinOnce     bool // it ends with that of the first client
+	Stdin         bool   // the input is open and, before a client is attached, empty
+	StdinOnce     bool   // it ends with that of the first client
+	StopSignal    string // such as SIGQUIT; empty: the image's
 	Hostname      string
-	// Namespaces to join by path (pinned by the sandbox): "network", "ipc", "uts". The value "host" shares the
+	// Namespaces to join by path (pinned by the sandbox): "network", "ipc", "uts", "pid". The value "host" shares the
 	// machine's own; "" or no entry makes a new one (but for HostPID and HostIPC).
 	Namespaces map[string]string
 	HostPID    bool
@@ -156,6 +158,7 @@ type ContainerSpec struct {
 	// Security is the container's security context merged over the pod's; never nil.
 	Security           *corev1.SecurityContext
 	SupplementalGroups []int64
+	StrictGroups       bool   // the groups that the image gives the user do not count
 	LogPath            string // the log file that the output goes to, in CRI format, rotated
 }
 

@@ -42,3 +42,9 @@ func groups(pod *corev1.Pod) []int64 {
 	}
 	return list
 }
+
+// strictGroups says that only the groups which the manifest names count (KEP-3619).
+func strictGroups(pod *corev1.Pod) bool {
+	sc := pod.Spec.SecurityContext
+	return sc != nil && sc.SupplementalGroupsPolicy != nil && *sc.SupplementalGroupsPolicy == corev1.SupplementalGroupsPolicyStrict
+}

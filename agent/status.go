@@ -25,6 +25,7 @@ func podStatus(v *view, hostIP string) corev1.PodStatus {
 	if !v.done {
 		s.InitContainerStatuses = v.statuses(v.pod.Spec.InitContainers, s.InitContainerStatuses, true)
 		s.ContainerStatuses = v.statuses(v.pod.Spec.Containers, s.ContainerStatuses, false)
+		s.EphemeralContainerStatuses = v.ephemeralStatuses(s.EphemeralContainerStatuses)
 		if !final(s.Phase) {
 			s.Phase = v.phase(&s)
 		}
@@ -171,11 +172,26 @@ func (v *view) backOffMessage(c *Container, wait time.Duration) string {
 	return fmt.Sprintf("back-off %s restarting failed container=%s pod=%s_%s(%s)", wait, c.Name, v.pod.Name, v.pod.Namespace, v.pod.UID)
 }
 
+// ephemeralStatuses are never ready and never started anew; what is known of one whose records are lost stays.
+func (v *view) ephemeralStatuses(old []corev1.ContainerStatus) []corev1.ContainerStatus {
+	specs := ephemeral(v.pod)
+	list := v.statuses(specs, old, true)
+	for i := range list {
+		list[i].Started, list[i].Ready = nil, false
+		for j := range old {
+			if old[j].Name == list[i].Name && old[j].ContainerID != "" && v.latest(list[i].Name) == nil {
+				list[i] = old[j]
+			}
+		}
+	}
+	return list
+}
+
 func (v *view) waiting(spec *corev1.Container) *corev1.ContainerStateWaiting {
 	if p := v.problems[spec.Name]; p != nil {
 		return &corev1.ContainerStateWaiting{Reason: p.reason, Message: p.message}
 	}
-	if isInitContainer(v.pod, spec.Name) || !v.initialized() {
+	if isInitContainer(v.pod, spec.Name) || !v.initialized() && !isEphemeral(v.pod, spec.Name) {
 		return &corev1.ContainerStateWaiting{Reason: "PodInitializing"}
 	}
 	return &corev1.ContainerStateWaiting{Reason: "ContainerCreating"}

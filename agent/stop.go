@@ -15,6 +15,14 @@ import (
 	"covey.dev/covey/agent/probe"
 )
 
+// stopSignal is what the manifest says that asks a container to end; empty when that is left to the image.
+func stopSignal(c *corev1.Container) string {
+	if c.Lifecycle == nil || c.Lifecycle.StopSignal == nil {
+		return ""
+	}
+	return string(*c.Lifecycle.StopSignal)
+}
+
 // reaction is how long a killed process may take to be reported.
 const reaction = 10 * time.Second
 
@@ -126,7 +134,7 @@ func (w *worker) stopContainer(ctx context.Context, spec *corev1.Container, c Co
 	for _, try := range []struct {
 		signal syscall.Signal
 		wait   time.Duration
-	}{{syscall.SIGTERM, left}, {syscall.SIGKILL, reaction}} {
+	}{{c.StopSignal, left}, {syscall.SIGKILL, reaction}} {
 		err := w.runtime.Signal(ctx, c.ID, try.signal)
 		if errors.Is(err, ErrNotFound) || errors.Is(err, ErrNotRunning) {
 			return nil
@@ -155,7 +163,7 @@ func (w *worker) postStart(ctx context.Context, s step) {
 			return
 		}
 		w.event(corev1.EventTypeWarning, "FailedPostStartHook", "PostStartHook failed: "+err.Error(), fieldPath(w.currentPod(), s.container.Name))
-		w.condemn(s.id, "FailedPostStartHook")
+		w.condemn(s.id, "FailedPostStartHook", 0)
 	})
 }
 

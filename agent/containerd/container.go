@@ -77,12 +77,19 @@ func (r *Runtime) newContainer(ctx context.Context, spec *agent.ContainerSpec, i
 	if err != nil {
 		return nil, err
 	}
+	stop, err := client.GetOCIStopSignal(ctx, image, "SIGTERM")
+	if err != nil {
+		return nil, err
+	}
+	if spec.StopSignal != "" {
+		stop = spec.StopSignal
+	}
 	return r.client.NewContainer(ctx, spec.ID,
 		client.WithImage(image),
 		client.WithSnapshotter(r.snapshotter),
 		client.WithNewSnapshot(spec.ID, image),
 		client.WithRuntime(r.programs.shim, r.runcOptions()),
-		client.WithContainerLabels(labelsFor(spec, image.Target().Digest.String(), group, cgroup, r.cfg.bootID)),
+		client.WithContainerLabels(labelsFor(spec, image.Target().Digest.String(), stop, group, cgroup, r.cfg.bootID)),
 		client.WithContainerExtension(k8slabels.ContainerMetadataExtension, &cri.ContainerMetadata{LogPath: spec.LogPath}),
 		client.WithNewSpec(specOpts...), // last: it may look at the snapshot's users
 	)

@@ -4,13 +4,16 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"syscall"
 	"time"
 
+	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/containerd/nerdctl/v2/pkg/api/types/cri"
 	nerdctl "github.com/containerd/nerdctl/v2/pkg/labels"
 	"github.com/containerd/nerdctl/v2/pkg/labels/k8slabels"
 	"github.com/containerd/typeurl/v2"
+	"github.com/moby/sys/signal"
 
 	"covey.dev/covey/agent"
 )
@@ -25,6 +28,7 @@ const (
 	labelShim     = "covey.dev/shim"
 	labelCgroup   = "covey.dev/cgroup"
 	labelExit     = "covey.dev/exit"
+	labelStop     = client.StopSignalLabel
 	labelPodUID   = "io.kubernetes.pod.uid"
 )
 
@@ -36,7 +40,7 @@ type exit struct {
 }
 
 // labelsFor gives a new container's labels: nerdctl's, Kubernetes' and our own.
-func labelsFor(spec *agent.ContainerSpec, imageID, shimGroup, cgroup, boot string) map[string]string {
+func labelsFor(spec *agent.ContainerSpec, imageID, stop, shimGroup, cgroup, boot string) map[string]string {
 	return map[string]string{
 		nerdctl.Name:            fmt.Sprintf("%s_%s_%s_%d", spec.Pod.Namespace, spec.Pod.Name, spec.Name, spec.Attempt),
 		nerdctl.Namespace:       Namespace,
@@ -53,6 +57,7 @@ func labelsFor(spec *agent.ContainerSpec, imageID, shimGroup, cgroup, boot strin
 		labelBoot:               boot,
 		labelShim:               shimGroup,
 		labelCgroup:             cgroup,
+		labelStop:               stop,
 	}
 }
 
@@ -65,18 +70,27 @@ func recordFrom(c containers.Container) *record {
 		cgroup:    l[labelCgroup],
 		boot:      l[labelBoot],
 		Container: agent.Container{
-			ID:        c.ID,
-			Pod:       agent.PodRef{Namespace: l[k8slabels.PodNamespace], Name: l[k8slabels.PodName], UID: l[labelPodUID]},
-			Name:      l[k8slabels.ContainerName],
-			Attempt:   attempt,
-			SpecHash:  l[labelSpecHash],
-			Image:     c.Image,
-			ImageID:   l[labelImageID],
-			LogPath:   l[labelLogPath],
-			State:     agent.StateCreated,
-			CreatedAt: c.CreatedAt,
+			ID:         c.ID,
+			Pod:        agent.PodRef{Namespace: l[k8slabels.PodNamespace], Name: l[k8slabels.PodName], UID: l[labelPodUID]},
+			Name:       l[k8slabels.ContainerName],
+			Attempt:    attempt,
+			SpecHash:   l[labelSpecHash],
+			Image:      c.Image,
+			ImageID:    l[labelImageID],
+			LogPath:    l[labelLogPath],
+			StopSignal: stopSignal(l[labelStop]),
+			State:      agent.StateCreated,
+			CreatedAt:  c.CreatedAt,
 		},
 	}
+}
+
+// stopSignal reads a signal's name or number; what is none, or nothing, is SIGTERM.
+func stopSignal(name string) syscall.Signal {
+	if sig, err := signal.ParseSignal(name); err == nil {
+		return sig
+	}
+	return syscall.SIGTERM
 }
 
 // ours is whether covey made the container, rather than somebody with nerdctl in covey's namespace.

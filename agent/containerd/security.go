@@ -31,7 +31,7 @@ func withSecurity(spec *agent.ContainerSpec, imageUser string) ([]oci.SpecOpts, 
 	if err != nil {
 		return nil, err
 	}
-	opts := []oci.SpecOpts{withUser(user), withGroups(spec.SupplementalGroups)}
+	opts := []oci.SpecOpts{withUser(user, spec.StrictGroups), withGroups(spec.SupplementalGroups)}
 	if sc.RunAsNonRoot != nil && *sc.RunAsNonRoot {
 		opts = append(opts, withNonRoot(spec.Image))
 	}
@@ -84,8 +84,8 @@ func userString(sc *corev1.SecurityContext, imageUser string) (string, error) {
 	return user, nil
 }
 
-// withUser sets user, group and the groups that the image's /etc/group gives the user.
-func withUser(asked string) oci.SpecOpts {
+// withUser sets user, group and the groups that the image's /etc/group gives the user; when strict, only user and group.
+func withUser(asked string, strict bool) oci.SpecOpts {
 	return func(ctx context.Context, c oci.Client, container *containers.Container, s *oci.Spec) error {
 		mounts, err := c.SnapshotService(container.Snapshotter).Mounts(ctx, container.SnapshotKey)
 		if err != nil {
@@ -97,6 +97,9 @@ func withUser(asked string) oci.SpecOpts {
 				return fmt.Errorf("%w: user %q: %w", agent.ErrInvalidSpec, asked, err)
 			}
 			s.Process.User.UID, s.Process.User.GID, s.Process.User.AdditionalGids = found.UID, found.GID, found.AdditionalGids
+			if strict {
+				s.Process.User.AdditionalGids = []uint32{found.GID}
+			}
 			return nil
 		})
 	}

@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"covey.dev/covey/agent"
 	"covey.dev/covey/agent/logs"
 )
@@ -59,7 +61,8 @@ func newFakeContainer(spec *agent.ContainerSpec, image FakeImage) *fakeContainer
 		status: agent.Container{
 			ID: spec.ID, Pod: spec.Pod, Name: spec.Name, Attempt: spec.Attempt, SpecHash: spec.SpecHash,
 			Image: spec.Image, ImageID: image.Digest, LogPath: spec.LogPath,
-			State: agent.StateCreated, CreatedAt: time.Now(),
+			StopSignal: stopSignal(spec.StopSignal),
+			State:      agent.StateCreated, CreatedAt: time.Now(),
 		},
 		signals: make(chan syscall.Signal, 64),
 		ctx:     ctx,
@@ -67,6 +70,14 @@ func newFakeContainer(spec *agent.ContainerSpec, image FakeImage) *fakeContainer
 		done:    make(chan struct{}),
 		streams: newStreams(ctx, spec),
 	}
+}
+
+// stopSignal knows the signals that tests use.
+func stopSignal(name string) syscall.Signal {
+	if sig := unix.SignalNum(name); sig != 0 {
+		return sig
+	}
+	return syscall.SIGTERM
 }
 
 func (c *fakeContainer) signal(sig syscall.Signal) {

@@ -8,18 +8,9 @@ import (
 
 func containerTables() map[reflect.Type]Table {
 	return map[reflect.Type]Table{
-		of[corev1.Container](): {
-			"name": acted(), "image": acted(), "command": acted(), "args": acted(), "workingDir": acted(), "ports": acted(),
-			"envFrom": acted(), "env": acted(), "resources": acted(), "volumeMounts": acted(),
-			"livenessProbe": acted(), "readinessProbe": acted(), "startupProbe": acted(), "lifecycle": acted(),
-			"terminationMessagePath": acted(), "terminationMessagePolicy": acted(), "imagePullPolicy": acted(),
-			"securityContext": acted(), "stdin": acted(), "stdinOnce": acted(), "tty": acted(),
-
-			"resizePolicy":       warned("resources of a running container do not change"),
-			"restartPolicy":      acted("An init container with Always is a sidecar."),
-			"restartPolicyRules": acted(),
-			"volumeDevices":      refused("there are no block volumes"),
-		},
+		of[corev1.EphemeralContainer]():       {"targetContainerName": acted("Its processes are seen; it must run.")},
+		of[corev1.EphemeralContainerCommon](): container(),
+		of[corev1.Container]():                container(),
 		of[corev1.ContainerRestartRule](): {
 			"action":    refused("the action is Restart").unless(corev1.ContainerRestartRuleActionRestart).inPart(),
 			"exitCodes": acted(),
@@ -73,12 +64,11 @@ func actionTables() map[reflect.Type]Table {
 	return map[reflect.Type]Table{
 		of[corev1.Probe](): {
 			"initialDelaySeconds": acted(), "timeoutSeconds": acted(), "periodSeconds": acted(), "successThreshold": acted(), "failureThreshold": acted(),
-			"terminationGracePeriodSeconds": warned("the pod's terminationGracePeriodSeconds is used"),
+			"terminationGracePeriodSeconds": acted(),
 		},
 		of[corev1.ProbeHandler](): {"exec": acted(), "httpGet": acted(), "tcpSocket": acted(), "grpc": acted()},
 		of[corev1.Lifecycle](): {
-			"postStart": acted(), "preStop": acted(),
-			"stopSignal": warned("SIGTERM is sent"),
+			"postStart": acted(), "preStop": acted(), "stopSignal": acted("The image's, else SIGTERM, where nothing is said."),
 		},
 		of[corev1.LifecycleHandler](): {
 			"exec": acted(), "httpGet": acted(), "sleep": acted(),
@@ -93,5 +83,21 @@ func actionTables() map[reflect.Type]Table {
 			"port": acted(), "service": acted(),
 			"mode": warned("the connection is not encrypted").unless(corev1.GRPCProbeModePlaintext),
 		},
+	}
+}
+
+// container is of all kinds of containers.
+func container() Table {
+	return Table{
+		"name": acted(), "image": acted(), "command": acted(), "args": acted(), "workingDir": acted(), "ports": acted(),
+		"envFrom": acted(), "env": acted(), "resources": acted(), "volumeMounts": acted(),
+		"livenessProbe": acted(), "readinessProbe": acted(), "startupProbe": acted(), "lifecycle": acted(),
+		"terminationMessagePath": acted(), "terminationMessagePolicy": acted(), "imagePullPolicy": acted(),
+		"securityContext": acted(), "stdin": acted(), "stdinOnce": acted(), "tty": acted(),
+
+		"resizePolicy":       warned("resources of a running container do not change"),
+		"restartPolicy":      acted("An init container with Always is a sidecar."),
+		"restartPolicyRules": acted(),
+		"volumeDevices":      refused("there are no block volumes"),
 	}
 }

@@ -41,11 +41,10 @@ func podSpec() Table {
 		"schedulingGates": acted(), "priority": acted("Higher ones are placed first; nothing is preempted."),
 		"overhead":    acted("Counts as requested."),
 		"hostNetwork": acted(), "hostPID": acted(), "hostIPC": acted(), "securityContext": acted(),
-		"imagePullSecrets": acted(), "hostname": acted(), "hostAliases": acted(), "os": acted(),
+		"ephemeralContainers": acted("Added to a pod that runs, through the subresource."), "imagePullSecrets": acted(), "hostname": acted(), "hostAliases": acted(), "os": acted(),
 
-		"ephemeralContainers": refused("ephemeral containers do not exist here"),
-		"hostUsers":           refused("pods do not get a user namespace of their own").unless(true),
-		"resourceClaims":      refused("there is no dynamic resource allocation"),
+		"hostUsers":      refused("pods do not get a user namespace of their own").unless(true),
+		"resourceClaims": refused("there is no dynamic resource allocation"),
 	}
 	for name, rule := range podWarnings() {
 		t[name] = rule
@@ -81,7 +80,7 @@ func podSecurity() Table {
 		"seccompProfile":           acted("RuntimeDefault where nothing is said."),
 		"fsGroup":                  acted("For emptyDir and the volumes made of ConfigMaps, Secrets and pod fields."),
 		"fsGroupChangePolicy":      warned("it is for kinds of volumes that do not exist here"),
-		"supplementalGroupsPolicy": warned("groups from the image are always merged").unless(corev1.SupplementalGroupsPolicyMerge),
+		"supplementalGroupsPolicy": acted(),
 		"sysctls":                  warned("the pod's kernel parameters stay as the machine has them"),
 		"seLinuxOptions":           warned("SELinux labels are not set"),
 		"seLinuxChangePolicy":      warned("SELinux labels are not set"),
