@@ -17,6 +17,7 @@ type Config struct {
 	DataDir     string            // pods' volumes, files and logs are in its folder pods
 	StateDir    string            // pinned namespaces are in its folder pods
 	Labels      map[string]string // of the Node object
+	Annotations map[string]string // of the Node object
 
 	// RegistryConfig is the folder of what is known of registries; the node's own credentials are in its config.json.
 	RegistryConfig string

@@ -34,7 +34,7 @@ func (a *Agent) nodeObject(cidr netip.Prefix) *corev1.Node {
 		labels[key] = value
 	}
 	return &corev1.Node{
-		ObjectMeta: metav1.ObjectMeta{Name: a.NodeName, Labels: labels},
+		ObjectMeta: metav1.ObjectMeta{Name: a.NodeName, Labels: labels, Annotations: a.Annotations},
 		Spec:       corev1.NodeSpec{PodCIDR: cidr.String(), PodCIDRs: []string{cidr.String()}},
 		Status: corev1.NodeStatus{
 			Capacity:    a.capacity,

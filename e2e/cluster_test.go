@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -43,13 +44,38 @@ func TestThreeNodesAreOneCluster(t *testing.T) {
 		}
 	}
 
+	clusterSays(t, third, "One of the servers that vote may be lost.", `node-1 .* yes `, `node-2 .* yes `, `node-3 .* yes `)
 	first.Kill()
 	second.Kubectl("create", "configmap", "written", "--from-literal=while=down", "--request-timeout=60s")
 	third.Eventually(func() error { return ready(third, "node-1", corev1.ConditionUnknown) })
+	clusterSays(t, second, "None of the servers that vote may be lost", `node-1 +voter +no `)
 	first.Start()
 	second.Eventually(func() error { return ready(second, "node-1", corev1.ConditionTrue) })
 	first.Kubectl("get", "configmap", "written")
 	first.Kubectl("delete", "configmap", "written")
+
+	third.Stop()
+	second.Eventually(func() error { return ready(second, "node-3", corev1.ConditionUnknown) })
+	second.Kubectl("delete", "node", "node-3")
+	second.Eventually(func() error {
+		if out := second.Covey("status"); strings.Contains(out, "node-3") || strings.Count(out, " voter ") != 0 {
+			return fmt.Errorf("want node-3 gone and one voter left:\n%s", out)
+		}
+		return nil
+	})
+	third.Start()
+	second.Eventually(func() error { return ready(second, "node-3", corev1.ConditionTrue) })
+}
+
+// clusterSays fails the test unless covey status says all of it; the lines are regular expressions.
+func clusterSays(t *testing.T, n *harness.Node, says string, lines ...string) {
+	t.Helper()
+	out := n.Covey("status")
+	for _, line := range append(lines, regexp.QuoteMeta(says)) {
+		if !regexp.MustCompile(line).MatchString(out) {
+			t.Errorf("covey status does not say %q:\n%s", line, out)
+		}
+	}
 }
 
 func ready(n *harness.Node, name string, want corev1.ConditionStatus) error {

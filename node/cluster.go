@@ -92,15 +92,18 @@ func (l raftLinks) Dial(ctx context.Context, serverID string) (net.Conn, error) 
 	return l.Links.Dial(ctx, serverID, raftProtocol)
 }
 
-// handler is the API, and the one path for nodes that are not in the cluster yet.
+// handler is the API, and what is asked about the cluster itself: to join it, and how it is.
 func (n *node) handler() http.Handler {
 	joining := join.Handler(joinable{n}, time.Now, n.log)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == join.Path {
+		switch r.URL.Path {
+		case join.Path:
 			joining.ServeHTTP(w, r)
-			return
+		case StatusPath:
+			n.statusHandler(w, r)
+		default:
+			n.api.ServeHTTP(w, r)
 		}
-		n.api.ServeHTTP(w, r)
 	})
 }
 

@@ -152,6 +152,7 @@ func (n *node) build() (err error) {
 		DataDir:     n.cfg.DataDir,
 		StateDir:    n.cfg.StateDir,
 		Labels:      n.cfg.Labels,
+		Annotations: map[string]string{nodeIDAnnotation: n.identity.NodeID()},
 		Version:     n.cfg.Version,
 		Logger:      n.log,
 

@@ -70,6 +70,12 @@ func (p *Peers) ReadRevision(ctx context.Context, server string) (uint64, error)
 	return p.ask(ctx, http.MethodGet, server, revisionPath, nil)
 }
 
+// Ping returns nil when the node answers.
+func (p *Peers) Ping(ctx context.Context, nodeID string) error {
+	_, err := p.ask(ctx, http.MethodGet, nodeID, pingPath, nil)
+	return err
+}
+
 func (p *Peers) ask(ctx context.Context, method, server, path string, body []byte) (uint64, error) {
 	req, err := http.NewRequestWithContext(ctx, method, "https://"+server+path, bytes.NewReader(body))
 	if err != nil {

@@ -19,6 +19,7 @@ const Protocol = "covey-peer/1"
 const (
 	proposePath  = "/store/entries"
 	revisionPath = "/store/revision"
+	pingPath     = "/ping"
 	nodePrefix   = "/node"
 	maxEntry     = 17 << 20
 )
@@ -45,6 +46,7 @@ func Handler(st Store, agent http.Handler) http.Handler {
 		revision, err := st.ServeReadRevision(r.Context())
 		answer(w, revision, err)
 	})
+	mux.HandleFunc("GET "+pingPath, func(w http.ResponseWriter, _ *http.Request) { answer(w, 0, nil) })
 	mux.Handle(nodePrefix+"/", http.StripPrefix(nodePrefix, agent))
 	return mux
 }

@@ -3,6 +3,7 @@ package raft
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	hraft "github.com/hashicorp/raft"
 )
@@ -27,9 +28,13 @@ func (n *Node) Members() []Member {
 func (n *Node) Add(ctx context.Context, id string, voter bool) error {
 	// The address is the ID: where a server is at the moment is the transport's to know.
 	server, address := hraft.ServerID(id), hraft.ServerAddress(id)
+	votes := slices.Contains(n.Members(), Member{ID: id, Voter: true})
 	err := n.await(ctx, func() error {
-		if voter {
+		switch {
+		case voter:
 			return n.raft.AddVoter(server, address, 0, enqueueTimeout).Error()
+		case votes:
+			return n.raft.DemoteVoter(server, 0, enqueueTimeout).Error()
 		}
 		return n.raft.AddNonvoter(server, address, 0, enqueueTimeout).Error()
 	})

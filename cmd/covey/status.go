@@ -1,0 +1,89 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"covey.dev/covey/api/client"
+	"covey.dev/covey/cmd/covey/table"
+	"covey.dev/covey/node"
+)
+
+func newStatusCommand(base *options) *cobra.Command {
+	var output string
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show the servers of the cluster, who leads, and what can be lost",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if output != "" && output != "json" {
+				return errors.New("unknown output format: there is json")
+			}
+			s, err := base.open(cmd)
+			if err != nil {
+				return err
+			}
+			var status node.Status
+			if err := s.Into(s.ctx(), client.Request{Path: node.StatusPath}, &status); err != nil {
+				return err
+			}
+			if output == "json" {
+				encoder := json.NewEncoder(cmd.OutOrStdout())
+				encoder.SetIndent("", "    ")
+				return encoder.Encode(status)
+			}
+			return s.printStatus(status)
+		},
+	}
+	base.addFlags(cmd.Flags())
+	cmd.Flags().StringVarP(&output, "output", "o", "", "json")
+	return cmd
+}
+
+func (s *session) printStatus(status node.Status) error {
+	p := table.Printer{Out: s.cmd.OutOrStdout()}
+	p.Columns([]metav1.TableColumnDefinition{
+		{Name: "Name"}, {Name: "Role"}, {Name: "Alive"}, {Name: "Address"}, {Name: "Round-trip"}, {Name: "Version"}, {Name: "ID"},
+	})
+	var rows []table.Row
+	for _, m := range status.Members {
+		alive, trip := "no", "-"
+		if m.Alive {
+			alive = "yes"
+		}
+		if m.Millis > 0 {
+			trip = fmt.Sprintf("%.1f ms", m.Millis)
+		}
+		rows = append(rows, table.Row{Cells: []any{
+			orDash(m.Name), m.Role, alive, orDash(m.Address), trip, orDash(m.Version), m.ID,
+		}})
+	}
+	if err := p.Print(rows); err != nil {
+		return err
+	}
+	s.say("\n%s", canLose(status.CanLose))
+	return nil
+}
+
+func canLose(n int) string {
+	switch {
+	case n < 0:
+		return "Nothing can be written: too many of the servers that vote are gone."
+	case n == 0:
+		return "None of the servers that vote may be lost: without one of them nothing can be written."
+	case n == 1:
+		return "One of the servers that vote may be lost."
+	}
+	return fmt.Sprintf("%d of the servers that vote may be lost.", n)
+}
+
+func orDash(text string) string {
+	if text == "" {
+		return "-"
+	}
+	return text
+}

@@ -1,0 +1,141 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"covey.dev/covey/api"
+	"covey.dev/covey/node/gossip"
+	"covey.dev/covey/store"
+)
+
+const (
+	// StatusPath is where an administrator asks any node for the cluster's Status.
+	StatusPath = "/covey/status"
+	// pingTimeout bounds the wait for one member's answer.
+	pingTimeout = 2 * time.Second
+	// nodeIDAnnotation on a Node object names the node's key.
+	nodeIDAnnotation = "covey.dev/node-id"
+)
+
+// The roles of a member.
+const (
+	RoleLeader   = "leader"
+	RoleVoter    = "voter"
+	RoleFollower = "follower" // holds a replica and does not vote
+	RoleJoining  = "joining"  // is not in Raft yet
+)
+
+// Status is the cluster as the node that was asked sees it.
+type Status struct {
+	Members []MemberStatus `json:"members"`
+	// CanLose is how many of the voters that are alive may be lost before nothing can be written; negative when nothing can.
+	CanLose int `json:"canLose"`
+}
+
+// MemberStatus is one server.
+type MemberStatus struct {
+	Name    string  `json:"name"` // of its Node object; empty when that is gone
+	ID      string  `json:"id"`   // of its key
+	Role    string  `json:"role"`
+	Alive   bool    `json:"alive"`
+	Address string  `json:"address,omitempty"` // host:port, while it is alive
+	Version string  `json:"version,omitempty"` // of covey
+	Millis  float64 `json:"milliseconds,omitempty"`
+}
+
+// statusHandler answers administrators.
+func (n *node) statusHandler(w http.ResponseWriter, r *http.Request) {
+	user, known := api.ClientCertificate(r)
+	switch {
+	case !known:
+		http.Error(w, "Unauthorized", http.StatusUnauthorized)
+		return
+	case !slices.Contains(user.Groups, "system:masters"):
+		http.Error(w, "only administrators may see the cluster's status", http.StatusForbidden)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(n.status(r.Context()))
+}
+
+func (n *node) status(ctx context.Context) Status {
+	s := describe(n.store.Members(), n.gossip.Members(), n.names(), n.store.LeaderID())
+	var asking sync.WaitGroup
+	for i := range s.Members {
+		m := &s.Members[i]
+		if m.Alive && m.ID != n.identity.NodeID() {
+			asking.Go(func() { m.Millis = n.ping(ctx, m.ID) })
+		}
+	}
+	asking.Wait()
+	return s
+}
+
+// names of the Node objects, by the nodes' IDs.
+func (n *node) names() map[string]string {
+	names := map[string]string{}
+	for node := range store.List[*corev1.Node](n.store.Snapshot(), "nodes", "") {
+		names[node.Annotations[nodeIDAnnotation]] = node.Name
+	}
+	return names
+}
+
+// ping measures the way to a node and back; 0 when it does not answer.
+func (n *node) ping(ctx context.Context, nodeID string) float64 {
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	began := time.Now()
+	if n.peers.Ping(ctx, nodeID) != nil {
+		return 0
+	}
+	return float64(time.Since(began).Microseconds()) / 1000
+}
+
+// describe puts together what Raft, the gossip and the Node objects know.
+func describe(members []store.Member, alive []gossip.Member, names map[string]string, leader string) Status {
+	byID := map[string]*MemberStatus{}
+	find := func(id string) *MemberStatus {
+		if byID[id] == nil {
+			byID[id] = &MemberStatus{ID: id, Name: names[id], Role: RoleJoining}
+		}
+		return byID[id]
+	}
+	for _, g := range alive {
+		m := find(g.ID)
+		m.Alive, m.Name, m.Address, m.Version = true, g.Name, g.Address, g.Version
+	}
+	voters, left := 0, 0
+	for _, member := range members {
+		m := find(member.ID)
+		switch {
+		case member.ID == leader:
+			m.Role = RoleLeader
+		case member.Voter:
+			m.Role = RoleVoter
+		default:
+			m.Role = RoleFollower
+		}
+		if member.Voter {
+			voters++
+			if m.Alive {
+				left++
+			}
+		}
+	}
+	s := Status{CanLose: left - (voters/2 + 1)}
+	for _, m := range byID {
+		s.Members = append(s.Members, *m)
+	}
+	slices.SortFunc(s.Members, func(a, b MemberStatus) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
+	})
+	return s
+}
