@@ -33,13 +33,6 @@ type call struct {
 
 func (c *call) ctx() context.Context { return c.r.Context() }
 
-// bound gives the request a deadline and returns what releases it.
-func (c *call) bound(limit time.Duration) context.CancelFunc {
-	ctx, cancel := context.WithTimeout(c.r.Context(), limit)
-	c.r = c.r.WithContext(ctx)
-	return cancel
-}
-
 func (c *call) key(name string) store.Key {
 	return store.Key{Resource: c.kind.Resource(), Namespace: c.namespace, Name: name}
 }

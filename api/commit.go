@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"errors"
 	"fmt"
 
@@ -50,11 +49,8 @@ func (c *call) commit(dryRun bool, change func(*store.Tx) (kind.Object, effect, 
 }
 
 func (c *call) commitError(err error) error {
-	switch {
-	case errors.Is(err, store.ErrConflict):
+	if errors.Is(err, store.ErrConflict) {
 		return c.conflict()
-	case errors.Is(err, context.DeadlineExceeded):
-		return apierrors.NewServerTimeout(c.groupResource(), methodWord(c.r.Method), retrySeconds)
 	}
 	return err
 }

@@ -57,7 +57,7 @@ func translate(err error) error {
 	case errors.Is(err, store.ErrNotLeader):
 		return unavailable(err)
 	case errors.Is(err, context.DeadlineExceeded):
-		return apierrors.NewTimeoutError("the request did not complete within the allotted time", retrySeconds)
+		return apierrors.NewTimeoutError("request did not complete within requested timeout - "+context.DeadlineExceeded.Error(), retrySeconds)
 	case errors.Is(err, context.Canceled):
 		return unavailable(errors.New("the request was cancelled, or the server is stopping"))
 	}

@@ -29,6 +29,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.fail(rec, r, err)
 		return
 	}
+	r, leave, err := s.enter(rec, r, user, describe(r))
+	if err != nil {
+		s.fail(rec, r, err)
+		return
+	}
+	defer leave()
 	s.router.ServeHTTP(rec, r.WithContext(withUser(r.Context(), user)))
 }
 

@@ -54,7 +54,7 @@ var reviews = []review{
 func (s *Server) reviewRoutes(sub *mux.Router, gv groupVersion) {
 	for _, rv := range gv.reviews {
 		k := &kind.Kind{GVK: rv.gvk, Plural: rv.plural}
-		s.route(sub, "/"+rv.plural, k, "", bounded, verbs{http.MethodPost: func(c *call) error { return c.review(rv) }})
+		s.route(sub, "/"+rv.plural, k, "", verbs{http.MethodPost: func(c *call) error { return c.review(rv) }})
 	}
 }
 

@@ -2,7 +2,6 @@ package api
 
 import (
 	"net/http"
-	"time"
 
 	"github.com/gorilla/mux"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -11,19 +10,8 @@ import (
 	"covey.dev/covey/api/openapi"
 )
 
-// requestTimeout bounds every request that is not a stream.
-const requestTimeout = time.Minute
-
 // verbs are what a path answers, by HTTP method.
 type verbs map[string]func(*call) error
-
-// limit says whether requests have requestTimeout. Logs, exec and proxied requests have not; watches see to their own.
-type limit int
-
-const (
-	bounded limit = iota
-	unbounded
-)
 
 // routes builds the router: a subrouter for each group and version, so that a request is matched against few routes.
 func (s *Server) routes() *mux.Router {
@@ -50,27 +38,27 @@ func (s *Server) kindRoutes(sub *mux.Router, k *kind.Kind) {
 	scope := all
 	if k.Namespaced {
 		scope = "/namespaces/{namespace}" + all
-		s.route(sub, all, k, "", bounded, verbs{http.MethodGet: listOrWatch})
+		s.route(sub, all, k, "", verbs{http.MethodGet: listOrWatch})
 	}
 	item := scope + "/{name}"
-	s.route(sub, item, k, "", bounded, verbs{
+	s.route(sub, item, k, "", verbs{
 		http.MethodGet: get, http.MethodPut: update, http.MethodPatch: patchObject, http.MethodDelete: deleteObject,
 	})
-	s.route(sub, scope, k, "", bounded, verbs{
+	s.route(sub, scope, k, "", verbs{
 		http.MethodGet: listOrWatch, http.MethodPost: create, http.MethodDelete: deleteCollection,
 	})
 	if k.HasStatus {
-		s.route(sub, item+"/status", k, "status", bounded, verbs{
+		s.route(sub, item+"/status", k, "status", verbs{
 			http.MethodGet: get, http.MethodPut: update, http.MethodPatch: patchObject,
 		})
 	}
 	for name := range k.Parts {
-		s.route(sub, item+"/"+name, k, name, bounded, verbs{
+		s.route(sub, item+"/"+name, k, name, verbs{
 			http.MethodGet: get, http.MethodPut: update, http.MethodPatch: patchObject,
 		})
 	}
 	if k.Scale != nil {
-		s.route(sub, item+"/scale", k, "scale", bounded, verbs{
+		s.route(sub, item+"/scale", k, "scale", verbs{
 			http.MethodGet: getScale, http.MethodPut: updateScale, http.MethodPatch: patchScale,
 		})
 	}
@@ -81,18 +69,18 @@ func (s *Server) kindRoutes(sub *mux.Router, k *kind.Kind) {
 func (s *Server) specialRoutes(sub *mux.Router, item string, k *kind.Kind) {
 	switch k.Resource() {
 	case "namespaces":
-		s.route(sub, item+"/finalize", k, "finalize", bounded, verbs{http.MethodPut: finalize})
+		s.route(sub, item+"/finalize", k, "finalize", verbs{http.MethodPut: finalize})
 	case "pods":
-		s.route(sub, item+"/binding", k, "binding", bounded, verbs{http.MethodPost: bindPod})
-		s.route(sub, "/namespaces/{namespace}/bindings", k, "binding", bounded, verbs{http.MethodPost: bindPod})
-		s.route(sub, item+"/eviction", k, "eviction", bounded, verbs{http.MethodPost: evictPod})
-		s.route(sub, item+"/log", k, "log", unbounded, verbs{http.MethodGet: podLog})
+		s.route(sub, item+"/binding", k, "binding", verbs{http.MethodPost: bindPod})
+		s.route(sub, "/namespaces/{namespace}/bindings", k, "binding", verbs{http.MethodPost: bindPod})
+		s.route(sub, item+"/eviction", k, "eviction", verbs{http.MethodPost: evictPod})
+		s.route(sub, item+"/log", k, "log", verbs{http.MethodGet: podLog})
 		for name, verb := range map[string]func(*call) error{"exec": podExec, "attach": podAttach, "portforward": podPortForward} {
-			s.route(sub, item+"/"+name, k, name, unbounded, verbs{http.MethodGet: verb, http.MethodPost: verb})
+			s.route(sub, item+"/"+name, k, name, verbs{http.MethodGet: verb, http.MethodPost: verb})
 		}
 	case "nodes":
 		for _, path := range []string{item + "/proxy", item + "/proxy/{path:.*}"} {
-			s.route(sub, path, k, "proxy", unbounded, verbs{
+			s.route(sub, path, k, "proxy", verbs{
 				http.MethodGet: nodeProxy, http.MethodHead: nodeProxy, http.MethodPost: nodeProxy, http.MethodPut: nodeProxy,
 				http.MethodPatch: nodeProxy, http.MethodDelete: nodeProxy, http.MethodOptions: nodeProxy,
 			})
@@ -100,7 +88,7 @@ func (s *Server) specialRoutes(sub *mux.Router, item string, k *kind.Kind) {
 	}
 }
 
-func (s *Server) route(sub *mux.Router, path string, k *kind.Kind, subresource string, within limit, answers verbs) {
+func (s *Server) route(sub *mux.Router, path string, k *kind.Kind, subresource string, answers verbs) {
 	sub.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
 		vars := mux.Vars(r)
 		c := &call{
@@ -114,9 +102,6 @@ func (s *Server) route(sub *mux.Router, path string, k *kind.Kind, subresource s
 		if verb == nil {
 			s.fail(w, r, apierrors.NewMethodNotSupported(c.groupResource(), methodWord(r.Method)))
 			return
-		}
-		if within == bounded && !isWatch(r) {
-			defer c.bound(requestTimeout)()
 		}
 		if err := verb(c); err != nil {
 			s.fail(w, r, err)

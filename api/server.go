@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/managedfields"
 
+	"covey.dev/covey/api/flow"
 	"covey.dev/covey/api/kind"
 	"covey.dev/covey/api/managed"
 	"covey.dev/covey/api/openapi"
@@ -39,6 +40,8 @@ type Config struct {
 	Logger *slog.Logger
 	// Ready says why the node is not ready yet; nil means it is.
 	Ready func() error
+	// Limits are DefaultLimits when zero.
+	Limits Limits
 	// Authenticate says who sent a request; false for nobody in particular. It is ClientCertificate when nil.
 	Authenticate func(*http.Request) (User, bool)
 }
@@ -52,6 +55,8 @@ type Server struct {
 	managers *managed.Managers
 	groups   []groupVersion
 	version  []byte
+	short    *flow.Queue
+	long     *flow.Queue
 }
 
 // New builds the routes and the discovery documents.
@@ -66,6 +71,10 @@ func New(cfg Config) (*Server, error) {
 	if s.cfg.Authenticate == nil {
 		s.cfg.Authenticate = ClientCertificate
 	}
+	if s.cfg.Limits == (Limits{}) {
+		s.cfg.Limits = DefaultLimits()
+	}
+	s.short, s.long = flow.New(s.cfg.Limits.Short), flow.New(s.cfg.Limits.Long)
 	for _, k := range cfg.Kinds {
 		if cfg.Scheme != nil && !cfg.Scheme.Recognizes(k.GVK) {
 			return nil, fmt.Errorf("kind %s is not in the scheme", k.GVK)
