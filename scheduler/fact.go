@@ -25,6 +25,7 @@ type fact struct {
 
 	pod   *podFact
 	node  *corev1.Node
+	space map[string]string // a namespace's labels
 	event *eventFact
 }
 
@@ -82,6 +83,8 @@ func newFact(key store.Key, obj store.Object) *fact {
 		f.pod = newPodFact(obj)
 	case *corev1.Node:
 		f.node = obj
+	case *corev1.Namespace:
+		f.space = obj.Labels
 	case *corev1.Event:
 		f.event = newEventFact(obj)
 	}

@@ -20,6 +20,7 @@ type index struct {
 	inNamespace map[string]keys
 	onNode      map[string]keys // pods
 	waiting     keys            // pods without a node
+	related     int             // those of them that depend on other pods
 	loose       map[string]keys // pods and replica sets that nobody controls, by namespace
 	nodes       map[string]bool
 	missing     map[string]time.Time // since when a node that pods are bound to is not there
@@ -61,6 +62,13 @@ func (x *index) put(key store.Key, f *fact) (was *fact) {
 	if key.Resource == nodeResource {
 		x.putNode(key.Name, f)
 	}
+	if key.Resource == controller.Namespaces {
+		if f == nil {
+			x.cluster.RemoveNamespace(key.Name)
+		} else {
+			x.cluster.SetNamespace(key.Name, f.space)
+		}
+	}
 	return was
 }
 
@@ -78,6 +86,9 @@ func (x *index) insert(key store.Key, f *fact) {
 	if p := f.pod; p != nil {
 		if p.waits {
 			x.waiting[key] = struct{}{}
+			if p.demand.Related() {
+				x.related++
+			}
 		}
 		if p.node != "" {
 			add(x.onNode, p.node, key)
@@ -106,7 +117,12 @@ func (x *index) remove(key store.Key, f *fact) {
 		drop(x.loose, key.Namespace, key)
 	}
 	if p := f.pod; p != nil {
-		delete(x.waiting, key)
+		if p.waits {
+			delete(x.waiting, key)
+			if p.demand.Related() {
+				x.related--
+			}
+		}
 		if p.node != "" {
 			drop(x.onNode, p.node, key)
 			if p.demand != nil {

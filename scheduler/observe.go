@@ -91,6 +91,9 @@ func (s *Scheduler) markPod(key store.Key, was, is *fact) {
 	if is == nil {
 		return
 	}
+	if s.index.related > 0 && matters(was, is) {
+		s.markWaiting()
+	}
 	p := is.pod
 	switch {
 	case p.waits && (was == nil || !was.pod.waits || was.pod.demand.Shape() != p.demand.Shape()):
@@ -103,6 +106,14 @@ func (s *Scheduler) markPod(key store.Key, was, is *fact) {
 		}
 		s.queue.add(lostPods, key)
 	}
+}
+
+// matters says whether a pod that is there now, or is another now, may let one fit that depends on it.
+func matters(was, is *fact) bool {
+	if is.pod.node == "" || is.pod.demand == nil {
+		return false
+	}
+	return was == nil || was.pod.demand == nil || was.pod.node != is.pod.node || was.pod.demand.Kin() != is.pod.demand.Kin()
 }
 
 func (s *Scheduler) markNode(name string, is *fact) {

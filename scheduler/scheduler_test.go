@@ -370,3 +370,41 @@ func TestGoesOnAfterItsWatchWasLost(t *testing.T) {
 		t.Errorf("%d pods, want 100 at most", n)
 	}
 }
+
+func TestAPodWaitsForTheOneItBelongsBeside(t *testing.T) {
+	c := newCluster(t)
+	c.addNode("a", "4")
+	c.addNode("b", "4")
+	c.schedule()
+	for _, name := range []string{"a", "b"} {
+		edit(c, store.Key{Resource: nodes, Name: name}, func(n *corev1.Node) bool {
+			n.Labels = map[string]string{corev1.LabelHostname: name}
+			return true
+		})
+	}
+	pod := func(name, app string) *corev1.Pod {
+		p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name, Labels: map[string]string{"app": app}}}
+		p.Status.Phase = corev1.PodPending
+		return p
+	}
+	web := pod("web", "web")
+	web.Spec.Affinity = &corev1.Affinity{PodAffinity: &corev1.PodAffinity{
+		RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{{
+			TopologyKey: corev1.LabelHostname, LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "db"}},
+		}},
+	}}
+	c.create(pods, web)
+	c.until("the refusal", func(snap *store.Snapshot) bool {
+		p, _ := store.Get[*corev1.Pod](snap, key(pods, web))
+		return len(p.Status.Conditions) > 0 && p.Status.Conditions[0].Message == "0/2 nodes are available: 2 node(s) didn't match pod affinity rules."
+	})
+	c.create(pods, pod("db", "db"))
+	c.until("both on one node", func(snap *store.Snapshot) bool {
+		w, _ := store.Get[*corev1.Pod](snap, key(pods, web))
+		d, _ := store.Get[*corev1.Pod](snap, store.Key{Resource: pods, Namespace: "default", Name: "db"})
+		return w.Spec.NodeName != "" && w.Spec.NodeName == d.Spec.NodeName
+	})
+	if n := reasons(c.Snapshot())["FailedScheduling"]; n != 1 {
+		t.Errorf("%d refusals told, want 1", n)
+	}
+}

@@ -282,7 +282,6 @@ func TestNoWarningsForOrdinaryManifests(t *testing.T) {
 func TestFieldsWithoutEffectAreWarnedOf(t *testing.T) {
 	k := find(t, "deployments")
 	text := strings.Replace(hello, "    spec:\n", `    spec:
-      affinity: {podAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [{topologyKey: x}]}}
       serviceAccountName: other
       shareProcessNamespace: true
       volumes: [{name: t, projected: {sources: [{serviceAccountToken: {path: t}}]}}]
@@ -290,7 +289,7 @@ func TestFieldsWithoutEffectAreWarnedOf(t *testing.T) {
 	text = strings.Replace(text, "containerPort: 5000", "containerPort: 5000, hostPort: 5000", 1)
 	d := mustCreate(t, k, text)
 	got := strings.Join(warningsOf(t, k, d, nil), "\n")
-	for _, path := range []string{"affinity.podAffinity", "serviceAccountName", "shareProcessNamespace", "volumes[0].projected.sources[0].serviceAccountToken", "containers[0].ports[0].hostPort"} {
+	for _, path := range []string{"serviceAccountName", "shareProcessNamespace", "volumes[0].projected.sources[0].serviceAccountToken", "containers[0].ports[0].hostPort"} {
 		if !strings.Contains(got, "spec.template.spec."+path+": covey does not act on this field") {
 			t.Errorf("no warning of %s in\n%s", path, got)
 		}

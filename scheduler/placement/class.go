@@ -85,10 +85,26 @@ func (cl *class) refuse(node *corev1.Node) string {
 			return reason
 		}
 	}
-	if ok, err := cl.required.Match(node); err != nil || !ok {
+	if !cl.selects(node) {
 		return "node(s) didn't match Pod's node affinity/selector"
 	}
 	return ""
+}
+
+// selects says whether the node's labels and name are as the pod's node selector and affinity ask.
+func (cl *class) selects(node *corev1.Node) bool {
+	ok, err := cl.required.Match(node)
+	return err == nil && ok
+}
+
+// toleratesAll says whether no taint of the node keeps the pod off, those that are implied included.
+func (cl *class) toleratesAll(node *corev1.Node) bool {
+	for i := range node.Spec.Taints {
+		if cl.refuseTaint(&node.Spec.Taints[i]) != "" {
+			return false
+		}
+	}
+	return (isReady(node) || cl.tolerates(&notReady)) && (!node.Spec.Unschedulable || cl.tolerates(&cordoned))
 }
 
 // Kubernetes marks such nodes with taints that a pod may tolerate; here the taints are implied.
@@ -104,7 +120,7 @@ func (cl *class) refuseTaint(t *corev1.Taint) string {
 	if cl.tolerates(t) {
 		return ""
 	}
-	return "node(s) had untolerated taint {" + t.Key + ": " + t.Value + "}"
+	return "node(s) had untolerated taint(s)"
 }
 
 func (cl *class) tolerates(t *corev1.Taint) bool {

@@ -2,10 +2,13 @@ package placement
 
 import (
 	"cmp"
+	"maps"
 	"math"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	apiequality "k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 )
 
@@ -36,15 +39,31 @@ type Cluster struct {
 	classes map[string]*class
 	owners  map[types.UID]map[int32]int32 // pods of one owner by slot
 
+	// What pods are to each other: see group, tally and relations.
+	groups     map[string]*group
+	idle       int // groups without pods
+	topologies map[string]*topology
+	tallies    map[string]*tally
+	borne      map[string]*borne
+	namespaces map[string]labels.Set
+	generation int  // goes up when relations must be bound anew
+	stale      bool // nodes have changed: tallies must be counted anew
+
 	// The counts of one owner spread out by slot. Pods come grouped by owner, so this is filled rarely.
 	spread      []int32
 	spreadOwner types.UID
+
+	// Room that scans use again.
+	open       []gate
+	candidates []candidate
 }
 
 // NewCluster returns a cluster without nodes.
 func NewCluster() *Cluster {
 	return &Cluster{
 		index: map[string]int32{}, classes: map[string]*class{}, owners: map[types.UID]map[int32]int32{},
+		groups: map[string]*group{}, topologies: map[string]*topology{}, tallies: map[string]*tally{},
+		borne: map[string]*borne{}, namespaces: map[string]labels.Set{},
 	}
 }
 
@@ -55,11 +74,18 @@ func (c *Cluster) SetNode(node *corev1.Node) {
 	if r.node == nil {
 		c.live++
 	}
+	c.stale = c.stale || r.node == nil || movesPods(r.node, node)
 	r.node = node
 	c.refresh(i)
 	for _, cl := range c.classes {
 		cl.judge(i, node)
 	}
+}
+
+// movesPods says whether a node's change may put its pods into other domains, or make them count or not.
+func movesPods(was, is *corev1.Node) bool {
+	return !maps.Equal(was.Labels, is.Labels) || !apiequality.Semantic.DeepEqual(was.Spec.Taints, is.Spec.Taints) ||
+		was.Spec.Unschedulable != is.Spec.Unschedulable || isReady(was) != isReady(is)
 }
 
 // RemoveNode takes a node away. What is bound to it stays counted until it is removed.
@@ -70,6 +96,7 @@ func (c *Cluster) RemoveNode(name string) {
 	}
 	c.live--
 	c.records[i].node = nil
+	c.stale = true
 	c.refresh(i)
 	for _, cl := range c.classes {
 		cl.judge(i, nil)
@@ -118,6 +145,7 @@ func (c *Cluster) count(node string, d *Demand, sign int64) {
 	s.scoreCPU -= sign * d.scoreCPU
 	s.scoreMemory -= sign * d.scoreMemory
 	c.countOwner(i, d.owner, int32(sign))
+	c.countGroup(i, d, int32(sign))
 }
 
 func (c *Cluster) countOwner(i int32, owner types.UID, sign int32) {
@@ -158,6 +186,7 @@ func (c *Cluster) slotOf(name string) int32 {
 		}
 	}
 	c.index[name] = i
+	c.stale = true
 	c.refresh(i)
 	return i
 }

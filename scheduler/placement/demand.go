@@ -2,6 +2,7 @@ package placement
 
 import (
 	"strings"
+	"unique"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -23,8 +24,10 @@ type Demand struct {
 	extended               []amount
 	ports                  []port
 	rules                  *rules
-	owner                  types.UID // the controller, for spreading; empty for a pod on its own
-	shape                  string    // equal demands that fail once fail again
+	owner                  types.UID             // the controller, for spreading; empty for a pod on its own
+	related                bool                  // has rules about other pods
+	kin                    unique.Handle[string] // of the group
+	shape                  unique.Handle[string] // equal demands that fail once fail again
 }
 
 type amount struct {
@@ -50,7 +53,9 @@ type rules struct {
 // NewDemand reads what the pod asks for: the requests of its containers, init containers and overhead as Kubernetes
 // adds them up, host ports, and its scheduling rules.
 func NewDemand(pod *corev1.Pod) *Demand {
-	d := &Demand{rules: newRules(&pod.Spec), ports: hostPorts(&pod.Spec)}
+	d := &Demand{rules: newRules(&pod.Spec), ports: hostPorts(&pod.Spec), kin: unique.Make(kin(pod))}
+	a := pod.Spec.Affinity
+	d.related = len(pod.Spec.TopologySpreadConstraints) > 0 || a != nil && (a.PodAffinity != nil || a.PodAntiAffinity != nil)
 	if ref := metav1.GetControllerOfNoCopy(pod); ref != nil {
 		d.owner = ref.UID
 	}
@@ -69,12 +74,18 @@ func NewDemand(pod *corev1.Pod) *Demand {
 		}
 	}
 	d.scoreCPU, d.scoreMemory = max(d.milliCPU, unstatedMilliCPU), max(d.memory, unstatedMemory)
-	d.shape = d.describe()
+	d.shape = unique.Make(d.describe())
 	return d
 }
 
 // Shape is equal for pods that fit the same nodes: when one of them finds no node, nor does the other.
-func (d *Demand) Shape() string { return d.shape }
+func (d *Demand) Shape() string { return d.shape.Value() }
+
+// Related says whether it depends on other pods where the pod fits, so that it may fit when one of them comes or changes.
+func (d *Demand) Related() bool { return d.related }
+
+// Kin is equal for pods that are alike to the rules of others.
+func (d *Demand) Kin() string { return d.kin.Value() }
 
 func newRules(spec *corev1.PodSpec) *rules {
 	r := &rules{selector: spec.NodeSelector, tolerations: spec.Tolerations}
@@ -151,5 +162,7 @@ func (d *Demand) describe() string {
 		put(int64(p.number))
 	}
 	b.WriteString(d.rules.key)
+	b.WriteByte(0)
+	b.WriteString(d.kin.Value())
 	return b.String()
 }

@@ -16,12 +16,13 @@ func (c *Cluster) Explain(d *Demand) string {
 		return NoNodes
 	}
 	cl := c.classOf(d.rules)
+	gates := c.relationsOf(c.groupOf(d), cl).gates(nil)
 	counts := map[string]int{}
 	for i := range c.records {
 		if c.records[i].node == nil {
 			continue
 		}
-		for _, reason := range c.reasons(i, d, cl) {
+		for _, reason := range c.reasons(i, d, cl, gates) {
 			counts[reason]++
 		}
 	}
@@ -33,7 +34,7 @@ func (c *Cluster) Explain(d *Demand) string {
 	return fmt.Sprintf("0/%d nodes are available: %s.", c.live, strings.Join(parts, ", "))
 }
 
-func (c *Cluster) reasons(i int, d *Demand, cl *class) []string {
+func (c *Cluster) reasons(i int, d *Demand, cl *class, gates []gate) []string {
 	r, s := &c.records[i], &c.slots[i]
 	if reason := cl.refuse(r.node); reason != "" {
 		return []string{reason}
@@ -57,6 +58,9 @@ func (c *Cluster) reasons(i int, d *Demand, cl *class) []string {
 		if r.lacks(a) {
 			out = append(out, "Insufficient "+string(a.name))
 		}
+	}
+	if reason := refuse(gates, i); reason != "" && len(out) == 0 {
+		out = append(out, reason)
 	}
 	return out
 }

@@ -11,7 +11,12 @@ func (c *Cluster) Place(d *Demand) (node string, ok bool) {
 	}
 	cl := c.classOf(d.rules)
 	c.spreadFor(d)
-	best := c.scan(d, cl)
+	var best int
+	if rel := c.relationsOf(c.groupOf(d), cl); rel.plain() {
+		best = c.scan(d, cl)
+	} else {
+		best = c.scanRelated(d, cl, rel)
+	}
 	if best < 0 {
 		return "", false
 	}
@@ -42,6 +47,69 @@ func (c *Cluster) scan(d *Demand, cl *class) int {
 		}
 	}
 	c.next = max(i, 0)
+	return best
+}
+
+// candidate is a node that takes a pod: its score so far, and how much other pods draw to it.
+type candidate struct {
+	slot        int
+	score, pull float64
+}
+
+// ownSpread is how much of the pull apart the pods of one owner have when they state themselves how to spread.
+const ownSpread = 0.05
+
+// scanRelated is scan for a pod that other pods matter to.
+func (c *Cluster) scanRelated(d *Demand, cl *class, rel *relations) int {
+	n, limit := len(c.slots), enough(c.live)
+	plain := len(d.extended) == 0 && len(d.ports) == 0
+	cpu, memory, disk := floor(d.milliCPU), floor(d.memory), floor(d.disk)
+	weight := 1.0
+	if len(rel.hard)+len(rel.soft) > 0 {
+		weight = ownSpread
+	}
+	c.open, c.candidates = rel.gates(c.open[:0]), c.candidates[:0]
+	i := c.next
+scan:
+	for seen := 0; seen < n && len(c.candidates) < limit; seen++ {
+		if i++; i >= n {
+			i = 0
+		}
+		s := &c.slots[i]
+		if !cl.fit[i] || s.freePods < 1 || s.freeCPU < cpu || s.freeMemory < memory || s.freeDisk < disk {
+			continue
+		}
+		for g := range c.open {
+			if !c.open[g].lets(i) {
+				continue scan
+			}
+		}
+		if !plain && !c.records[i].fits(d) {
+			continue
+		}
+		score := s.score(d) + cl.bias[i] + weight*apart(c.spread[i]) + rel.evenly(i)
+		c.candidates = append(c.candidates, candidate{i, score, rel.pull(i)})
+	}
+	c.next = max(i, 0)
+	return bestOf(c.candidates)
+}
+
+// bestOf adds 0 to 200 for the pull, in proportion to the least and the greatest there is, and gives the best slot.
+func bestOf(candidates []candidate) int {
+	least, most := math.Inf(1), math.Inf(-1)
+	for i := range candidates {
+		least, most = min(least, candidates[i].pull), max(most, candidates[i].pull)
+	}
+	best, bestScore := -1, math.Inf(-1)
+	for i := range candidates {
+		score := candidates[i].score
+		if most > least {
+			score += 200 * (candidates[i].pull - least) / (most - least)
+		}
+		if score > bestScore {
+			best, bestScore = candidates[i].slot, score
+		}
+	}
 	return best
 }
 

@@ -13,11 +13,6 @@ func podTables() map[reflect.Type]Table {
 	return map[reflect.Type]Table{
 		of[corev1.PodSpec]():            podSpec(),
 		of[corev1.PodSecurityContext](): podSecurity(),
-		of[corev1.Affinity](): {
-			"nodeAffinity":    acted(),
-			"podAffinity":     warned("pods are placed without regard to each other"),
-			"podAntiAffinity": warned("pods are placed without regard to each other"),
-		},
 		of[corev1.Toleration](): {
 			"key": acted(), "operator": acted(), "value": acted(), "effect": acted(),
 			"tolerationSeconds": when(warned("taints do not evict running pods"), func(t corev1.Toleration, seconds int64) bool {
@@ -36,7 +31,7 @@ func podSpec() Table {
 		"volumes": acted(), "containers": acted(), "initContainers": acted("One after the other; those with restartPolicy Always go on beside the main containers."),
 		"restartPolicy": acted(), "terminationGracePeriodSeconds": acted(), "activeDeadlineSeconds": acted(),
 		"dnsPolicy": acted("Until there is a cluster DNS, all policies but None give the machine's resolver configuration."), "dnsConfig": acted(),
-		"nodeSelector": acted(), "nodeName": acted(), "affinity": acted(), "tolerations": acted(),
+		"nodeSelector": acted(), "nodeName": acted(), "affinity": acted(), "tolerations": acted(), "topologySpreadConstraints": acted(),
 		"schedulerName":   acted("Pods that name another scheduler wait for it."),
 		"schedulingGates": acted(), "priority": acted("Higher ones are placed first; nothing is preempted."),
 		"overhead":    acted("Counts as requested."),
@@ -67,7 +62,6 @@ func podWarnings() Table {
 		"enableServiceLinks":           warned("there are no Services yet").unless(true, false),
 		"readinessGates":               warned("a pod is ready when its containers are"),
 		"runtimeClassName":             warned("all containers run with runc"),
-		"topologySpreadConstraints":    warned("pods are placed without regard to each other"),
 		"resources":                    warned("set the resources of each container"),
 		"schedulingGroup":              warned("pods are placed one by one"),
 		"evictionResponders":           warned("nothing asks before an eviction"),

@@ -18,7 +18,7 @@ var whole = map[reflect.Type]bool{
 	of[corev1.PodStatus](): true, of[appsv1.DeploymentStatus](): true, of[appsv1.ReplicaSetStatus](): true,
 	of[corev1.NamespaceStatus](): true, of[corev1.NodeStatus](): true,
 	of[appsv1.DeploymentStrategy](): true, of[corev1.ObjectReference](): true, of[corev1.EventSource](): true, of[corev1.EventSeries](): true,
-	of[corev1.NodeAffinity](): true, of[corev1.PodSchedulingGate](): true, of[corev1.HostAlias](): true, of[corev1.PodDNSConfig](): true,
+	of[corev1.Affinity](): true, of[corev1.TopologySpreadConstraint](): true, of[corev1.PodSchedulingGate](): true, of[corev1.HostAlias](): true, of[corev1.PodDNSConfig](): true,
 	of[corev1.ConfigMapEnvSource](): true, of[corev1.SecretEnvSource](): true,
 	of[corev1.ObjectFieldSelector](): true, of[corev1.ResourceFieldSelector](): true,
 	of[corev1.ConfigMapKeySelector](): true, of[corev1.SecretKeySelector](): true,
