@@ -4,7 +4,7 @@ SHELL := /bin/bash
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 GOFILES = $(shell git ls-files --cached --others --exclude-standard '*.go')
 
-.PHONY: help build deps runtime example-image test-image kubectl demo test fmt vet lint unit e2e bench figures generate clean
+.PHONY: help build deps runtime release release-check smoke example-image test-image kubectl demo test fmt vet lint unit e2e bench figures generate clean
 
 help: ## what the targets do
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,6 +17,16 @@ deps: ## Debian packages that the build and the tests need, those that are missi
 
 runtime: ## the shim and runc that bin/covey carries
 	@agent/containerd/build/build.sh
+
+release: ## dist/: covey for amd64, arm64, armv7 and riscv64 as the last commit has it, with checksums and what is inside
+	@.ci/deps release
+	@.ci/release
+
+release-check: release ## that another build of the same commit gives the same files
+	@again=$$(mktemp -d) && trap 'rm -rf "$$again"' EXIT && DIST=$$again .ci/release && diff dist/SHA256SUMS "$$again/SHA256SUMS" && echo "the same files"
+
+smoke: release ## that what was built for other machines starts, under qemu
+	@.ci/smoke
 
 example-image: ## bin/hello.tar: the example's image, without Docker and without a registry
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w" -o bin/hello ./examples/hello
@@ -62,4 +72,4 @@ generate: ## what is generated and committed: OpenAPI documents, docs/fields.md
 	go generate ./...
 
 clean: ## removes what was built
-	rm -rf bin agent/containerd/assets/*.zst agent/containerd/assets/.built
+	rm -rf bin dist agent/containerd/assets/*/*.zst agent/containerd/assets/.built-*

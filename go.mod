@@ -209,3 +209,5 @@ replace (
 	k8s.io/sample-controller => k8s.io/sample-controller v0.37.2
 	k8s.io/streaming => k8s.io/streaming v0.37.2
 )
+
+replace github.com/boltdb/bolt => go.etcd.io/bbolt v1.3.12 // raft-boltdb can migrate files of it; it knows no riscv64

@@ -3,20 +3,18 @@ package containerd
 import (
 	"bytes"
 	"crypto/sha256"
-	"embed"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
+	"runtime"
 
 	"github.com/klauspost/compress/zstd"
 )
-
-//go:embed assets
-var assets embed.FS
 
 // ErrNoRuntime is returned by Open of a covey that was compiled without the programs it runs containers with.
 var ErrNoRuntime = errors.New("this covey was built without its container runtime: build it with make")
@@ -33,7 +31,7 @@ func unpackPrograms(dir string) (programs, error) {
 	var packed [2][]byte
 	sum := sha256.New()
 	for i, name := range names {
-		content, err := assets.ReadFile("assets/" + name + ".zst")
+		content, err := assets.ReadFile(path.Join("assets", runtime.GOARCH, name+".zst"))
 		if errors.Is(err, fs.ErrNotExist) {
 			return programs{}, ErrNoRuntime
 		}

@@ -33,7 +33,7 @@ func compress(source, target string) error {
 	defer os.Remove(out.Name())
 	defer out.Close()
 	// The window stays at 8 MiB so that unpacking on a small machine needs little memory.
-	enc, err := zstd.NewWriter(out, zstd.WithEncoderLevel(zstd.SpeedBestCompression), zstd.WithWindowSize(8<<20))
+	enc, err := zstd.NewWriter(out, zstd.WithEncoderLevel(zstd.SpeedBestCompression), zstd.WithWindowSize(8<<20), zstd.WithEncoderConcurrency(1))
 	if err != nil {
 		return err
 	}
