@@ -4,7 +4,7 @@ SHELL := /bin/bash
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 GOFILES = $(shell git ls-files --cached --others --exclude-standard '*.go')
 
-.PHONY: help build deps runtime release release-check smoke example-image test-image kubectl demo test fmt vet lint unit e2e bench figures generate clean
+.PHONY: help build deps runtime release release-check smoke example-image test-image kubectl demo test fmt vet lint unit cross e2e bench figures generate clean
 
 help: ## what the targets do
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,7 +43,7 @@ kubectl: ## bin/kubectl, the real one, at the version in e2e/go.mod
 demo: build example-image ## a node, a service, its death and its healing; Ctrl-C ends it
 	@examples/demo.sh
 
-test: fmt vet lint unit e2e ## all that CI runs
+test: fmt vet lint unit cross e2e ## all that CI runs
 
 fmt:
 	@out=$$(gofmt -l $(GOFILES)); if [ -n "$$out" ]; then echo "not formatted by gofmt:"; echo "$$out"; exit 1; fi
@@ -58,6 +58,10 @@ lint: ## golangci-lint, at the version in .ci/lint/go.mod
 
 unit: deps runtime ## the tests of the packages, with the race detector
 	go test -race ./...
+
+cross: ## that covey compiles for other machines, of 64 and of 32 bits
+	@for arch in arm64 arm; do echo "$$arch"; export CGO_ENABLED=0 GOOS=linux GOARCH=$$arch GOARM=7; \
+		go vet ./... && go build -trimpath -o /dev/null ./cmd/covey || exit 1; done
 
 e2e: build example-image test-image kubectl ## the real binary with real containers, driven by the real kubectl
 	cd e2e && go test -count=1 -timeout 25m ./...
