@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 
 // eager makes everything that happens in the background happen all the time.
 func eager(c *Config) {
-	c.tuning = tuning{snapshotThreshold: 20, flushQuiet: time.Millisecond, flushLatest: 5 * time.Millisecond}
+	c.tuning = tuning{snapshotThreshold: 20, segmentSize: 8 << 10, flushQuiet: time.Millisecond, flushLatest: 5 * time.Millisecond}
 }
 
 // writeUntilKilled writes the numbers from what it finds upwards to one of a few objects each, and prints each when it
@@ -222,20 +222,33 @@ func TestLostOrDamagedStateFileIsMadeAgain(t *testing.T) {
 }
 
 func TestDamagedLogIsOneErrorThatNamesIt(t *testing.T) {
-	for name, damage := range map[string]func(t *testing.T, path string){
-		"truncated": func(t *testing.T, path string) { check(t, os.Truncate(path, 9000)) },
-		"lost":      func(t *testing.T, path string) { check(t, os.Remove(path)) },
-		"overwritten": func(t *testing.T, path string) {
-			overwrite(t, path, 0)
+	segment := func(t *testing.T, dir string) string {
+		t.Helper()
+		found, err := filepath.Glob(filepath.Join(dir, "*.wal"))
+		check(t, err)
+		if len(found) != 1 {
+			t.Fatalf("segments: %v", found)
+		}
+		return found[0]
+	}
+	for name, damage := range map[string]func(t *testing.T, dir string){
+		"truncated":           func(t *testing.T, dir string) { check(t, os.Truncate(segment(t, dir), 9000)) },
+		"segment lost":        func(t *testing.T, dir string) { check(t, os.Remove(segment(t, dir))) },
+		"lost":                func(t *testing.T, dir string) { check(t, os.RemoveAll(dir)) },
+		"list of segments":    func(t *testing.T, dir string) { overwrite(t, filepath.Join(dir, "wal-meta.db"), 0) },
+		"segment overwritten": func(t *testing.T, dir string) { overwrite(t, segment(t, dir), 0) },
+		"segment overwritten but for its head": func(t *testing.T, dir string) {
+			overwrite(t, segment(t, dir), 8192)
 		},
-		"overwritten but for its head": func(t *testing.T, path string) {
-			overwrite(t, path, 8192)
-		},
-		"bits in the entries": func(t *testing.T, path string) {
-			b, err := os.ReadFile(path)
+		"bits in the entries": func(t *testing.T, dir string) {
+			b, err := os.ReadFile(segment(t, dir))
 			check(t, err)
-			b = bytes.ReplaceAll(b, []byte("ConfigMap"), []byte("ConfigMaq"))
-			check(t, os.WriteFile(path, b, 0o600))
+			at := bytes.Index(b, []byte("ConfigMap"))
+			if at < 0 {
+				t.Fatal("no entry in the segment")
+			}
+			b[at] ^= 1
+			check(t, os.WriteFile(segment(t, dir), b, 0o600))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -245,7 +258,7 @@ func TestDamagedLogIsOneErrorThatNamesIt(t *testing.T) {
 				set(t, s, "default", fmt.Sprintf("m%d", i), "1")
 			}
 			stop()
-			path := filepath.Join(dir, "raft.db")
+			path := filepath.Join(dir, "log")
 			damage(t, path)
 			_, err := Open(Config{Dir: dir, NodeID: "n1", Scheme: scheme.Scheme, Logger: slog.New(slog.DiscardHandler)})
 			if err == nil || !strings.Contains(err.Error(), path) || !errors.Is(err, boltfile.ErrDamaged) {

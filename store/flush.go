@@ -7,12 +7,13 @@ import (
 )
 
 // flusher writes the state file behind the log. Losing what it has not written costs nothing but replaying the log, so it
-// waits for a quiet moment: one bbolt transaction for many changes spares the disk. It has no timer while nothing changes.
+// waits until much has changed: an object that changes often is then written once, and neighbours share a page. A single change
+// would cost the disk some 25 kB, for which a start replays hundreds of entries.
 type flusher struct {
 	machine *machine
 	logger  *slog.Logger
-	quiet   time.Duration // without a change
-	latest  time.Duration // after the first change, however busy the store is
+	quiet   time.Duration // without a change, then it writes even if little has changed; 0: it does not
+	latest  time.Duration // after the first change
 	retry   time.Duration // after an error
 }
 
@@ -32,19 +33,22 @@ func (f *flusher) run(ctx context.Context) {
 	}
 }
 
-// settle waits until the changes pause, or have gone on for too long, or are too many.
+// settle waits until the changes are many, or where there is a time for it, until they pause or have gone on for too long.
 func (f *flusher) settle(ctx context.Context) {
-	timer := time.NewTimer(f.latest)
-	defer timer.Stop()
-	quiet := time.NewTimer(f.quiet)
-	defer quiet.Stop()
+	var latest, quiet <-chan time.Time
+	if f.quiet > 0 {
+		latest = time.After(f.latest)
+		quiet = time.After(f.quiet)
+	}
 	for {
 		select {
 		case <-f.machine.changed:
-			quiet.Reset(f.quiet)
-		case <-quiet.C:
+			if f.quiet > 0 {
+				quiet = time.After(f.quiet)
+			}
+		case <-quiet:
 			return
-		case <-timer.C:
+		case <-latest:
 			return
 		case <-f.machine.full:
 			return

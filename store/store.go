@@ -42,16 +42,13 @@ type Config struct {
 // tuning is what tests set; zero values mean the defaults.
 type tuning struct {
 	snapshotThreshold       uint64
+	segmentSize             int
 	heartbeatTimeout        time.Duration
 	flushQuiet, flushLatest time.Duration
 	wrapLog                 func(hraft.LogStore) hraft.LogStore
 }
 
-const (
-	flushQuiet  = 5 * time.Second
-	flushLatest = 30 * time.Second
-	flushRetry  = 10 * time.Second
-)
+const flushRetry = 10 * time.Second
 
 // Store is one replica of the cluster's state.
 type Store struct {
@@ -104,8 +101,9 @@ func open(cfg Config) (_ *Store, err error) {
 	}
 	s.node, err = raft.Open(raft.Config{
 		Dir: cfg.Dir, ID: cfg.NodeID, Transport: cfg.Transport, Join: cfg.Join, Machine: s.machine, Logger: cfg.Logger,
-		SnapshotThreshold: cfg.tuning.snapshotThreshold, HeartbeatTimeout: cfg.tuning.heartbeatTimeout,
-		WrapLog: cfg.tuning.wrapLog,
+		SnapshotThreshold: cfg.tuning.snapshotThreshold, SegmentSize: cfg.tuning.segmentSize,
+		HeartbeatTimeout: cfg.tuning.heartbeatTimeout,
+		WrapLog:          cfg.tuning.wrapLog,
 	})
 	return s, err
 }
@@ -127,17 +125,9 @@ func (s *Store) openState(cfg Config) error {
 	s.machine = newMachine(s.codec, s.table, file, state)
 	s.flusher = &flusher{
 		machine: s.machine, logger: cfg.Logger, retry: flushRetry,
-		quiet:  or(cfg.tuning.flushQuiet, flushQuiet),
-		latest: or(cfg.tuning.flushLatest, flushLatest),
+		quiet: cfg.tuning.flushQuiet, latest: cfg.tuning.flushLatest,
 	}
 	return nil
-}
-
-func or(d, otherwise time.Duration) time.Duration {
-	if d > 0 {
-		return d
-	}
-	return otherwise
 }
 
 // Run follows leadership and writes the state behind the log until ctx ends; then it stops Raft, writes what is left,

@@ -11,37 +11,92 @@ import (
 	"github.com/hashicorp/go-hclog"
 	hraft "github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+	wal "github.com/hashicorp/raft-wal"
+	"github.com/hashicorp/raft-wal/metadb"
+	"github.com/hashicorp/raft-wal/segment"
+	waltypes "github.com/hashicorp/raft-wal/types"
 
 	"covey.dev/covey/store/boltfile"
+	"covey.dev/covey/store/raft/direct"
 )
+
+// segmentSize is how much of the log is one file, and what is given back to the disk at once.
+const segmentSize = 4 << 20
 
 // disk is what Raft keeps in the directory.
 type disk struct {
-	path      string // of the log
-	log       *raftboltdb.BoltStore
+	path      string // of the log's directory
+	log       *segments
 	stable    *stableStore
 	snapshots *hraft.FileSnapshotStore
 }
 
-func openDisk(dir string, logger hclog.Logger) (*disk, error) {
-	d := &disk{path: filepath.Join(dir, "raft.db")}
-	if err := boltfile.Verify(d.path); err != nil {
-		return nil, fmt.Errorf("open the Raft log: %w", err)
-	}
-	err := boltfile.Guard(d.path, func() (err error) {
-		d.log, err = raftboltdb.New(raftboltdb.Options{Path: d.path, BoltOptions: boltfile.Options()})
-		return err
-	})
+func openDisk(dir string, segment int, logger hclog.Logger) (_ *disk, err error) {
+	d := &disk{path: filepath.Join(dir, "log")}
+	db, err := openStable(filepath.Join(dir, "raft.db"))
 	if err != nil {
+		return nil, err
+	}
+	d.stable = &stableStore{BoltStore: db, stop: make(chan struct{}), retry: time.Second, logger: logger}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.close())
+		}
+	}()
+	if err := moveLog(db, d.path, logger); err != nil {
+		return nil, fmt.Errorf("move the Raft log from %s to %s: %w", filepath.Join(dir, "raft.db"), d.path, err)
+	}
+	if d.log, err = openLog(d.path, segment, logger); err != nil {
 		return nil, fmt.Errorf("open the Raft log: %w", err)
 	}
 	// One snapshot is kept: the log begins behind it, so an older one would be of no use.
 	d.snapshots, err = hraft.NewFileSnapshotStoreWithLogger(dir, 1, logger)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open the Raft snapshots: %w", err), d.log.Close())
+		return nil, fmt.Errorf("open the Raft snapshots: %w", err)
 	}
-	d.stable = &stableStore{BoltStore: d.log, stop: make(chan struct{}), retry: time.Second, logger: logger}
 	return d, nil
+}
+
+func openStable(path string) (db *raftboltdb.BoltStore, err error) {
+	if err := boltfile.Verify(path); err != nil {
+		return nil, fmt.Errorf("open Raft's term and vote: %w", err)
+	}
+	err = boltfile.Guard(path, func() (err error) {
+		db, err = raftboltdb.New(raftboltdb.Options{Path: path, BoltOptions: boltfile.Options()})
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open Raft's term and vote: %w", err)
+	}
+	return db, nil
+}
+
+// segments is the log, and the file that says which segments it has. The one does not close the other.
+type segments struct {
+	*wal.WAL
+	meta *metadb.BoltMetaDB
+}
+
+func (s *segments) Close() error { return errors.Join(s.WAL.Close(), s.meta.Close()) }
+
+// openLog opens the log's segments, of which there may be none yet.
+func openLog(dir string, size int, logger hclog.Logger) (*segments, error) {
+	if err := boltfile.Verify(filepath.Join(dir, metadb.FileName)); err != nil {
+		return nil, err
+	}
+	s := &segments{meta: &metadb.BoltMetaDB{}}
+	err := boltfile.Guard(dir, func() (err error) {
+		s.WAL, err = wal.Open(dir, wal.WithMetaStore(s.meta), wal.WithSegmentFiler(segment.NewFiler(dir, direct.New())),
+			wal.WithSegmentSize(size), wal.WithLogger(logger))
+		return err
+	})
+	if err == nil {
+		return s, nil
+	}
+	if errors.Is(err, waltypes.ErrCorrupt) || errors.Is(err, os.ErrNotExist) {
+		err = fmt.Errorf("%w: %w", boltfile.ErrDamaged, err)
+	}
+	return nil, errors.Join(err, s.meta.Close())
 }
 
 // verify reads the log through and compares it with the newest snapshot and with what the machine has, because Raft would
@@ -130,7 +185,11 @@ func (d *disk) empty() (bool, error) {
 }
 
 func (d *disk) close() error {
-	if err := d.log.Close(); err != nil {
+	var errs []error
+	if d.log != nil {
+		errs = append(errs, d.log.Close())
+	}
+	if err := errors.Join(append(errs, d.stable.Close())...); err != nil {
 		return fmt.Errorf("close the Raft log: %w", err)
 	}
 	return nil
@@ -167,3 +226,6 @@ func (l *watchedLog) StoreLogs(entries []*hraft.Log) error {
 	}
 	return err
 }
+
+// IsMonotonic implements hraft.MonotonicLogStore: after a snapshot from the leader the log is begun anew, without a gap.
+func (l *watchedLog) IsMonotonic() bool { return true }

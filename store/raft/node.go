@@ -1,6 +1,7 @@
 package raft
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,6 +46,7 @@ type Config struct {
 	Logger    *slog.Logger
 
 	SnapshotThreshold uint64                              // entries; 0 means the default
+	SegmentSize       int                                 // of the log, in bytes; 0 means the default
 	HeartbeatTimeout  time.Duration                       // 0 means the default
 	WrapLog           func(hraft.LogStore) hraft.LogStore // for tests that make the disk fail
 }
@@ -71,7 +73,7 @@ func Open(cfg Config) (*Node, error) {
 	if err := removeStale(cfg.Dir); err != nil {
 		return nil, err
 	}
-	d, err := openDisk(cfg.Dir, logger)
+	d, err := openDisk(cfg.Dir, cmp.Or(cfg.SegmentSize, segmentSize), logger)
 	if err != nil {
 		return nil, err
 	}
@@ -146,11 +148,11 @@ func (n *Node) bootstrap(conf *hraft.Config, transport hraft.Transport) error {
 		return err
 	}
 	// A first start that was cut off between the term and the first entry has left a term behind.
-	if err := n.disk.log.SetUint64([]byte("CurrentTerm"), 0); err != nil {
+	if err := n.disk.stable.SetUint64([]byte("CurrentTerm"), 0); err != nil {
 		return fmt.Errorf("bootstrap Raft: %w", err)
 	}
 	voters := hraft.Configuration{Servers: []hraft.Server{{ID: conf.LocalID, Address: transport.LocalAddr()}}}
-	if err := hraft.BootstrapCluster(conf, n.disk.log, n.disk.log, n.disk.snapshots, transport, voters); err != nil {
+	if err := hraft.BootstrapCluster(conf, n.disk.log, n.disk.stable, n.disk.snapshots, transport, voters); err != nil {
 		return fmt.Errorf("bootstrap Raft: %w", err)
 	}
 	return nil
