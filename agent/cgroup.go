@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 )
 
 const cgroupRoot = "/sys/fs/cgroup"
@@ -47,6 +48,29 @@ func removeTree(dir string) error {
 	}
 	if err := os.Remove(dir); !errors.Is(err, fs.ErrNotExist) {
 		return err
+	}
+	return nil
+}
+
+// limitPids bounds how many processes a pod's containers have together. It makes the pod's cgroup where it is not there.
+func limitPids(root, path string, most int64) error {
+	dir := filepath.Join(root, "pids", path)
+	if _, err := os.Stat(filepath.Join(root, "cgroup.controllers")); err == nil {
+		dir = filepath.Join(root, path)
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+		// A cgroup has the files of the controllers that the ones above it hand down.
+		for _, above := range []string{root, filepath.Join(root, filepath.Dir(path))} {
+			if err := os.WriteFile(filepath.Join(above, "cgroup.subtree_control"), []byte("+pids"), 0o644); err != nil {
+				return fmt.Errorf("hand the pids controller down: %w", err)
+			}
+		}
+	} else if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "pids.max"), []byte(strconv.FormatInt(most, 10)), 0o644); err != nil {
+		return fmt.Errorf("limit the pod's processes: %w", err)
 	}
 	return nil
 }

@@ -24,9 +24,11 @@ type Config struct {
 	// MeasureEvery is how often pods with limits on local disk are measured at least; 0: 10 s.
 	MeasureEvery time.Duration
 
-	Version string           // of covey
-	Now     func() time.Time // nil: time.Now
-	Logger  *slog.Logger     // nil: slog.Default()
+	Version       string           // of covey
+	Now           func() time.Time // nil: time.Now
+	UnsafeSysctls []string         // kernel parameters that pods may set beside the safe ones; kernel.msg* is all that begin so
+	PodMaxPids    int64            // processes of a pod; 0: no limit
+	Logger        *slog.Logger     // nil: slog.Default()
 }
 
 func (c *Config) complete() error {
@@ -47,4 +49,8 @@ func (c *Config) podsDir() string                { return filepath.Join(c.DataDi
 func (c *Config) podDir(uid string) string       { return filepath.Join(c.podsDir(), uid) }
 func (c *Config) namespacesDir() string          { return filepath.Join(c.StateDir, "pods") }
 func (c *Config) namespaceDir(uid string) string { return filepath.Join(c.namespacesDir(), uid, "ns") }
-func (c *Config) cgroup(uid string) string       { return "/covey-" + c.InstanceID + "/pod" + uid }
+
+// seccompDir has the profiles that pods name with seccompProfile.localhostProfile.
+func (c *Config) seccompDir() string { return filepath.Join(c.DataDir, "seccomp") }
+
+func (c *Config) cgroup(uid string) string { return "/covey-" + c.InstanceID + "/pod" + uid }

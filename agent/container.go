@@ -136,6 +136,7 @@ func (w *worker) containerSpec(ctx context.Context, v *view, s step, image strin
 		CgroupParent:       w.cgroup(w.ref.UID),
 		Resources:          resources(pod, c, w.capacity),
 		Security:           securityContext(pod, c),
+		SeccompDir:         w.seccompDir(),
 		SupplementalGroups: groups(pod),
 		StrictGroups:       strictGroups(pod),
 		LogPath:            w.logPath(c.Name, s.attempt),

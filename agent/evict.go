@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"path/filepath"
 	"time"
@@ -13,10 +14,14 @@ import (
 
 // evicted is why a pod has to leave the node.
 type evicted struct {
+	reason   string // empty: Evicted
 	message  string
 	grace    time.Duration
 	pressure bool // others are spared for it; it did not break a limit of its own
 }
+
+// says is the reason in a word.
+func (e *evicted) says() string { return cmp.Or(e.reason, eviction.Reason) }
 
 // atOnce is the grace of a pod that is evicted without delay.
 const atOnce = time.Second
@@ -29,12 +34,18 @@ func (w *worker) evict(e *evicted) {
 		return
 	}
 	w.evicted = e
-	w.event(corev1.EventTypeWarning, eviction.Reason, e.message, "")
+	w.event(corev1.EventTypeWarning, e.says(), e.message, "")
 	w.nudge()
 }
 
-// release removes the volumes of a pod that has ended: nobody can read them any more, and they may be why it was evicted.
+// release gives back what a pod that has ended no longer needs: its address and ports, and its volumes, which may be why it
+// was evicted.
 func (w *worker) release(ctx context.Context) {
+	if err := w.disconnect(); err != nil {
+		w.Logger.Warn("the address of a pod that has ended could not be given back, trying again", "pod", w.ref, "error", err)
+		w.pause(ctx, w.Now().Add(time.Second))
+		return
+	}
 	for _, dir := range []string{"subpaths", "volumes"} {
 		if err := volume.Teardown(filepath.Join(w.podDir(w.ref.UID), dir)); err != nil {
 			w.Logger.Warn("the volumes of a pod that has ended could not be removed, trying again", "pod", w.ref, "error", err)

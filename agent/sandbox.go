@@ -23,7 +23,7 @@ const failedMount = "FailedMount"
 func (w *worker) setUp(ctx context.Context, v *view) {
 	reason, err := w.trySetUp(ctx, v)
 	if err == nil {
-		w.isSetUp, w.problem = true, nil
+		w.isSetUp, w.problem = w.evicted == nil, nil
 		return
 	}
 	if ctx.Err() != nil {
@@ -35,6 +35,12 @@ func (w *worker) setUp(ctx context.Context, v *view) {
 
 func (w *worker) trySetUp(ctx context.Context, v *view) (reason string, err error) {
 	pod := v.pod
+	if len(v.containers) == 0 {
+		if refusal := w.admit(pod); refusal != nil {
+			w.evict(refusal)
+			return "", nil
+		}
+	}
 	if w.before, err = w.beforeReboot(v); err != nil {
 		return "FailedCreatePodSandBox", err
 	}
@@ -47,6 +53,9 @@ func (w *worker) trySetUp(ctx context.Context, v *view) (reason string, err erro
 	if err := w.attach(pod, namespaces["network"]); err != nil {
 		return "FailedCreatePodSandBox", err
 	}
+	if err := w.settle(pod); err != nil {
+		return "FailedCreatePodSandBox", err
+	}
 	if w.volumes, err = w.podVolumes(pod).Setup(ctx); err != nil {
 		return failedMount, err
 	}
@@ -54,6 +63,23 @@ func (w *worker) trySetUp(ctx context.Context, v *view) (reason string, err erro
 		return failedMount, err
 	}
 	return "", nil
+}
+
+// settle sets what the kernel keeps for the pod as a whole.
+func (w *worker) settle(pod *corev1.Pod) error {
+	if w.PodMaxPids > 0 {
+		if err := limitPids(cgroupRoot, w.cgroup(w.ref.UID), w.PodMaxPids); err != nil {
+			return err
+		}
+	}
+	if sc := pod.Spec.SecurityContext; sc != nil && len(sc.Sysctls) > 0 {
+		values := map[string]string{}
+		for _, s := range sc.Sysctls {
+			values[normalSysctl(s.Name)] = s.Value
+		}
+		return sandbox.SetSysctls(w.namespaceDir(w.ref.UID), values)
+	}
+	return nil
 }
 
 // beforeReboot tells which containers are of the time before the machine was rebooted. What is below the state directory
@@ -110,6 +136,13 @@ func (w *worker) attach(pod *corev1.Pod, ns string) error {
 		return err
 	}
 	w.podIP = addr.String()
+	ports, err := hostPorts(pod)
+	if err == nil {
+		err = w.network.Publish(w.ref.UID, addr, ports)
+	}
+	if err != nil {
+		return err
+	}
 	if addr == known {
 		return nil
 	}
@@ -117,6 +150,17 @@ func (w *worker) attach(pod *corev1.Pod, ns string) error {
 		return err
 	}
 	return os.WriteFile(w.addressFile(w.ref.UID), []byte(addr.String()+"\n"), 0o600)
+}
+
+// disconnect gives the pod's address and published ports back.
+func (w *worker) disconnect() error {
+	if err := w.network.Detach(w.ref.UID); err != nil {
+		return err
+	}
+	if err := os.Remove(w.addressFile(w.ref.UID)); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // addressFile keeps a pod's address over a reboot of the machine.

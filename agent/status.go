@@ -7,8 +7,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"covey.dev/covey/agent/eviction"
 )
 
 // podStatus says what the view amounts to. It keeps what others wrote: conditions that are not the agent's, the QoS class.
@@ -43,7 +41,7 @@ func (v *view) verdictOnPod(s *corev1.PodStatus) {
 	s.Reason, s.Message = "", ""
 	switch {
 	case v.evicted != nil:
-		s.Phase, s.Reason, s.Message = corev1.PodFailed, eviction.Reason, v.evicted.message
+		s.Phase, s.Reason, s.Message = corev1.PodFailed, v.evicted.says(), v.evicted.message
 		if v.evicted.pressure {
 			v.condition(s, corev1.DisruptionTarget, true, corev1.PodReasonTerminationByKubelet, v.evicted.message)
 		}

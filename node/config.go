@@ -31,6 +31,9 @@ type Config struct {
 	Version   string            // of covey
 	Logger    *slog.Logger
 
+	UnsafeSysctls []string // kernel parameters that pods may set beside the safe ones
+	PodMaxPids    int64    // processes of a pod; 0: no limit
+
 	RegistryConfig string // what is known of registries: NAME/hosts.toml for mirrors, config.json for credentials
 
 	// OpenRuntime makes the container runtime of this machine.
@@ -79,6 +82,9 @@ func (c *Config) validate() error {
 	}
 	if len(c.StateDir) > maxStateDir {
 		errs = append(errs, fmt.Errorf("--state-dir %q: at most %d bytes, because the path of a socket in it is bounded", c.StateDir, maxStateDir))
+	}
+	if c.PodMaxPids < 0 {
+		errs = append(errs, fmt.Errorf("--pod-max-pids %d: want a number of processes, or 0 for no limit", c.PodMaxPids))
 	}
 	return errors.Join(errs...)
 }

@@ -156,6 +156,8 @@ func (n *node) build() (err error) {
 		Version:     n.cfg.Version,
 		Logger:      n.log,
 
+		UnsafeSysctls:  n.cfg.UnsafeSysctls,
+		PodMaxPids:     n.cfg.PodMaxPids,
 		RegistryConfig: n.cfg.RegistryConfig,
 	}, n.runtime, n.upstream)
 	if err != nil {

@@ -2,8 +2,11 @@ package containerd
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,6 +17,7 @@ import (
 	"github.com/containerd/containerd/v2/pkg/cap"
 	"github.com/containerd/containerd/v2/pkg/oci"
 	kernelseccomp "github.com/containerd/containerd/v2/pkg/seccomp"
+	"github.com/opencontainers/runtime-spec/specs-go"
 	corev1 "k8s.io/api/core/v1"
 
 	"covey.dev/covey/agent"
@@ -54,7 +58,7 @@ func withSecurity(spec *agent.ContainerSpec, imageUser string) ([]oci.SpecOpts, 
 		opts = append(opts, oci.WithMaskedPaths(nil), oci.WithReadonlyPaths(nil))
 	}
 	opts = append(opts, withCapabilities(sc.Capabilities))
-	profile, err := withSeccomp(sc.SeccompProfile)
+	profile, err := withSeccomp(sc.SeccompProfile, spec.SeccompDir)
 	if err != nil {
 		return nil, err
 	}
@@ -183,7 +187,7 @@ func capability(c corev1.Capability) (string, error) {
 var kernelHasSeccomp = sync.OnceValue(kernelseccomp.IsEnabled)
 
 // withSeccomp takes the runtime's default profile unless told otherwise.
-func withSeccomp(profile *corev1.SeccompProfile) ([]oci.SpecOpts, error) {
+func withSeccomp(profile *corev1.SeccompProfile, dir string) ([]oci.SpecOpts, error) {
 	kind := corev1.SeccompProfileTypeRuntimeDefault
 	if profile != nil {
 		kind = profile.Type
@@ -196,7 +200,40 @@ func withSeccomp(profile *corev1.SeccompProfile) ([]oci.SpecOpts, error) {
 			return nil, nil
 		}
 		return []oci.SpecOpts{seccomp.WithDefaultProfile()}, nil
+	case corev1.SeccompProfileTypeLocalhost:
+		local, err := localProfile(dir, profile.LocalhostProfile)
+		if err != nil {
+			return nil, fmt.Errorf("%w: seccompProfile.localhostProfile: %w", agent.ErrInvalidSpec, err)
+		}
+		return []oci.SpecOpts{func(_ context.Context, _ oci.Client, _ *containers.Container, s *oci.Spec) error {
+			s.Linux.Seccomp = local
+			return nil
+		}}, nil
 	default:
-		return nil, fmt.Errorf("%w: seccompProfile.type %s is not supported", agent.ErrInvalidSpec, kind)
+		return nil, fmt.Errorf("%w: seccompProfile.type %s is not known", agent.ErrInvalidSpec, kind)
 	}
+}
+
+// localProfile reads a profile, in the form that the OCI runtime specification gives it, from the node's folder of them.
+func localProfile(dir string, name *string) (*specs.LinuxSeccomp, error) {
+	if !kernelHasSeccomp() {
+		return nil, errors.New("this kernel has no seccomp")
+	}
+	if name == nil {
+		return nil, errors.New("is missing")
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("%q: the node has no profiles: %w", *name, err)
+	}
+	defer func() { _ = root.Close() }()
+	content, err := root.ReadFile(*name)
+	if err != nil {
+		return nil, fmt.Errorf("%q: %w", *name, err)
+	}
+	profile := &specs.LinuxSeccomp{}
+	if err := json.Unmarshal(content, profile); err != nil {
+		return nil, fmt.Errorf("%q: %w", *name, err)
+	}
+	return profile, nil
 }

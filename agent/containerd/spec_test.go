@@ -236,11 +236,12 @@ func TestRefusedSpecs(t *testing.T) {
 	for want, security := range map[string]*corev1.SecurityContext{
 		"runAsNonRoot is set and image":    {RunAsNonRoot: &yes},
 		"unknown capability \"FLY\"":       {Capabilities: &corev1.Capabilities{Add: []corev1.Capability{"FLY"}}},
-		"seccompProfile.type Localhost":    {SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeLocalhost}},
+		"localhostProfile: is missing":     {SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeLocalhost}},
+		"\"../x.json\"":                    {SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeLocalhost, LocalhostProfile: new("../x.json")}},
 		"user or group -1 is out of range": {RunAsUser: &negative},
 	} {
 		spec := m.spec("refused", "sleep")
-		spec.Security = security
+		spec.Security, spec.SeccompDir = security, t.TempDir()
 		err := r.Create(t.Context(), spec)
 		if !errors.Is(err, agent.ErrInvalidSpec) || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)

@@ -72,11 +72,11 @@ func (n *Network) Attach(uid, ns string, known netip.Addr) (netip.Addr, error) {
 	return addr, nil
 }
 
-// Detach removes the pod's veth pair and frees its address. Detaching what is not attached is no error.
+// Detach removes the pod's veth pair and its published ports, and frees its address. Detaching what is not attached is no error.
 func (n *Network) Detach(uid string) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if err := deleteLink(vethName(uid)); err != nil {
+	if err := errors.Join(n.publish(uid, netip.Addr{}, nil), deleteLink(vethName(uid))); err != nil {
 		return fmt.Errorf("detach the pod: %w", err)
 	}
 	n.pool.release(uid)
@@ -85,7 +85,7 @@ func (n *Network) Detach(uid string) error {
 
 // Teardown removes what Open made for an instance.
 func Teardown(instanceID string) error {
-	return errors.Join(deleteLink(Name(instanceID)), dropTable("covey-"+instanceID))
+	return errors.Join(deleteLink(Name(instanceID)), dropTable("covey-"+instanceID), dropTable(portsTable("covey-"+instanceID)))
 }
 
 func (n *Network) ensureBridge() error {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -149,4 +150,32 @@ func onOwnThread(fn func() error) error {
 		done <- fn() // never unlocked: the runtime ends the thread with the goroutine
 	}()
 	return <-done
+}
+
+// SetSysctls sets kernel parameters of the namespaces that are pinned below dir.
+func SetSysctls(dir string, values map[string]string) error {
+	return onOwnThread(func() error {
+		for _, k := range kinds {
+			path := filepath.Join(dir, k.proc)
+			if k.name == "uts" || !pinned(path) {
+				continue
+			}
+			f, err := os.Open(path)
+			if err != nil {
+				return err
+			}
+			err = unix.Setns(int(f.Fd()), k.flag)
+			_ = f.Close()
+			if err != nil {
+				return fmt.Errorf("enter namespace %s: %w", path, err)
+			}
+		}
+		for name, value := range values {
+			file := filepath.Join("/proc/sys", strings.NewReplacer(".", "/", "/", ".").Replace(name))
+			if err := os.WriteFile(file, []byte(value), 0o644); err != nil {
+				return fmt.Errorf("set sysctl %s to %q: %w", name, value, err)
+			}
+		}
+		return nil
+	})
 }

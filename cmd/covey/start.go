@@ -30,6 +30,8 @@ type startOptions struct {
 	registryConfig      string
 	logMaxSize          string
 	logMaxFiles         int
+	unsafeSysctls       []string
+	podMaxPids          int64
 }
 
 func newStartCommand() *cobra.Command {
@@ -64,6 +66,8 @@ configuration file (data-dir: ...). A flag wins over the environment, the enviro
 	f.StringVar(&o.registryConfig, "registry-config", "/etc/covey/certs.d", "what is known of registries: NAME/hosts.toml (as containerd reads it) for mirrors and certificates, config.json (as docker writes it) for credentials")
 	f.StringVar(&o.logMaxSize, "container-log-max-size", "10Mi", "size at which a container's log file is rotated")
 	f.IntVar(&o.logMaxFiles, "container-log-max-files", 5, "how many log files a container has at most, with the one that is written to")
+	f.Int64Var(&o.podMaxPids, "pod-max-pids", 0, "how many processes a pod may have (default: no limit)")
+	f.StringSliceVar(&o.unsafeSysctls, "allowed-unsafe-sysctls", nil, "kernel parameters that pods may set beside the safe ones, such as net.core.somaxconn,kernel.msg*")
 	f.StringSliceVar(&o.join, "join", nil, "host:port of a node whose cluster to join, the first time; may be repeated")
 	f.StringVar(&o.token, "token", "", "what lets this node join: the output of covey token create there")
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
@@ -107,6 +111,8 @@ func (o *startOptions) run(ctx context.Context, cmd *cobra.Command) error {
 		OpenRuntime: func(ctx context.Context, cfg node.RuntimeConfig) (node.Runtime, error) {
 			return o.openContainerd(ctx, cfg, logMaxBytes)
 		},
+		UnsafeSysctls:  o.unsafeSysctls,
+		PodMaxPids:     o.podMaxPids,
 		RegistryConfig: registryConfig,
 		Ready: func(r node.Ready) {
 			fmt.Fprintf(cmd.OutOrStdout(), "covey is ready on %s. Next: export KUBECONFIG=%s && kubectl get nodes\n", r.Server, r.Kubeconfig)

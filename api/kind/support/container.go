@@ -17,10 +17,7 @@ func containerTables() map[reflect.Type]Table {
 		},
 		of[corev1.ContainerRestartRuleOnExitCodes](): {"operator": acted(), "values": acted()},
 		of[corev1.ContainerPort](): {
-			"name": acted(), "containerPort": acted(), "protocol": acted(),
-			"hostPort": warned("ports are not published on the machine; use hostNetwork").
-				butIn(func(spec *corev1.PodSpec) bool { return spec.HostNetwork }),
-			"hostIP": warned("ports are not published on the machine"),
+			"name": acted(), "containerPort": acted(), "protocol": acted(), "hostPort": acted(), "hostIP": acted("IPv4."),
 		},
 		of[corev1.EnvFromSource](): {"prefix": acted(), "configMapRef": acted(), "secretRef": acted()},
 		of[corev1.EnvVar]():        {"name": acted(), "value": acted(), "valueFrom": acted()},
@@ -48,8 +45,7 @@ func containerTables() map[reflect.Type]Table {
 			"windowsOptions":  warned("covey's nodes run Linux"),
 		},
 		of[corev1.SeccompProfile](): {
-			"type":             refused("use RuntimeDefault or Unconfined").unless(corev1.SeccompProfileTypeRuntimeDefault, corev1.SeccompProfileTypeUnconfined).inPart(),
-			"localhostProfile": refused("use RuntimeDefault or Unconfined"),
+			"type": acted(), "localhostProfile": acted("A file below seccomp in the node's data directory."),
 		},
 		of[corev1.VolumeMount](): {
 			"name": acted(), "readOnly": acted(), "mountPath": acted(), "subPath": acted(), "subPathExpr": acted(), "mountPropagation": acted(),

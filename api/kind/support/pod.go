@@ -20,6 +20,7 @@ func podTables() map[reflect.Type]Table {
 				return !byDefault || seconds != lostNodeSeconds
 			}),
 		},
+		of[corev1.Sysctl](): {"name": acted(), "value": acted()},
 		of[corev1.PodOS](): {
 			"name": refused("covey's nodes run Linux").unless(corev1.Linux).inPart(),
 		},
@@ -75,7 +76,7 @@ func podSecurity() Table {
 		"fsGroup":                  acted("For emptyDir and the volumes made of ConfigMaps, Secrets and pod fields."),
 		"fsGroupChangePolicy":      warned("it is for kinds of volumes that do not exist here"),
 		"supplementalGroupsPolicy": acted(),
-		"sysctls":                  warned("the pod's kernel parameters stay as the machine has them"),
+		"sysctls":                  acted("Those that are not safe fail the pod, but for what the node allows (--allowed-unsafe-sysctls)."),
 		"seLinuxOptions":           warned("SELinux labels are not set"),
 		"seLinuxChangePolicy":      warned("SELinux labels are not set"),
 		"appArmorProfile":          warned("AppArmor profiles are not set"),

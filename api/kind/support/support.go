@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strings"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
@@ -35,9 +34,8 @@ type Rule struct {
 
 // setting is a field that is set.
 type setting struct {
-	value any             // without its pointer
-	owner any             // the struct that has the field
-	pod   *corev1.PodSpec // which the struct is part of; nil outside of pods
+	value any // without its pointer
+	owner any // the struct that has the field
 }
 
 // Table has the rules of a struct type by the names of its fields in JSON.
@@ -62,12 +60,6 @@ func when[O, V any](r Rule, condition func(owner O, value V) bool) Rule {
 // inPart says that the values which need no word are acted on.
 func (r Rule) inPart() Rule {
 	r.Part = true
-	return r
-}
-
-// butIn makes the rule say nothing in pods of which the condition is true.
-func (r Rule) butIn(condition func(*corev1.PodSpec) bool) Rule {
-	r.fine = func(s setting) bool { return s.pod != nil && condition(s.pod) }
 	return r
 }
 

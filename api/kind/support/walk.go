@@ -4,7 +4,6 @@ import (
 	"reflect"
 	"strings"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
@@ -16,7 +15,6 @@ func walk(obj any, visit func(path *field.Path, r Rule)) {
 
 type walker struct {
 	visit func(path *field.Path, r Rule)
-	pod   *corev1.PodSpec // where the walk is; nil outside of pods
 }
 
 // enter goes through the fields of a struct that has a table.
@@ -24,9 +22,6 @@ func (w walker) enter(v reflect.Value, path *field.Path) {
 	table, ok := Tables()[v.Type()]
 	if !ok {
 		return
-	}
-	if spec, ok := v.Addr().Interface().(*corev1.PodSpec); ok {
-		w.pod = spec
 	}
 	for i := range v.NumField() {
 		f, name := v.Field(i), Name(v.Type().Field(i))
@@ -36,7 +31,7 @@ func (w walker) enter(v reflect.Value, path *field.Path) {
 		case f.IsZero():
 		case rule.Level == Acted:
 			w.value(f, path.Child(name))
-		case rule.fine == nil || !rule.fine(setting{value: reflect.Indirect(f).Interface(), owner: v.Interface(), pod: w.pod}):
+		case rule.fine == nil || !rule.fine(setting{value: reflect.Indirect(f).Interface(), owner: v.Interface()}):
 			w.visit(path.Child(name), rule)
 		}
 	}
