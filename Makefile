@@ -4,7 +4,7 @@ SHELL := /bin/bash
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 GOFILES = $(shell git ls-files --cached --others --exclude-standard '*.go')
 
-.PHONY: help build deps runtime release release-check smoke example-image test-image kubectl demo test fmt vet lint unit cross e2e bench figures generate clean
+.PHONY: help build deps runtime release release-check smoke example-image test-image kubectl demo test fmt vet lint unit cross e2e fuzz bench figures generate clean
 
 help: ## what the targets do
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,10 @@ cross: ## that covey compiles for other machines, of 64 and of 32 bits
 
 e2e: build example-image test-image kubectl ## the real binary with real containers, driven by the real kubectl
 	cd e2e && go test -count=1 -timeout 25m ./...
+
+FUZZTIME = 1m
+fuzz: runtime ## each fuzz target for FUZZTIME; what they find goes to testdata/fuzz
+	@.ci/fuzz $(FUZZTIME)
 
 bench: ## the benchmarks; compare two runs with benchstat
 	go test -run '^$$' -bench . -benchmem -count 5 ./store/... ./scheduler/... ./api/...

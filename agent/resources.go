@@ -1,6 +1,8 @@
 package agent
 
 import (
+	"math"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 )
@@ -10,6 +12,8 @@ const (
 	minShares = 2
 	maxShares = 262144
 	cpuPeriod = 100_000 // microseconds
+	// maxMilliCPU is more than any machine has: what is asked for beyond it would not fit the kernel's numbers.
+	maxMilliCPU = 1_000_000 * 1000
 )
 
 // How willingly the kernel kills a container when memory runs out, by the pod's quality of service.
@@ -21,10 +25,10 @@ const (
 func resources(pod *corev1.Pod, c *corev1.Container, capacity corev1.ResourceList) Resources {
 	r := Resources{CPUShares: shares(c), CPUPeriod: cpuPeriod, OOMScoreAdj: oomScoreAdj(pod, c, capacity)}
 	if limit, ok := c.Resources.Limits[corev1.ResourceCPU]; ok && !limit.IsZero() {
-		r.CPUQuota = max(limit.MilliValue()*cpuPeriod/1000, 1000)
+		r.CPUQuota = max(milliCPU(limit)*cpuPeriod/1000, 1000)
 	}
 	if limit, ok := c.Resources.Limits[corev1.ResourceMemory]; ok {
-		r.MemoryLimit = limit.Value()
+		r.MemoryLimit = bytesOf(limit)
 	}
 	return r
 }
@@ -35,7 +39,22 @@ func shares(c *corev1.Container) uint64 {
 	if !ok {
 		request = c.Resources.Limits[corev1.ResourceCPU]
 	}
-	return uint64(min(max(request.MilliValue()*1024/1000, minShares), maxShares))
+	return uint64(min(max(milliCPU(request)*1024/1000, minShares), maxShares))
+}
+
+func milliCPU(q resource.Quantity) int64 {
+	if q.CmpInt64(maxMilliCPU/1000) >= 0 {
+		return maxMilliCPU
+	}
+	return q.MilliValue()
+}
+
+// bytesOf is Value without its overflow: a quantity may be above what 64 bits hold.
+func bytesOf(q resource.Quantity) int64 {
+	if q.CmpInt64(math.MaxInt64) >= 0 {
+		return math.MaxInt64
+	}
+	return q.Value()
 }
 
 // oomScoreAdj follows the kubelet: the more of the machine's memory a burstable container asked for, the later it goes.
@@ -54,7 +73,8 @@ func oomScoreAdj(pod *corev1.Pod, c *corev1.Container, capacity corev1.ResourceL
 	if total.IsZero() {
 		return oomBestEffort - 1
 	}
-	adj := 1000 - 1000*request.Value()/total.Value()
+	asked := min(bytesOf(request), total.Value())
+	adj := 1000 - 1000*asked/max(total.Value(), 1)
 	return int(min(max(adj, 1000+oomGuaranteed), oomBestEffort-1))
 }
 

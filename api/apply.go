@@ -69,6 +69,9 @@ func (c *call) applied(req *patchRequest) (*unstructured.Unstructured, error) {
 	if err := kjson.UnmarshalCaseSensitivePreserveInts(doc, &u.Object); err != nil {
 		return nil, apierrors.NewBadRequest(fmt.Sprintf("error decoding YAML: %v", err))
 	}
+	if u.Object == nil {
+		return nil, apierrors.NewBadRequest("error decoding YAML: the configuration is empty, want an object with apiVersion and kind")
+	}
 	if u.GetName() == "" {
 		if err := unstructured.SetNestedField(u.Object, c.name, "metadata", "name"); err != nil {
 			return nil, apierrors.NewBadRequest(err.Error())

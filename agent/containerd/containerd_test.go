@@ -48,7 +48,7 @@ func TestConformanceOnTheMachinesContainerd(t *testing.T) {
 	})
 }
 
-func needRoot(t *testing.T) {
+func needRoot(t testing.TB) {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("containers need root")
@@ -69,12 +69,13 @@ type testMachine struct {
 	bootID      string // "": the real one
 	hostDir     string
 	pullTimeout time.Duration
-	stop        func(*testing.T)
+	diskSpace   func(string) (free, total uint64, err error)
+	stop        func(testing.TB)
 	daemon      *daemon // the machine's own containerd; nil: there is none
 }
 
 // newMachine makes the folders, and checks at the end that nothing is left.
-func newMachine(t *testing.T) *testMachine {
+func newMachine(t testing.TB) *testMachine {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "covey-rt-") // not t.TempDir: sockets' paths must be short
 	if err != nil {
@@ -93,7 +94,7 @@ func newMachine(t *testing.T) *testMachine {
 }
 
 // config is without a log when t is nil.
-func (m *testMachine) config(t *testing.T) Config {
+func (m *testMachine) config(t testing.TB) Config {
 	logger := slog.New(slog.DiscardHandler)
 	if t != nil {
 		logger = slog.New(slog.NewTextHandler(t.Output(), nil))
@@ -109,11 +110,11 @@ func (m *testMachine) config(t *testing.T) Config {
 		Address: filepath.Join(state, "containerd.sock"),
 		Logger:  logger,
 		HostDir: m.hostDir, PullTimeout: m.pullTimeout,
-		bootID: m.bootID,
+		bootID: m.bootID, diskSpace: m.diskSpace,
 	}
 }
 
-func (m *testMachine) open(t *testing.T) agent.Runtime {
+func (m *testMachine) open(t testing.TB) agent.Runtime {
 	t.Helper()
 	r, err := Open(t.Context(), m.config(t))
 	if err != nil {
@@ -122,7 +123,7 @@ func (m *testMachine) open(t *testing.T) agent.Runtime {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- r.Run(ctx) }()
-	m.stop = func(t *testing.T) {
+	m.stop = func(t testing.TB) {
 		cancel()
 		if err := <-ended; err != nil {
 			t.Errorf("Run: %v", err)
@@ -132,7 +133,7 @@ func (m *testMachine) open(t *testing.T) agent.Runtime {
 }
 
 // openLoaded opens a runtime that has the test image.
-func (m *testMachine) openLoaded(t *testing.T) agent.Runtime {
+func (m *testMachine) openLoaded(t testing.TB) agent.Runtime {
 	t.Helper()
 	r := m.open(t)
 	if _, err := r.Load(t.Context(), bytes.NewReader(imagetest.Archive(t, testImage))); err != nil {
@@ -141,7 +142,7 @@ func (m *testMachine) openLoaded(t *testing.T) agent.Runtime {
 	return r
 }
 
-func (m *testMachine) close(t *testing.T) {
+func (m *testMachine) close(t testing.TB) {
 	if m.stop != nil {
 		m.stop(t)
 		m.stop = nil
@@ -154,7 +155,7 @@ func (m *testMachine) reopen(t *testing.T) agent.Runtime {
 }
 
 // checkClean fails the test when a process, mount or cgroup of the machine is left, after giving shims a moment to end.
-func (m *testMachine) checkClean(t *testing.T) {
+func (m *testMachine) checkClean(t testing.TB) {
 	deadline := time.Now().Add(10 * time.Second)
 	for {
 		left := m.left(t)
@@ -169,7 +170,7 @@ func (m *testMachine) checkClean(t *testing.T) {
 	}
 }
 
-func (m *testMachine) left(t *testing.T) (left []string) {
+func (m *testMachine) left(t testing.TB) (left []string) {
 	mounts, err := os.ReadFile("/proc/self/mounts")
 	if err != nil {
 		t.Fatal(err)

@@ -96,7 +96,7 @@ func (d *daemon) start(t *testing.T) {
 }
 
 // stop ends it as a package's upgrade does. Shims go on.
-func (d *daemon) stop(t *testing.T) {
+func (d *daemon) stop(t testing.TB) {
 	if d == nil || d.process == nil {
 		return
 	}

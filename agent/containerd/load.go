@@ -30,7 +30,7 @@ func (r *Runtime) Load(ctx context.Context, archive io.Reader) ([]agent.Image, e
 		return nil, fmt.Errorf("load image archive: %w", err)
 	}
 	defer func() { _ = release(context.WithoutCancel(ctx)) }()
-	imported, err := r.client.Import(ctx, plain,
+	imported, err := r.client.Import(ctx, r.guardSpace(plain),
 		client.WithImageRefTranslator(func(name string) string {
 			full, err := normalise(name)
 			if err != nil {
@@ -44,6 +44,9 @@ func (r *Runtime) Load(ctx context.Context, archive io.Reader) ([]agent.Image, e
 		client.WithSkipDigestRef(func(name string) bool { return name != "" }),
 		client.WithSkipMissing(), // other platforms' parts may be left out of an archive
 	)
+	if errors.Is(err, errNoSpace) {
+		return nil, fmt.Errorf("load image archive: %w", err)
+	}
 	if isNotFound(err) {
 		return nil, fmt.Errorf("load image archive: it holds no image for %s: %w", platforms.DefaultString(), err)
 	}
@@ -56,24 +59,23 @@ func (r *Runtime) Load(ctx context.Context, archive io.Reader) ([]agent.Image, e
 	return r.adopt(ctx, imported)
 }
 
-// adopt unpacks imported images and gives them their full names.
+// guardSpace keeps an archive from filling the disk, where it is this process that writes it there.
+func (r *Runtime) guardSpace(archive io.Reader) io.Reader {
+	if r.cfg.Containerd != "" {
+		return archive
+	}
+	return &spaceGuard{Reader: archive, space: func() (free, total uint64, err error) { return r.cfg.diskSpace(r.cfg.Root) }}
+}
+
+// adopt unpacks imported images and gives them their full names. What cannot be unpacked does not stay.
 func (r *Runtime) adopt(ctx context.Context, imported []images.Image) ([]agent.Image, error) {
 	var loaded []agent.Image
-	for _, raw := range imported {
-		named, err := r.rename(ctx, raw)
+	for i, raw := range imported {
+		described, err := r.adoptOne(ctx, raw)
 		if err != nil {
-			return nil, fmt.Errorf("load image %s: %w", raw.Name, err)
-		}
-		image := client.NewImage(r.client, named)
-		if err := image.Unpack(ctx, r.snapshotter); err != nil {
-			if isNotFound(err) {
-				_ = r.client.ImageService().Delete(ctx, named.Name)
-				return nil, fmt.Errorf("load image %s: the archive does not hold all of it for %s: %w", named.Name, platforms.DefaultString(), err)
+			for _, rest := range imported[i:] {
+				_ = r.client.ImageService().Delete(ctx, rest.Name) // it may be there no more
 			}
-			return nil, fmt.Errorf("unpack image %s: %w", named.Name, err)
-		}
-		described, err := describe(ctx, image)
-		if err != nil {
 			return nil, err
 		}
 		if !slices.ContainsFunc(loaded, func(have agent.Image) bool { return have.Ref == described.Ref }) {
@@ -81,6 +83,27 @@ func (r *Runtime) adopt(ctx context.Context, imported []images.Image) ([]agent.I
 		}
 	}
 	return loaded, nil
+}
+
+func (r *Runtime) adoptOne(ctx context.Context, raw images.Image) (agent.Image, error) {
+	named, err := r.rename(ctx, raw)
+	if err != nil {
+		return agent.Image{}, fmt.Errorf("load image %s: %w", raw.Name, err)
+	}
+	image := client.NewImage(r.client, named)
+	err = image.Unpack(ctx, r.snapshotter)
+	var described agent.Image
+	if err == nil {
+		described, err = describe(ctx, image)
+	}
+	if err == nil {
+		return described, nil
+	}
+	_ = r.client.ImageService().Delete(ctx, named.Name) // the error to tell is the other one
+	if isNotFound(err) {
+		return agent.Image{}, fmt.Errorf("load image %s: the archive does not hold all of it for %s: %w", named.Name, platforms.DefaultString(), err)
+	}
+	return agent.Image{}, fmt.Errorf("unpack image %s: %w", named.Name, err)
 }
 
 // rename gives an imported image its full name.

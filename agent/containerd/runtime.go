@@ -43,7 +43,8 @@ type Config struct {
 	PodsPerShim int   // at most; 0: 16
 	Logger      *slog.Logger
 
-	bootID string // tests reboot by setting it
+	bootID    string // tests reboot by setting it
+	diskSpace func(dir string) (free, total uint64, err error)
 }
 
 // Runtime is agent.Runtime on containerd. Its methods may be called from Open on, until Run has returned.
@@ -151,6 +152,9 @@ func (r *Runtime) subscribe(ctx context.Context) {
 func (c *Config) complete() error {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
+	}
+	if c.diskSpace == nil {
+		c.diskSpace = diskSpace
 	}
 	c.PodsPerShim = cmp.Or(max(c.PodsPerShim, 0), 16)
 	c.PullTimeout = cmp.Or(c.PullTimeout, 5*time.Minute)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -45,6 +46,9 @@ func (h *handler) logs(w http.ResponseWriter, r *http.Request) error {
 	return err
 }
 
+// maxSeconds is the longest time that time.Duration holds, some 292 years.
+const maxSeconds = int64(math.MaxInt64 / time.Second)
+
 func readOptions(q url.Values, now time.Time) (opts logs.ReadOptions, previous bool, err error) {
 	opts = logs.ReadOptions{Follow: q.Get("follow") == "true", Timestamps: q.Get("timestamps") == "true"}
 	if opts.TailLines, err = number(q, "tailLines"); err != nil {
@@ -58,7 +62,7 @@ func readOptions(q url.Values, now time.Time) (opts logs.ReadOptions, previous b
 		return opts, false, err
 	}
 	if seconds != nil {
-		opts.Since = now.Add(-time.Duration(*seconds) * time.Second)
+		opts.Since = now.Add(-time.Duration(min(*seconds, maxSeconds)) * time.Second)
 	}
 	if since := q.Get("sinceTime"); since != "" {
 		if opts.Since, err = time.Parse(time.RFC3339Nano, since); err != nil {

@@ -5,6 +5,7 @@ import (
 	"unique"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	resourcehelper "k8s.io/component-helpers/resource"
@@ -50,6 +51,24 @@ type rules struct {
 	tolerations []corev1.Toleration
 }
 
+// mostAsked is more than any node has. A quantity may be above what 64 bits hold: its value, or the sum of some, would be
+// negative, and fit everywhere.
+const mostAsked = 1 << 53
+
+func asked(q resource.Quantity) int64 {
+	if q.CmpInt64(mostAsked) >= 0 {
+		return mostAsked
+	}
+	return q.Value()
+}
+
+func milliAsked(q resource.Quantity) int64 {
+	if q.CmpInt64(mostAsked/1000) >= 0 {
+		return mostAsked
+	}
+	return q.MilliValue()
+}
+
 // NewDemand reads what the pod asks for: the requests of its containers, init containers and overhead as Kubernetes
 // adds them up, host ports, and its scheduling rules.
 func NewDemand(pod *corev1.Pod) *Demand {
@@ -62,14 +81,14 @@ func NewDemand(pod *corev1.Pod) *Demand {
 	for name, q := range resourcehelper.PodRequests(pod, resourcehelper.PodResourcesOptions{}) {
 		switch name {
 		case corev1.ResourceCPU:
-			d.milliCPU = q.MilliValue()
+			d.milliCPU = milliAsked(q)
 		case corev1.ResourceMemory:
-			d.memory = q.Value()
+			d.memory = asked(q)
 		case corev1.ResourceEphemeralStorage:
-			d.disk = q.Value()
+			d.disk = asked(q)
 		default:
 			if !q.IsZero() {
-				d.extended = append(d.extended, amount{name, q.Value()})
+				d.extended = append(d.extended, amount{name, asked(q)})
 			}
 		}
 	}

@@ -69,6 +69,15 @@ func TestPlaceOrExplain(t *testing.T) {
 			want: "0/1 nodes are available: 1 Insufficient cpu.",
 		},
 		{
+			name: "more than 64 bits hold", nodes: []*corev1.Node{node("a", "2", "2Gi")}, pod: requests("9227P", "9227000000000000000"),
+			want: "0/1 nodes are available: 1 Insufficient cpu, 1 Insufficient memory.",
+		},
+		{
+			name: "more than a node that is overfull by a pod that named it", nodes: []*corev1.Node{node("a", "2", "2Gi")},
+			bound: map[string]string{"a": requests("9E", "9E")}, pod: requests("9E", "9E"),
+			want: "0/1 nodes are available: 1 Insufficient cpu, 1 Insufficient memory.",
+		},
+		{
 			name:  "each node for its reason, sorted",
 			nodes: []*corev1.Node{node("a", "1", "1Gi"), node("b", "8", "1Gi"), node("c", "8", "8Gi", cordon), node("d", "8", "8Gi", notReady)},
 			pod:   requests("2", "2Gi"),
