@@ -243,7 +243,7 @@ func TestAPodThatFitsNowhereSaysWhy(t *testing.T) {
 
 	n.Kubectl("taint", "node", "node-1", "dedicated=db:NoSchedule")
 	n.Apply(pod("plain", fmt.Sprintf(container, "")))
-	has(t, "a pod that does not tolerate", pending("plain"), "untolerated taint", "dedicated")
+	has(t, "a pod that does not tolerate", pending("plain"), "untolerated taint(s)")
 	n.Kubectl("label", "node", "node-1", "disk=tape", "--overwrite")
 	n.Kubectl("taint", "node", "node-1", "dedicated-")
 	n.Pod("app=picky", harness.Ready)

@@ -41,6 +41,10 @@ type podFact struct {
 	waits   bool              // for a node
 	demand  *placement.Demand // nil when it has ended
 	deletes bool
+
+	priority  int32
+	started   time.Time // or created
+	nominated string    // where room is made for it
 }
 
 // eventFact is how an event is found again: by id when the same is to be told once more, by group when it is one of
@@ -95,7 +99,11 @@ func newPodFact(pod *corev1.Pod) *podFact {
 	p := &podFact{
 		node:    pod.Spec.NodeName,
 		ended:   pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed,
-		deletes: pod.DeletionTimestamp != nil,
+		deletes: pod.DeletionTimestamp != nil, priority: priority(pod), started: pod.CreationTimestamp.Time,
+		nominated: pod.Status.NominatedNodeName,
+	}
+	if pod.Status.StartTime != nil {
+		p.started = pod.Status.StartTime.Time
 	}
 	if !p.ended {
 		p.demand = placement.NewDemand(pod)

@@ -21,6 +21,8 @@ type index struct {
 	onNode      map[string]keys // pods
 	waiting     keys            // pods without a node
 	related     int             // those of them that depend on other pods
+	nominated   keys            // those of them for which room is made on a node
+	priorities  map[int32]int   // of the pods on nodes
 	loose       map[string]keys // pods and replica sets that nobody controls, by namespace
 	nodes       map[string]bool
 	missing     map[string]time.Time // since when a node that pods are bound to is not there
@@ -40,6 +42,7 @@ func newIndex() *index {
 	return &index{
 		facts: map[store.Key]*fact{}, byUID: map[types.UID]store.Key{}, dependents: map[types.UID]keys{},
 		inNamespace: map[string]keys{}, onNode: map[string]keys{}, waiting: keys{}, loose: map[string]keys{},
+		nominated: keys{}, priorities: map[int32]int{},
 		nodes: map[string]bool{}, missing: map[string]time.Time{}, eventIDs: map[string]store.Key{},
 		eventGroups: map[string]keys{}, cluster: placement.NewCluster(),
 	}
@@ -89,11 +92,15 @@ func (x *index) insert(key store.Key, f *fact) {
 			if p.demand.Related() {
 				x.related++
 			}
+			if p.nominated != "" {
+				x.nominated[key] = struct{}{}
+			}
 		}
 		if p.node != "" {
 			add(x.onNode, p.node, key)
 			if p.demand != nil {
 				x.cluster.Add(p.node, p.demand)
+				x.priorities[p.priority]++
 			}
 		}
 	}
@@ -119,6 +126,7 @@ func (x *index) remove(key store.Key, f *fact) {
 	if p := f.pod; p != nil {
 		if p.waits {
 			delete(x.waiting, key)
+			delete(x.nominated, key)
 			if p.demand.Related() {
 				x.related--
 			}
@@ -127,6 +135,9 @@ func (x *index) remove(key store.Key, f *fact) {
 			drop(x.onNode, p.node, key)
 			if p.demand != nil {
 				x.cluster.Remove(p.node, p.demand)
+				if x.priorities[p.priority]--; x.priorities[p.priority] == 0 {
+					delete(x.priorities, p.priority)
+				}
 			}
 		}
 	}
@@ -147,6 +158,16 @@ func (x *index) putNode(name string, f *fact) {
 	x.nodes[name] = true
 	delete(x.missing, name)
 	x.cluster.SetNode(f.node)
+}
+
+// hasLower says whether any pod on a node is less important.
+func (x *index) hasLower(priority int32) bool {
+	for p := range x.priorities {
+		if p < priority {
+			return true
+		}
+	}
+	return false
 }
 
 // isClosed says whether nothing may be made in the namespace any more.

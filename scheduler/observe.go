@@ -88,6 +88,9 @@ func (s *Scheduler) markPod(key store.Key, was, is *fact) {
 	if was != nil && was.pod.node != "" && was.pod.demand != nil && (is == nil || is.pod.demand == nil) {
 		s.markWaiting() // there is room now
 	}
+	if was != nil && was.pod.nominated != "" && (is == nil || is.pod.nominated != was.pod.nominated) {
+		s.markWaiting() // no room is held for it any more
+	}
 	if is == nil {
 		return
 	}

@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -9,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"covey.dev/covey/scheduler/controller"
+	"covey.dev/covey/scheduler/placement"
 	"covey.dev/covey/store"
 )
 
@@ -17,7 +19,9 @@ const schedulerSource = "default-scheduler"
 // place binds the queued pods to nodes, the more important and the older first, each seeing what the ones before it
 // took. Pods that find none are told why, and wait until a node changes or a pod ends.
 func (r *round) place() {
-	refused := map[string]string{} // by shape: what does not fit now does not fit later in this round
+	refused := map[attempt]string{} // what does not fit now does not fit later in this round
+	held := r.nominees()
+	defer held.release()
 	for _, pod := range r.queuedPods() {
 		key := store.Key{Resource: controller.Pods, Namespace: pod.Namespace, Name: pod.Name}
 		if len(r.view.changes) >= maxEffects {
@@ -25,17 +29,51 @@ func (r *round) place() {
 			continue
 		}
 		demand := r.index.facts[key].pod.demand
-		reason, known := refused[demand.Shape()]
-		if !known {
-			if node, ok := r.index.cluster.Place(demand); ok {
-				r.bind(key, pod, node)
-				continue
-			}
-			reason = r.index.cluster.Explain(demand)
-			refused[demand.Shape()] = reason
+		try := attempt{demand.Shape(), priority(pod), pod.Spec.PreemptionPolicy != nil && *pod.Spec.PreemptionPolicy == corev1.PreemptNever}
+		held.hold(try.priority)
+		nominated := held.drop(key)
+		reason, known := refused[try]
+		if known && nominated == "" {
+			r.refuse(key, pod, "", reason)
+			continue
 		}
-		r.refuse(key, pod, reason)
+		if node, ok := r.find(demand, nominated); ok {
+			r.bind(key, pod, node)
+			continue
+		}
+		if nominated != "" && r.awaitsRoom(pod) {
+			held.add(nominee{key, nominated, try.priority, demand})
+			continue
+		}
+		reason = r.index.cluster.Explain(demand)
+		room, why := r.preempt(pod, demand)
+		switch {
+		case room != nil:
+			r.refuse(key, pod, room.Node, fmt.Sprintf("%s preemption: found a potential placement for pod on node %s, preempting %d victims",
+				reason, room.Node, len(room.Victims)))
+			r.makeRoom(key, pod, demand, room, held)
+			continue
+		case reason != placement.NoNodes:
+			reason += " preemption: " + why
+		}
+		refused[try] = reason
+		r.refuse(key, pod, "", reason)
 	}
+}
+
+// attempt is what makes pods equal to the placement.
+type attempt struct {
+	shape    string
+	priority int32
+	never    bool // preempts
+}
+
+// find prefers the node on which room was made for the pod.
+func (r *round) find(demand *placement.Demand, nominated string) (node string, ok bool) {
+	if nominated != "" && r.index.cluster.Fits(nominated, demand) {
+		return nominated, true
+	}
+	return r.index.cluster.Place(demand)
 }
 
 // queuedPods takes the pods to place from the queue.
@@ -77,21 +115,24 @@ func priority(pod *corev1.Pod) int32 {
 
 func (r *round) bind(key store.Key, pod *corev1.Pod, node string) {
 	pod = pod.DeepCopy()
-	pod.Spec.NodeName = node
+	pod.Spec.NodeName, pod.Status.NominatedNodeName = node, ""
 	r.setScheduled(pod, corev1.ConditionTrue, "", "")
 	r.change(controller.Update, key, pod)
 	r.tell(pod, corev1.EventTypeNormal, "Scheduled", "Successfully assigned "+pod.Namespace+"/"+pod.Name+" to "+node)
 }
 
-// refuse says in the pod why it waits; nothing is written when it says so already.
-func (r *round) refuse(key store.Key, pod *corev1.Pod, message string) {
+// refuse says in the pod why it waits, and on which node room is made for it; nothing is written when it says so already.
+func (r *round) refuse(key store.Key, pod *corev1.Pod, nominated, message string) {
+	told := false
 	for i := range pod.Status.Conditions {
 		c := &pod.Status.Conditions[i]
-		if c.Type == corev1.PodScheduled && c.Reason == corev1.PodReasonUnschedulable && c.Message == message {
-			return
-		}
+		told = told || c.Type == corev1.PodScheduled && c.Reason == corev1.PodReasonUnschedulable && c.Message == message
+	}
+	if told && pod.Status.NominatedNodeName == nominated {
+		return
 	}
 	pod = pod.DeepCopy()
+	pod.Status.NominatedNodeName = nominated
 	r.setScheduled(pod, corev1.ConditionFalse, corev1.PodReasonUnschedulable, message)
 	r.change(controller.Update, key, pod)
 	r.tell(pod, corev1.EventTypeWarning, "FailedScheduling", message)

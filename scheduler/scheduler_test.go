@@ -203,7 +203,8 @@ func TestUnschedulableThenANodeAppears(t *testing.T) {
 	}
 	c.until("the reason", waits("no nodes available to schedule pods"))
 	c.addNode("small", "2")
-	snap := c.until("the new reason", waits("0/1 nodes are available: 1 Insufficient cpu."))
+	snap := c.until("the new reason", waits("0/1 nodes are available: 1 Insufficient cpu. "+
+		"preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod."))
 	if got := reasons(snap); got["FailedScheduling"] != 4 || got["Scheduled"] != 0 {
 		t.Errorf("events %v", got)
 	}
@@ -396,7 +397,8 @@ func TestAPodWaitsForTheOneItBelongsBeside(t *testing.T) {
 	c.create(pods, web)
 	c.until("the refusal", func(snap *store.Snapshot) bool {
 		p, _ := store.Get[*corev1.Pod](snap, key(pods, web))
-		return len(p.Status.Conditions) > 0 && p.Status.Conditions[0].Message == "0/2 nodes are available: 2 node(s) didn't match pod affinity rules."
+		return len(p.Status.Conditions) > 0 && p.Status.Conditions[0].Message ==
+			"0/2 nodes are available: 2 node(s) didn't match pod affinity rules. preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling."
 	})
 	c.create(pods, pod("db", "db"))
 	c.until("both on one node", func(snap *store.Snapshot) bool {

@@ -26,6 +26,11 @@ func (c *Cluster) Explain(d *Demand) string {
 			counts[reason]++
 		}
 	}
+	return c.tell(counts)
+}
+
+// tell words how many nodes have which reason.
+func (c *Cluster) tell(counts map[string]int) string {
 	parts := make([]string, 0, len(counts))
 	for reason, n := range counts {
 		parts = append(parts, fmt.Sprintf("%d %s", n, reason))
