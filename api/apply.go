@@ -60,6 +60,7 @@ func (c *call) applied(req *patchRequest) (*unstructured.Unstructured, error) {
 	if err != nil {
 		return nil, err
 	}
+	recordOf(c.r).Patched(doc)
 	if err := c.judge(duplicates, req.opts.FieldValidation, func(err error) error {
 		return apierrors.NewBadRequest(fmt.Sprintf("error decoding YAML: %v", err))
 	}); err != nil {

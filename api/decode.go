@@ -23,6 +23,7 @@ func (c *call) decode(gvk schema.GroupVersionKind, obj runtime.Object, fieldVali
 	if err != nil {
 		return err
 	}
+	recordOf(c.r).Requested(obj)
 	return c.judge(strict, fieldValidation, func(err error) error {
 		return apierrors.NewBadRequest(fmt.Sprintf("%s in version %q cannot be handled as a %s: %v", gvk.Kind, gvk.Version, gvk.Kind, err))
 	})

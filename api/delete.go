@@ -78,6 +78,7 @@ func (c *call) deleteOptions() (*metav1.DeleteOptions, error) {
 			return nil, apierrors.NewBadRequest(err.Error())
 		}
 	}
+	recordOf(c.r).Requested(opts)
 	return opts, invalidOptions("DeleteOptions", metav1validation.ValidateDeleteOptions(opts))
 }
 

@@ -64,6 +64,7 @@ func (c *call) eviction() (*metav1.DeleteOptions, error) {
 	if _, err := wire.Decode(body, media, evictionVersion(body, media), sent); err != nil {
 		return nil, err
 	}
+	recordOf(c.r).Requested(sent)
 	if sent.Name != c.name {
 		return nil, apierrors.NewBadRequest("name in URL does not match name in Eviction object")
 	}

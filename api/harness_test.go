@@ -35,6 +35,7 @@ type server struct {
 	url   string
 	store *store.Store
 	stop  context.CancelFunc // ends what node would end: the store and all requests
+	close func()             // ends all requests, and returns when they have ended
 }
 
 func start(t testing.TB, change ...func(*api.Config)) *server {
@@ -80,7 +81,7 @@ func startWith(t testing.TB, scheme *runtime.Scheme, change ...func(*api.Config)
 		handler.ServeHTTP(w, r.WithContext(ctx))
 	}))
 	t.Cleanup(func() { end(); web.Close() })
-	s := &server{TB: t, url: web.URL, store: st, stop: end}
+	s := &server{TB: t, url: web.URL, store: st, stop: end, close: func() { end(); web.Close() }}
 	s.must(http.StatusCreated, "POST", "/api/v1/namespaces", `{"metadata":{"name":"default"}}`)
 	return s
 }

@@ -68,7 +68,9 @@ func (c *call) patchRequest() (*patchRequest, error) {
 		return nil, err
 	}
 	var err error
-	req.body, err = wire.ReadBody(c.r)
+	if req.body, err = wire.ReadBody(c.r); err == nil {
+		recordOf(c.r).Patched(req.body)
+	}
 	return req, err
 }
 

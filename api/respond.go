@@ -19,6 +19,7 @@ const gzipFrom = 128 << 10
 
 // write sends obj, or the error that encoding it gave.
 func write(w http.ResponseWriter, r *http.Request, code int, media string, obj runtime.Object) {
+	recordOf(r).Answered(obj)
 	var body bytes.Buffer
 	if err := wire.Encode(&body, media, obj); err != nil {
 		code, media = http.StatusNotAcceptable, wire.JSON

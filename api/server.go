@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/managedfields"
 
+	"covey.dev/covey/api/audit"
 	"covey.dev/covey/api/flow"
 	"covey.dev/covey/api/kind"
 	"covey.dev/covey/api/managed"
@@ -40,6 +41,8 @@ type Config struct {
 	Logger *slog.Logger
 	// Ready says why the node is not ready yet; nil means it is.
 	Ready func() error
+	// Audit keeps who asked for what; nil for nobody.
+	Audit *audit.Log
 	// Limits are DefaultLimits when zero.
 	Limits Limits
 	// Authenticate says who sent a request; false for nobody in particular. It is ClientCertificate when nil.

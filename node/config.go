@@ -36,6 +36,10 @@ type Config struct {
 
 	RegistryConfig string // what is known of registries: NAME/hosts.toml for mirrors, config.json for credentials
 
+	AuditLog      string // file that the audit log is written to; "-" is the standard output, empty for none
+	AuditPolicy   string // file that says how much it keeps; empty: of each request all but the bodies
+	AuditMaxBytes int64  // size at which the file is rotated; 0: the default
+
 	// OpenRuntime makes the container runtime of this machine.
 	OpenRuntime func(context.Context, RuntimeConfig) (Runtime, error)
 	// Ready is called once, when the node serves; it may be nil.

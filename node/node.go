@@ -17,6 +17,7 @@ import (
 
 	"covey.dev/covey/agent"
 	"covey.dev/covey/api"
+	"covey.dev/covey/api/audit"
 	"covey.dev/covey/api/kind"
 	"covey.dev/covey/node/gossip"
 	"covey.dev/covey/node/identity"
@@ -45,6 +46,7 @@ type node struct {
 	api        *api.Server
 	scheduler  *scheduler.Scheduler
 	serverCert *identity.Server
+	audit      *audit.Log // nil when none is kept
 }
 
 // Run runs a node until ctx ends. Its containers go on without it.
@@ -64,6 +66,9 @@ func Run(ctx context.Context, cfg Config) error {
 	defer func() { _ = held.Close() }()
 	routeKlog(cfg.Logger)
 	n := &node{cfg: cfg, log: cfg.Logger}
+	if err := n.openAudit(); err != nil {
+		return err
+	}
 	p, err := port.Listen(cfg.Listen, n.log)
 	if err != nil {
 		return err
@@ -94,7 +99,7 @@ func (n *node) runRuntime(ctx context.Context) (err error) {
 		return fmt.Errorf("open the container runtime: %w", err)
 	}
 	// The runtime ends after the agent, which may be in the middle of starting a container.
-	return over(ctx, n.runtime.Run, n.serve)
+	return over(ctx, n.runtime.Run, func(ctx context.Context) error { return n.runAudit(ctx, n.serve) })
 }
 
 // openStore opens the state, whose Raft server is named by the node's key.
@@ -172,6 +177,7 @@ func (n *node) build() (err error) {
 		Version: n.cfg.Version,
 		Logger:  n.log,
 		Ready:   n.ready,
+		Audit:   n.audit,
 	})
 	return err
 }

@@ -32,6 +32,9 @@ type startOptions struct {
 	logMaxFiles         int
 	unsafeSysctls       []string
 	podMaxPids          int64
+	auditLog            string
+	auditPolicy         string
+	auditMaxSize        string
 }
 
 func newStartCommand() *cobra.Command {
@@ -70,6 +73,9 @@ configuration file (data-dir: ...). A flag wins over the environment, the enviro
 	f.StringSliceVar(&o.unsafeSysctls, "allowed-unsafe-sysctls", nil, "kernel parameters that pods may set beside the safe ones, such as net.core.somaxconn,kernel.msg*")
 	f.StringSliceVar(&o.join, "join", nil, "host:port of a node whose cluster to join, the first time; may be repeated")
 	f.StringVar(&o.token, "token", "", "what lets this node join: the output of covey token create there")
+	f.StringVar(&o.auditLog, "audit-log", "", "file to write the API's audit log to, in Kubernetes' format; - is the standard output (default: none is kept)")
+	f.StringVar(&o.auditPolicy, "audit-policy", "", "file with a Policy of audit.k8s.io/v1 (default: of each request all but the bodies)")
+	f.StringVar(&o.auditMaxSize, "audit-log-max-size", "32Mi", "size at which the audit log is rotated")
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
 	f.StringVar(&o.configFile, "config", defaultConfigFile, "configuration file")
@@ -97,6 +103,10 @@ func (o *startOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	auditMaxBytes, err := o.auditBytes()
+	if err != nil {
+		return err
+	}
 	return node.Run(ctx, node.Config{
 		DataDir:   dataDir,
 		StateDir:  stateDir,
@@ -114,10 +124,24 @@ func (o *startOptions) run(ctx context.Context, cmd *cobra.Command) error {
 		UnsafeSysctls:  o.unsafeSysctls,
 		PodMaxPids:     o.podMaxPids,
 		RegistryConfig: registryConfig,
+		AuditLog:       o.auditLog,
+		AuditPolicy:    o.auditPolicy,
+		AuditMaxBytes:  auditMaxBytes,
 		Ready: func(r node.Ready) {
 			fmt.Fprintf(cmd.OutOrStdout(), "covey is ready on %s. Next: export KUBECONFIG=%s && kubectl get nodes\n", r.Server, r.Kubeconfig)
 		},
 	})
+}
+
+func (o *startOptions) auditBytes() (int64, error) {
+	size, err := resource.ParseQuantity(o.auditMaxSize)
+	if err != nil || size.Value() < 64<<10 {
+		return 0, fmt.Errorf("--audit-log-max-size %q: want a size of at least 64Ki, such as 32Mi", o.auditMaxSize)
+	}
+	if o.auditPolicy != "" && o.auditLog == "" {
+		return 0, fmt.Errorf("--audit-policy: it says what an audit log keeps; set --audit-log too")
+	}
+	return size.Value(), nil
 }
 
 // logBytes is the size of a log file: many entries must fit.
