@@ -41,6 +41,7 @@ type podFact struct {
 	waits   bool              // for a node
 	demand  *placement.Demand // nil when it has ended
 	deletes bool
+	ready   bool
 
 	priority  int32
 	started   time.Time // or created
@@ -101,6 +102,11 @@ func newPodFact(pod *corev1.Pod) *podFact {
 		ended:   pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed,
 		deletes: pod.DeletionTimestamp != nil, priority: priority(pod), started: pod.CreationTimestamp.Time,
 		nominated: pod.Status.NominatedNodeName,
+	}
+	for i := range pod.Status.Conditions {
+		if c := &pod.Status.Conditions[i]; c.Type == corev1.PodReady {
+			p.ready = c.Status == corev1.ConditionTrue
+		}
 	}
 	if pod.Status.StartTime != nil {
 		p.started = pod.Status.StartTime.Time

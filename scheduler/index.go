@@ -26,6 +26,7 @@ type index struct {
 	loose       map[string]keys // pods and replica sets that nobody controls, by namespace
 	nodes       map[string]bool
 	missing     map[string]time.Time // since when a node that pods are bound to is not there
+	budgets     map[string]keys      // PodDisruptionBudgets by namespace
 	eventIDs    map[string]store.Key
 	eventGroups map[string]keys
 	cluster     *placement.Cluster
@@ -42,7 +43,7 @@ func newIndex() *index {
 	return &index{
 		facts: map[store.Key]*fact{}, byUID: map[types.UID]store.Key{}, dependents: map[types.UID]keys{},
 		inNamespace: map[string]keys{}, onNode: map[string]keys{}, waiting: keys{}, loose: map[string]keys{},
-		nominated: keys{}, priorities: map[int32]int{},
+		nominated: keys{}, priorities: map[int32]int{}, budgets: map[string]keys{},
 		nodes: map[string]bool{}, missing: map[string]time.Time{}, eventIDs: map[string]store.Key{},
 		eventGroups: map[string]keys{}, cluster: placement.NewCluster(),
 	}
@@ -86,6 +87,9 @@ func (x *index) insert(key store.Key, f *fact) {
 	if f.loose {
 		add(x.loose, key.Namespace, key)
 	}
+	if key.Resource == controller.Budgets {
+		add(x.budgets, key.Namespace, key)
+	}
 	if p := f.pod; p != nil {
 		if p.waits {
 			x.waiting[key] = struct{}{}
@@ -122,6 +126,9 @@ func (x *index) remove(key store.Key, f *fact) {
 	}
 	if f.loose {
 		drop(x.loose, key.Namespace, key)
+	}
+	if key.Resource == controller.Budgets {
+		drop(x.budgets, key.Namespace, key)
 	}
 	if p := f.pod; p != nil {
 		if p.waits {

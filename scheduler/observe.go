@@ -36,6 +36,11 @@ func (s *Scheduler) observe(key store.Key, obj store.Object) {
 		if is != nil {
 			s.queue.add(deployments, key)
 		}
+		s.markBudgets(key.Namespace)
+	case controller.Budgets:
+		if is != nil {
+			s.queue.add(budgets, key)
+		}
 	case controller.ReplicaSets:
 		s.markReplicaSet(key, was, is)
 	case controller.Pods:
@@ -65,6 +70,7 @@ func (s *Scheduler) markReplicaSet(key store.Key, was, is *fact) {
 	if is != nil {
 		s.queue.add(replicaSets, key)
 	}
+	s.markBudgets(key.Namespace)
 	s.markOwner(was, deployments, controller.Deployments)
 	s.markOwner(is, deployments, controller.Deployments)
 	if becameLoose(was, is) {
@@ -84,6 +90,9 @@ func (s *Scheduler) markPod(key store.Key, was, is *fact) {
 	}
 	if becameLoose(was, is) {
 		s.markAll(key.Namespace, replicaSets, controller.ReplicaSets)
+	}
+	if countsOtherwise(was, is) {
+		s.markBudgets(key.Namespace)
 	}
 	if was != nil && was.pod.node != "" && was.pod.demand != nil && (is == nil || is.pod.demand == nil) {
 		s.markWaiting() // there is room now
@@ -109,6 +118,22 @@ func (s *Scheduler) markPod(key store.Key, was, is *fact) {
 		}
 		s.queue.add(lostPods, key)
 	}
+}
+
+// markBudgets marks the disruption budgets of a namespace.
+func (s *Scheduler) markBudgets(namespace string) {
+	for key := range s.index.budgets[namespace] {
+		s.queue.add(budgets, key)
+	}
+}
+
+// countsOtherwise says whether a pod's change may concern a disruption budget.
+func countsOtherwise(was, is *fact) bool {
+	if was == nil || is == nil || (was.pod.demand == nil) != (is.pod.demand == nil) {
+		return true
+	}
+	return was.pod.ready != is.pod.ready || was.controller() != is.controller() ||
+		is.pod.demand != nil && was.pod.demand.Kin() != is.pod.demand.Kin()
 }
 
 // matters says whether a pod that is there now, or is another now, may let one fit that depends on it.

@@ -15,8 +15,6 @@ import (
 	"covey.dev/covey/store"
 )
 
-const budgetResource = "poddisruptionbudgets.policy"
-
 // nominees are the pods that wait for room which was made for them. The room is held against all pods that are not more
 // important: as the placement comes down to a priority, those of that priority and above count as bound.
 type nominees struct {
@@ -116,11 +114,11 @@ func (r *round) bound(node string) []placement.Bound {
 }
 
 func (r *round) budgets() []placement.Budget {
-	if !r.resources[budgetResource] {
+	if !r.resources[controller.Budgets] {
 		return nil
 	}
 	var out []placement.Budget
-	for b := range store.List[*policyv1.PodDisruptionBudget](r.view.snap, budgetResource, "") {
+	for b := range store.List[*policyv1.PodDisruptionBudget](r.view.snap, controller.Budgets, "") {
 		selector, err := metav1.LabelSelectorAsSelector(b.Spec.Selector)
 		if err != nil || selector.Empty() {
 			continue

@@ -16,6 +16,7 @@ const (
 	lostPods
 	replicaSets
 	deployments
+	budgets
 	placements
 	expireEvents
 	kinds

@@ -5,6 +5,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -42,6 +43,44 @@ func (r *round) replicaSet(w work) {
 		Pods:       load[*corev1.Pod](r, r.candidates(rs.UID, w.key.Namespace, controller.Pods)),
 		NameTaken:  r.nameTaken(controller.Pods, w.key.Namespace),
 	}, r.env))
+}
+
+func (r *round) budget(w work) {
+	b, ok := get[*policyv1.PodDisruptionBudget](r.view, w.key)
+	if !ok || r.index.isClosed(w.key.Namespace) {
+		return
+	}
+	selector, err := metav1.LabelSelectorAsSelector(b.Spec.Selector)
+	if err != nil {
+		return // the API refuses such a budget
+	}
+	in := controller.BudgetInput{Budget: b, Scale: r.workload}
+	for key := range r.index.inNamespace[w.key.Namespace] {
+		f := r.index.facts[key]
+		if f.pod != nil && f.pod.demand != nil && selector.Matches(r.index.cluster.Labels(f.pod.demand)) {
+			in.Pods = append(in.Pods, controller.BudgetPod{Name: key.Name, Controller: f.controller(), Ready: f.pod.ready, Deleting: f.pod.deletes})
+		}
+	}
+	r.take(w, controller.Budget(in, r.env))
+}
+
+// workload is the size of what controls a pod: a replica set's, or that of its deployment.
+func (r *round) workload(uid types.UID) (workload types.UID, replicas int32, ok bool) {
+	rs, ok := get[*appsv1.ReplicaSet](r.view, r.index.byUID[uid])
+	if !ok {
+		return "", 0, false
+	}
+	if d, ok := get[*appsv1.Deployment](r.view, r.index.byUID[r.index.facts[r.index.byUID[uid]].controller()]); ok {
+		return d.UID, sizeOf(d.Spec.Replicas), true
+	}
+	return rs.UID, sizeOf(rs.Spec.Replicas), true
+}
+
+func sizeOf(replicas *int32) int32 {
+	if replicas == nil {
+		return 1
+	}
+	return *replicas
 }
 
 // candidates are the objects that an owner controls, or may adopt.

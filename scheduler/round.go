@@ -90,6 +90,8 @@ func (r *round) reconcile(w work) {
 		r.replicaSet(w)
 	case deployments:
 		r.deployment(w)
+	case budgets:
+		r.budget(w)
 	}
 }
 

@@ -21,8 +21,8 @@ const (
 
 // DefaultResources are the tables that are followed when Config names none.
 var DefaultResources = []string{
-	"configmaps", "deployments.apps", "events", "namespaces", "nodes", "pods", "replicasets.apps", "secrets",
-	"serviceaccounts",
+	"configmaps", "deployments.apps", "events", "namespaces", "nodes", "poddisruptionbudgets.policy", "pods",
+	"replicasets.apps", "secrets", "serviceaccounts",
 }
 
 // Config is what a Scheduler needs.

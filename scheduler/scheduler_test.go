@@ -8,8 +8,11 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 
+	"covey.dev/covey/scheduler/controller"
 	"covey.dev/covey/store"
 )
 
@@ -409,4 +412,28 @@ func TestAPodWaitsForTheOneItBelongsBeside(t *testing.T) {
 	if n := reasons(c.Snapshot())["FailedScheduling"]; n != 1 {
 		t.Errorf("%d refusals told, want 1", n)
 	}
+}
+
+func TestABudgetFollowsItsPods(t *testing.T) {
+	c := newCluster(t)
+	c.addNode("a", "8")
+	c.schedule()
+	c.agent()
+	c.create(deployments, deployment("default", "web", 3, "1"))
+	c.create(controller.Budgets, &policyv1.PodDisruptionBudget{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "web"},
+		Spec: policyv1.PodDisruptionBudgetSpec{
+			MaxUnavailable: new(intstr.FromString("50%")), Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}},
+		},
+	})
+	allows := func(n int32) {
+		t.Helper()
+		c.until(fmt.Sprint(n, " to be allowed"), func(s *store.Snapshot) bool {
+			b, _ := store.Get[*policyv1.PodDisruptionBudget](s, store.Key{Resource: controller.Budgets, Namespace: "default", Name: "web"})
+			return b.Status.DisruptionsAllowed == n && b.Status.CurrentHealthy == b.Status.ExpectedPods
+		})
+	}
+	allows(2)
+	edit(c, web, func(d *appsv1.Deployment) bool { d.Spec.Replicas = new(int32(5)); return true })
+	allows(3)
 }

@@ -16,6 +16,7 @@ const (
 	Deployments     = "deployments.apps"
 	Namespaces      = "namespaces"
 	ServiceAccounts = "serviceaccounts"
+	Budgets         = "poddisruptionbudgets.policy"
 )
 
 // Object is an API object: a pointer to one of the types of k8s.io/api.

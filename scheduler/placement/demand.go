@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	resourcehelper "k8s.io/component-helpers/resource"
 )
@@ -105,6 +106,9 @@ func (d *Demand) Related() bool { return d.related }
 
 // Kin is equal for pods that are alike to the rules of others.
 func (d *Demand) Kin() string { return d.kin.Value() }
+
+// Labels are those of the pod whose demand it is. They are shared: never modify them.
+func (c *Cluster) Labels(d *Demand) labels.Set { return c.groupOf(d).labels }
 
 func newRules(spec *corev1.PodSpec) *rules {
 	r := &rules{selector: spec.NodeSelector, tolerations: spec.Tolerations}
