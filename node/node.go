@@ -197,10 +197,11 @@ func (n *node) Handler(name string) (http.Handler, error) {
 }
 
 // admitPod does for a controller's pod what the API does for a user's.
-func admitPod(pod *corev1.Pod) {
+func admitPod(snap *store.Snapshot, pod *corev1.Pod) error {
 	pods := kind.Find("", "v1", "pods")
 	pods.Default(pod)
 	pods.PrepareCreate(pod, time.Now())
+	return api.AdmitPod(snap, pod)
 }
 
 // resources names the tables of all kinds, for what concerns objects of any kind: owners and namespaces.

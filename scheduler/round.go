@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"github.com/google/uuid"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/rand"
 
@@ -35,8 +36,10 @@ func newRound(s *Scheduler, snap *store.Snapshot) *round {
 			Now:    s.clock.Now(),
 			NewUID: func() types.UID { return types.UID(uuid.NewString()) },
 			Suffix: func() string { return rand.String(5) },
-			Admit:  s.admit,
 		},
+	}
+	if s.admit != nil {
+		r.env.Admit = func(pod *corev1.Pod) error { return s.admit(snap, pod) }
 	}
 	s.index.journal = &r.journal
 	return r

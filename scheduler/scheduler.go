@@ -30,8 +30,9 @@ type Config struct {
 	Store  *store.Store
 	Clock  clock.WithDelayedExecution // nil: the real one
 	Logger *slog.Logger               // nil: slog.Default()
-	// AdmitPod fills in a pod made from a template what the API fills in for a user's pod; nil adds nothing.
-	AdmitPod func(*corev1.Pod)
+	// AdmitPod fills in a pod made from a template what the API fills in for a user's pod, or refuses it as the API would; nil
+	// adds nothing.
+	AdmitPod func(*store.Snapshot, *corev1.Pod) error
 	// Resources are all tables of the store (plural names with group): what may own something, be owned, or be in a
 	// namespace. An owner of a kind that is not among them is taken to exist. Nil: DefaultResources.
 	Resources []string
@@ -42,7 +43,7 @@ type Scheduler struct {
 	store     *store.Store
 	clock     clock.WithDelayedExecution
 	log       *slog.Logger
-	admit     func(*corev1.Pod)
+	admit     func(*store.Snapshot, *corev1.Pod) error
 	resources map[string]bool
 
 	watch *store.Watcher

@@ -27,7 +27,7 @@ func Find(group, version, resource string) *Kind {
 var kinds = sync.OnceValue(func() []*Kind {
 	return []*Kind{
 		configMapKind(), eventKind(), namespaceKind(), nodeKind(), podKind(), secretKind(), serviceAccountKind(),
-		deploymentKind(), replicaSetKind(),
+		deploymentKind(), replicaSetKind(), leaseKind(), endpointSliceKind(), podDisruptionBudgetKind(), priorityClassKind(),
 	}
 })
 

@@ -26,6 +26,12 @@ func podKind() *Kind {
 	k.PrepareUpdate = onBoth(func(p, old *corev1.Pod) {
 		p.Status = old.Status
 		p.Generation = old.Generation
+		if p.Spec.Priority == nil {
+			p.Spec.Priority = old.Spec.Priority // set from its class, which a client's manifest does not say
+		}
+		if p.Spec.PreemptionPolicy == nil {
+			p.Spec.PreemptionPolicy = old.Spec.PreemptionPolicy
+		}
 		if !equality.Semantic.DeepEqual(p.Spec, old.Spec) {
 			p.Generation++
 		}

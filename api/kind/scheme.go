@@ -8,11 +8,18 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	schedulingv1 "k8s.io/api/scheduling/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	appsdefaults "k8s.io/kubernetes/pkg/apis/apps/v1"
 	coredefaults "k8s.io/kubernetes/pkg/apis/core/v1"
+	discoverydefaults "k8s.io/kubernetes/pkg/apis/discovery/v1"
+	schedulingdefaults "k8s.io/kubernetes/pkg/apis/scheduling/v1"
 )
 
 // Scheme knows the wire types that covey serves or reads, and Kubernetes' own defaulting for them. It is one for the
@@ -38,6 +45,12 @@ var Scheme = sync.OnceValue(func() *runtime.Scheme {
 		&appsv1.Deployment{}, &appsv1.DeploymentList{},
 		&appsv1.ReplicaSet{}, &appsv1.ReplicaSetList{},
 	)
+	s.AddKnownTypes(coordinationv1.SchemeGroupVersion, &coordinationv1.Lease{}, &coordinationv1.LeaseList{})
+	s.AddKnownTypes(discoveryv1.SchemeGroupVersion, &discoveryv1.EndpointSlice{}, &discoveryv1.EndpointSliceList{})
+	s.AddKnownTypes(policyv1.SchemeGroupVersion,
+		&policyv1.PodDisruptionBudget{}, &policyv1.PodDisruptionBudgetList{}, &policyv1.Eviction{},
+	)
+	s.AddKnownTypes(schedulingv1.SchemeGroupVersion, &schedulingv1.PriorityClass{}, &schedulingv1.PriorityClassList{})
 	s.AddKnownTypes(autoscalingv1.SchemeGroupVersion, &autoscalingv1.Scale{})
 	s.AddKnownTypes(authorizationv1.SchemeGroupVersion,
 		&authorizationv1.SelfSubjectAccessReview{}, &authorizationv1.SelfSubjectRulesReview{},
@@ -46,12 +59,17 @@ var Scheme = sync.OnceValue(func() *runtime.Scheme {
 	s.AddKnownTypes(authenticationv1.SchemeGroupVersion,
 		&authenticationv1.SelfSubjectReview{}, &authenticationv1.TokenReview{}, &authenticationv1.TokenRequest{},
 	)
-	metav1.AddToGroupVersion(s, corev1.SchemeGroupVersion)
-	metav1.AddToGroupVersion(s, appsv1.SchemeGroupVersion)
-	metav1.AddToGroupVersion(s, autoscalingv1.SchemeGroupVersion)
-	metav1.AddToGroupVersion(s, authorizationv1.SchemeGroupVersion)
-	metav1.AddToGroupVersion(s, authenticationv1.SchemeGroupVersion)
-	for _, add := range []func(*runtime.Scheme) error{metav1.AddMetaToScheme, coredefaults.RegisterDefaults, appsdefaults.RegisterDefaults} {
+	for _, gv := range []schema.GroupVersion{
+		corev1.SchemeGroupVersion, appsv1.SchemeGroupVersion, coordinationv1.SchemeGroupVersion, discoveryv1.SchemeGroupVersion,
+		policyv1.SchemeGroupVersion, schedulingv1.SchemeGroupVersion, autoscalingv1.SchemeGroupVersion,
+		authorizationv1.SchemeGroupVersion, authenticationv1.SchemeGroupVersion,
+	} {
+		metav1.AddToGroupVersion(s, gv)
+	}
+	for _, add := range []func(*runtime.Scheme) error{
+		metav1.AddMetaToScheme, coredefaults.RegisterDefaults, appsdefaults.RegisterDefaults, discoverydefaults.RegisterDefaults,
+		schedulingdefaults.RegisterDefaults,
+	} {
 		if err := add(s); err != nil {
 			panic(fmt.Sprintf("build the scheme: %v", err)) // it is made of constants
 		}

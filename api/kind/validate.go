@@ -8,15 +8,27 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/kubernetes/pkg/apis/apps"
 	appsconversion "k8s.io/kubernetes/pkg/apis/apps/v1"
+	"k8s.io/kubernetes/pkg/apis/coordination"
+	coordinationconversion "k8s.io/kubernetes/pkg/apis/coordination/v1"
 	"k8s.io/kubernetes/pkg/apis/core"
 	coreconversion "k8s.io/kubernetes/pkg/apis/core/v1"
+	"k8s.io/kubernetes/pkg/apis/discovery"
+	discoveryconversion "k8s.io/kubernetes/pkg/apis/discovery/v1"
+	"k8s.io/kubernetes/pkg/apis/policy"
+	policyconversion "k8s.io/kubernetes/pkg/apis/policy/v1"
+	"k8s.io/kubernetes/pkg/apis/scheduling"
+	schedulingconversion "k8s.io/kubernetes/pkg/apis/scheduling/v1"
 )
 
 // internal converts wire types to the internal types that Kubernetes' validation is written for. It is built at the
 // first write, for a node that only reads should not pay its memory.
 var internal = sync.OnceValue(func() *runtime.Scheme {
 	s := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{core.AddToScheme, apps.AddToScheme, coreconversion.AddToScheme, appsconversion.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{
+		core.AddToScheme, apps.AddToScheme, coordination.AddToScheme, discovery.AddToScheme, policy.AddToScheme, scheduling.AddToScheme,
+		coreconversion.AddToScheme, appsconversion.AddToScheme, coordinationconversion.AddToScheme, discoveryconversion.AddToScheme,
+		policyconversion.AddToScheme, schedulingconversion.AddToScheme,
+	} {
 		if err := add(s); err != nil {
 			panic(fmt.Sprintf("build the validation's scheme: %v", err)) // it is made of constants
 		}

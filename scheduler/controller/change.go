@@ -70,8 +70,8 @@ type Env struct {
 	Now    time.Time
 	NewUID func() types.UID
 	Suffix func() string // five random characters for a pod's name
-	// Admit fills in a new pod what the API fills in for a user's; nil adds nothing.
-	Admit func(*corev1.Pod)
+	// Admit fills in a new pod what the API fills in for a user's, or refuses it as the API would; nil adds nothing.
+	Admit func(*corev1.Pod) error
 }
 
 func (r *Result) change(verb Verb, resource string, obj Object) {

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -32,7 +33,7 @@ func readySince(pod *corev1.Pod) (time.Time, bool) {
 }
 
 // newPod makes a pod of a replica set's template, as it comes out of the API: pending, with its quality of service.
-func newPod(rs *appsv1.ReplicaSet, env *Env) *corev1.Pod {
+func newPod(rs *appsv1.ReplicaSet, env *Env) (*corev1.Pod, error) {
 	base := rs.Name + "-"
 	if len(base) > maxGeneratedBase {
 		base = base[:maxGeneratedBase]
@@ -48,9 +49,11 @@ func newPod(rs *appsv1.ReplicaSet, env *Env) *corev1.Pod {
 	}
 	pod.Spec.DeprecatedServiceAccount = pod.Spec.ServiceAccountName
 	if env.Admit != nil {
-		env.Admit(pod)
+		if err := env.Admit(pod); err != nil {
+			return nil, fmt.Errorf("pods %q is forbidden: %w", pod.GenerateName, err)
+		}
 	}
 	pod.Status.Phase = corev1.PodPending
 	pod.Status.QOSClass = qos.ComputePodQOS(pod)
-	return pod
+	return pod, nil
 }

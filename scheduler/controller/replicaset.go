@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"slices"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -38,21 +39,33 @@ func ReplicaSet(in ReplicaSetInput, env Env) Result {
 			active = append(active, pod)
 		}
 	}
+	var failure error
 	if rs.DeletionTimestamp == nil {
-		active = r.manage(in, active, &env)
+		active, failure = r.manage(in, active, &env)
 	}
-	r.replicaSetStatus(rs, active, &env)
+	r.replicaSetStatus(rs, active, failure, &env)
 	return r
 }
 
-// manage creates or deletes pods and returns those that are active afterwards.
-func (r *Result) manage(in ReplicaSetInput, active []*corev1.Pod, env *Env) []*corev1.Pod {
+// A pod that the API would refuse is tried again after this time: what it lacks may be there then.
+const refusedRetry = 10 * time.Second
+
+// manage creates or deletes pods and returns those that are active afterwards. The error is of a pod that may not be created.
+func (r *Result) manage(in ReplicaSetInput, active []*corev1.Pod, env *Env) ([]*corev1.Pod, error) {
 	rs := in.ReplicaSet
 	switch missing := int(replicas(rs.Spec.Replicas)) - len(active); {
 	case missing > 0:
 		taken := map[string]bool{}
 		for range min(missing, maxPodsAtOnce) {
-			pod := newPod(rs, env)
+			pod, err := newPod(rs, env)
+			if err != nil {
+				r.Events = append(r.Events, Event{
+					reference("apps/v1", "ReplicaSet", rs), "replicaset-controller", corev1.EventTypeWarning, "FailedCreate",
+					"Error creating: " + err.Error(),
+				})
+				r.dueAt(env.Now.Add(refusedRetry))
+				return active, err
+			}
 			for taken[pod.Name] || in.NameTaken != nil && in.NameTaken(pod.Name) {
 				pod.Name = pod.Name[:len(pod.Name)-5] + env.Suffix()
 			}
@@ -70,7 +83,7 @@ func (r *Result) manage(in ReplicaSetInput, active []*corev1.Pod, env *Env) []*c
 		}
 		active = active[extra:]
 	}
-	return active
+	return active, nil
 }
 
 func (r *Result) replicaSetEvent(rs *appsv1.ReplicaSet, reason, message string) {
@@ -79,9 +92,9 @@ func (r *Result) replicaSetEvent(rs *appsv1.ReplicaSet, reason, message string) 
 	})
 }
 
-func (r *Result) replicaSetStatus(rs *appsv1.ReplicaSet, active []*corev1.Pod, env *Env) {
+func (r *Result) replicaSetStatus(rs *appsv1.ReplicaSet, active []*corev1.Pod, failure error, env *Env) {
 	status := appsv1.ReplicaSetStatus{
-		Replicas: int32(len(active)), ObservedGeneration: rs.Generation, Conditions: rs.Status.Conditions,
+		Replicas: int32(len(active)), ObservedGeneration: rs.Generation, Conditions: replicaFailure(rs.Status.Conditions, failure, env),
 	}
 	template := labels.SelectorFromValidatedSet(rs.Spec.Template.Labels)
 	wait := time.Duration(rs.Spec.MinReadySeconds) * time.Second
@@ -114,4 +127,25 @@ func replicas(n *int32) int32 {
 		return 1
 	}
 	return *n
+}
+
+// replicaFailure is conditions with one that says why pods cannot be created, while that is so.
+func replicaFailure(conditions []appsv1.ReplicaSetCondition, failure error, env *Env) []appsv1.ReplicaSetCondition {
+	i := slices.IndexFunc(conditions, func(c appsv1.ReplicaSetCondition) bool { return c.Type == appsv1.ReplicaSetReplicaFailure })
+	switch {
+	case failure == nil && i < 0:
+		return conditions
+	case failure == nil:
+		return slices.Delete(slices.Clone(conditions), i, i+1)
+	case i >= 0 && conditions[i].Message == failure.Error():
+		return conditions
+	}
+	condition := appsv1.ReplicaSetCondition{
+		Type: appsv1.ReplicaSetReplicaFailure, Status: corev1.ConditionTrue, LastTransitionTime: env.stamp(),
+		Reason: "FailedCreate", Message: failure.Error(),
+	}
+	if i >= 0 {
+		conditions = slices.Delete(slices.Clone(conditions), i, i+1)
+	}
+	return append(slices.Clone(conditions), condition)
 }

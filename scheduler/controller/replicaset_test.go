@@ -1,8 +1,10 @@
 package controller_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -167,5 +169,27 @@ func TestWhichPodGoesFirst(t *testing.T) {
 		if !slices.Equal(gone, want) {
 			t.Errorf("%d go: %v, want %v", n, gone, want)
 		}
+	}
+}
+
+func TestAPodThatMayNotBeCreatedIsToldAndTriedAgain(t *testing.T) {
+	env := (&sim{now: epoch}).env()
+	env.Admit = func(*corev1.Pod) error { return errors.New("no PriorityClass with name x was found") }
+	r := controller.ReplicaSet(controller.ReplicaSetInput{ReplicaSet: replicaSet(3)}, env)
+	if len(r.Events) != 1 || r.Events[0].Reason != "FailedCreate" || !strings.Contains(r.Events[0].Message, `pods "web-" is forbidden: no PriorityClass`) {
+		t.Errorf("events %+v", r.Events)
+	}
+	if r.Due.IsZero() {
+		t.Error("it is never tried again")
+	}
+	failing := r.Changes[0].Object.(*appsv1.ReplicaSet)
+	if len(r.Changes) != 1 || len(failing.Status.Conditions) != 1 || failing.Status.Conditions[0].Type != appsv1.ReplicaSetReplicaFailure {
+		t.Fatalf("changes %v, conditions %v", tell(r), failing.Status.Conditions)
+	}
+	env.Admit = nil
+	r = controller.ReplicaSet(controller.ReplicaSetInput{ReplicaSet: failing}, env)
+	healed := r.Changes[len(r.Changes)-1].Object.(*appsv1.ReplicaSet)
+	if len(healed.Status.Conditions) != 0 || healed.Status.Replicas != 3 {
+		t.Errorf("status after it may: %+v", healed.Status)
 	}
 }

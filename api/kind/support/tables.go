@@ -6,7 +6,11 @@ import (
 	"sync"
 
 	appsv1 "k8s.io/api/apps/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	schedulingv1 "k8s.io/api/scheduling/v1"
 )
 
 // Tables are the rules of all struct types that have any, built at first use. Callers must not change them.
@@ -60,6 +64,21 @@ func kindTables() map[reflect.Type]Table {
 			"effect": when(warned("NoExecute keeps new pods away, and does not evict the running ones"),
 				func(_ corev1.Taint, effect corev1.TaintEffect) bool { return effect == corev1.TaintEffectNoExecute }).inPart(),
 		},
+		of[schedulingv1.PriorityClass](): object(Table{
+			"value": acted("Immutable."), "globalDefault": acted(), "description": acted(), "preemptionPolicy": acted("Immutable."),
+		}),
+		of[policyv1.PodDisruptionBudget](): object(Table{"spec": acted()}),
+		of[policyv1.PodDisruptionBudgetSpec](): {
+			"minAvailable": acted(), "maxUnavailable": acted(), "selector": acted(), "unhealthyPodEvictionPolicy": acted(),
+		},
+		of[coordinationv1.Lease](): object(Table{"spec": acted("Kept for the clients that elect a leader by it.")}),
+		of[coordinationv1.LeaseSpec](): {
+			"holderIdentity": acted(), "leaseDurationSeconds": acted(), "acquireTime": acted(), "renewTime": acted(),
+			"leaseTransitions": acted(), "strategy": acted(), "preferredHolder": acted(),
+		},
+		of[discoveryv1.EndpointSlice](): object(Table{
+			"addressType": acted("Immutable."), "endpoints": acted("Stored for others: covey routes nothing by it yet."), "ports": acted(),
+		}),
 		of[corev1.ConfigMap](): object(Table{"immutable": acted(), "data": acted(), "binaryData": acted()}),
 		of[corev1.Secret]():    object(Table{"immutable": acted(), "data": acted(), "stringData": acted(), "type": acted()}),
 		of[corev1.Event](): object(Table{
