@@ -43,7 +43,7 @@ func New(cfg Config, rt Runtime, up Upstream) (*Agent, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
-	capacity, err := machineCapacity(cfg.DataDir)
+	capacity, err := machineCapacity(cfg.DataDir, cfg.MaxPods)
 	if err != nil {
 		return nil, fmt.Errorf("measure this machine: %w", err)
 	}
@@ -89,7 +89,7 @@ func (a *Agent) prepare(ctx context.Context) error {
 	if err := a.makeDirs(); err != nil {
 		return err
 	}
-	cidr, err := network.ChooseCIDR()
+	cidr, err := network.ChooseCIDR(a.MaxPods)
 	if err != nil {
 		return err
 	}
@@ -99,6 +99,10 @@ func (a *Agent) prepare(ctx context.Context) error {
 	}
 	if cidr, err = netip.ParsePrefix(node.Spec.PodCIDR); err != nil {
 		return fmt.Errorf("node %s: spec.podCIDR: %w", a.NodeName, err)
+	}
+	if room := network.Room(cidr); room < a.MaxPods {
+		a.Logger.Warn("the node's pod network has fewer addresses than it takes pods: it keeps the size that it began with",
+			"podCIDR", cidr.String(), "addresses", room, "maxPods", a.MaxPods)
 	}
 	if a.network, err = network.Open(a.InstanceID, cidr); err != nil {
 		return err

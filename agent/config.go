@@ -28,11 +28,13 @@ type Config struct {
 	Now           func() time.Time // nil: time.Now
 	UnsafeSysctls []string         // kernel parameters that pods may set beside the safe ones; kernel.msg* is all that begin so
 	PodMaxPids    int64            // processes of a pod; 0: no limit
+	MaxPods       int              // that the node takes; 0: DefaultMaxPods
 	Logger        *slog.Logger     // nil: slog.Default()
 }
 
 func (c *Config) complete() error {
 	c.MeasureEvery = cmp.Or(c.MeasureEvery, measureEvery)
+	c.MaxPods = cmp.Or(c.MaxPods, DefaultMaxPods)
 	if c.Now == nil {
 		c.Now = time.Now
 	}

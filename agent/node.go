@@ -18,8 +18,10 @@ import (
 const (
 	// kubernetesVersion is the release whose API covey speaks; kubectl shows it as the node's version.
 	kubernetesVersion = "v1.37.2"
-	// maxPods is how many pods a node takes; its /24 has room for 253.
-	maxPods = 110
+	// DefaultMaxPods is how many pods a node takes, as the kubelet has it.
+	DefaultMaxPods = 110
+	// MostPods is how many it can be told to take.
+	MostPods = 2000
 )
 
 // nodeObject describes this machine.
@@ -96,7 +98,7 @@ func osImage() string {
 }
 
 // machineCapacity is what there is for pods: CPUs, memory, the disk of dir.
-func machineCapacity(dir string) (corev1.ResourceList, error) {
+func machineCapacity(dir string, maxPods int) (corev1.ResourceList, error) {
 	var info unix.Sysinfo_t
 	if err := unix.Sysinfo(&info); err != nil {
 		return nil, err
@@ -109,7 +111,7 @@ func machineCapacity(dir string) (corev1.ResourceList, error) {
 	return corev1.ResourceList{
 		corev1.ResourceCPU:              *resource.NewQuantity(int64(goruntime.NumCPU()), resource.DecimalSI),
 		corev1.ResourceMemory:           *resource.NewQuantity(memory, resource.BinarySI),
-		corev1.ResourcePods:             *resource.NewQuantity(maxPods, resource.DecimalSI),
+		corev1.ResourcePods:             *resource.NewQuantity(int64(maxPods), resource.DecimalSI),
 		corev1.ResourceEphemeralStorage: *resource.NewQuantity(int64(disk.Blocks*uint64(disk.Bsize)), resource.BinarySI),
 	}, nil
 }

@@ -33,6 +33,7 @@ type Config struct {
 
 	UnsafeSysctls []string // kernel parameters that pods may set beside the safe ones
 	PodMaxPids    int64    // processes of a pod; 0: no limit
+	MaxPods       int      // that the node takes; 0: agent.DefaultMaxPods
 
 	RegistryConfig string // what is known of registries: NAME/hosts.toml for mirrors, config.json for credentials
 
@@ -67,6 +68,9 @@ type Ready struct {
 	Kubeconfig string // file name
 }
 
+// DefaultMaxPods is how many pods a node takes that is not told otherwise.
+const DefaultMaxPods = agent.DefaultMaxPods
+
 // maxStateDir leaves room for the names of sockets below it: Linux allows a socket's path 107 bytes.
 const maxStateDir = 60
 
@@ -86,6 +90,9 @@ func (c *Config) validate() error {
 	}
 	if len(c.StateDir) > maxStateDir {
 		errs = append(errs, fmt.Errorf("--state-dir %q: at most %d bytes, because the path of a socket in it is bounded", c.StateDir, maxStateDir))
+	}
+	if c.MaxPods < 0 || c.MaxPods > agent.MostPods {
+		errs = append(errs, fmt.Errorf("--max-pods %d: want 1 to %d, or 0 for %d", c.MaxPods, agent.MostPods, agent.DefaultMaxPods))
 	}
 	if c.PodMaxPids < 0 {
 		errs = append(errs, fmt.Errorf("--pod-max-pids %d: want a number of processes, or 0 for no limit", c.PodMaxPids))

@@ -163,6 +163,7 @@ func (n *node) build() (err error) {
 
 		UnsafeSysctls:  n.cfg.UnsafeSysctls,
 		PodMaxPids:     n.cfg.PodMaxPids,
+		MaxPods:        n.cfg.MaxPods,
 		RegistryConfig: n.cfg.RegistryConfig,
 	}, n.runtime, n.upstream)
 	if err != nil {

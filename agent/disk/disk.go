@@ -116,7 +116,7 @@ func SpaceAt(path string) (Space, error) {
 	}
 	return Space{
 		ID:    st.Fsid,
-		Bytes: int64(st.Blocks) * st.Bsize, FreeBytes: int64(st.Bavail) * st.Bsize,
+		Bytes: int64(st.Blocks * uint64(st.Bsize)), FreeBytes: int64(st.Bavail * uint64(st.Bsize)),
 		Inodes: int64(st.Files), FreeInodes: int64(st.Ffree),
 	}, nil
 }

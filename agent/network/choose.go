@@ -1,7 +1,7 @@
 package network
 
 import (
-	"errors"
+	"fmt"
 	"net/netip"
 
 	"github.com/vishvananda/netlink"
@@ -10,24 +10,37 @@ import (
 // defaultMTU is used on a machine without a default route.
 const defaultMTU = 1500
 
-// clusterCIDR is what pod CIDRs are taken from, a /24 each.
+// clusterCIDR is what pod CIDRs are taken from, a /24 each or more.
 var clusterCIDR = netip.MustParsePrefix("10.42.0.0/16")
 
-// ChooseCIDR finds a /24 of 10.42.0.0/16 that no address and no route of this machine touches.
-func ChooseCIDR() (netip.Prefix, error) {
+// Room is how many pods can have an address of a pod CIDR: not the network's own, the gateway's and the broadcast address.
+func Room(cidr netip.Prefix) int { return 1<<(cidr.Addr().BitLen()-cidr.Bits()) - 3 }
+
+// ChooseCIDR finds a part of 10.42.0.0/16 that no address and no route of this machine touches: a /24, or the smallest one
+// that has twice as many addresses as there are to be pods, because those that end keep theirs for a while.
+func ChooseCIDR(pods int) (netip.Prefix, error) {
 	used, err := inUse()
 	if err != nil {
 		return netip.Prefix{}, err
 	}
+	bits := bitsFor(pods)
 	base := clusterCIDR.Addr().As4()
-	for i := range 256 {
+	for i := 0; i < 256; i += 1 << (24 - bits) {
 		base[2] = byte(i)
-		cidr := netip.PrefixFrom(netip.AddrFrom4(base), 24)
+		cidr := netip.PrefixFrom(netip.AddrFrom4(base), bits)
 		if !overlaps(used, cidr) {
 			return cidr, nil
 		}
 	}
-	return netip.Prefix{}, errors.New("every /24 of 10.42.0.0/16 is in use by a route or address of this machine")
+	return netip.Prefix{}, fmt.Errorf("every /%d of %s is in use by a route or address of this machine", bits, clusterCIDR)
+}
+
+func bitsFor(pods int) int {
+	bits := 24
+	for bits > clusterCIDR.Bits() && Room(netip.PrefixFrom(clusterCIDR.Addr(), bits)) < 2*pods {
+		bits--
+	}
+	return bits
 }
 
 func inUse() ([]netip.Prefix, error) {

@@ -30,7 +30,7 @@ func setup(t *testing.T) *pods {
 	if os.Getuid() != 0 {
 		t.Skip("needs root for network namespaces")
 	}
-	cidr, err := ChooseCIDR()
+	cidr, err := ChooseCIDR(110)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,6 +187,14 @@ func TestChooseCIDRAvoidsWhatIsInUse(t *testing.T) {
 	for cidr, want := range map[string]bool{"10.42.0.0/24": true, "10.42.1.0/24": true, "10.42.2.0/24": false} {
 		if got := overlaps(used, netip.MustParsePrefix(cidr)); got != want {
 			t.Errorf("%s overlaps: %v", cidr, got)
+		}
+	}
+}
+
+func TestChooseCIDRHasRoom(t *testing.T) {
+	for pods, want := range map[int]int{0: 24, 110: 24, 127: 23, 500: 22, 2000: 20, 40000: 16} {
+		if got := bitsFor(pods); got != want {
+			t.Errorf("for %d pods: a /%d, want a /%d", pods, got, want)
 		}
 	}
 }

@@ -35,6 +35,7 @@ type startOptions struct {
 	auditLog            string
 	auditPolicy         string
 	auditMaxSize        string
+	maxPods             int
 }
 
 func newStartCommand() *cobra.Command {
@@ -69,6 +70,7 @@ configuration file (data-dir: ...). A flag wins over the environment, the enviro
 	f.StringVar(&o.registryConfig, "registry-config", "/etc/covey/certs.d", "what is known of registries: NAME/hosts.toml (as containerd reads it) for mirrors and certificates, config.json (as docker writes it) for credentials")
 	f.StringVar(&o.logMaxSize, "container-log-max-size", "10Mi", "size at which a container's log file is rotated")
 	f.IntVar(&o.logMaxFiles, "container-log-max-files", 5, "how many log files a container has at most, with the one that is written to")
+	f.IntVar(&o.maxPods, "max-pods", node.DefaultMaxPods, "how many pods the node takes; the size of its pod network follows from it when the node is first started")
 	f.Int64Var(&o.podMaxPids, "pod-max-pids", 0, "how many processes a pod may have (default: no limit)")
 	f.StringSliceVar(&o.unsafeSysctls, "allowed-unsafe-sysctls", nil, "kernel parameters that pods may set beside the safe ones, such as net.core.somaxconn,kernel.msg*")
 	f.StringSliceVar(&o.join, "join", nil, "host:port of a node whose cluster to join, the first time; may be repeated")
@@ -123,6 +125,7 @@ func (o *startOptions) run(ctx context.Context, cmd *cobra.Command) error {
 		},
 		UnsafeSysctls:  o.unsafeSysctls,
 		PodMaxPids:     o.podMaxPids,
+		MaxPods:        o.maxPods,
 		RegistryConfig: registryConfig,
 		AuditLog:       o.auditLog,
 		AuditPolicy:    o.auditPolicy,

@@ -39,26 +39,49 @@ func choosePodCIDR(tx *store.Tx, node *corev1.Node) error {
 	return fmt.Errorf("node %s: every /%d of %s belongs to another node", node.Name, proposed.Bits(), around)
 }
 
-// reserve gives cidr to the node if it is free or was given to a node that is no more.
+// reserve gives cidr to the node if it is free or was given to a node that is no more. Nodes may have CIDRs of several sizes:
+// what is reserved is each /24 of it.
 func reserve(tx *store.Tx, cidr netip.Prefix, node *corev1.Node) bool {
 	for other := range store.List[*corev1.Node](tx.Snapshot(), "nodes", "") {
-		if other.Spec.PodCIDR == cidr.String() && other.Name != node.Name {
+		theirs, err := netip.ParsePrefix(other.Spec.PodCIDR)
+		if err == nil && theirs.Overlaps(cidr) && other.Name != node.Name {
 			return false
 		}
 	}
-	key := store.Key{Resource: podCIDRs, Name: strings.ReplaceAll(cidr.String(), "/", "-")}
-	reservation := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: key.Name}, Data: map[string]string{"node": node.Name}}
-	if rec, taken := tx.Get(key); !taken {
-		tx.Create(key, reservation)
-	} else {
-		owner := rec.Object().(*corev1.ConfigMap).Data["node"]
-		if _, there := tx.Get(store.Key{Resource: "nodes", Name: owner}); there && owner != node.Name {
-			return false
+	parts := parts(cidr)
+	for _, part := range parts {
+		if rec, taken := tx.Get(part); taken {
+			owner := rec.Object().(*corev1.ConfigMap).Data["node"]
+			if _, there := tx.Get(store.Key{Resource: "nodes", Name: owner}); there && owner != node.Name {
+				return false
+			}
 		}
-		tx.Put(key, reservation, rec.Revision())
+	}
+	for _, part := range parts {
+		reservation := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: part.Name}, Data: map[string]string{"node": node.Name}}
+		if rec, taken := tx.Get(part); taken {
+			tx.Put(part, reservation, rec.Revision())
+		} else {
+			tx.Create(part, reservation)
+		}
 	}
 	node.Spec.PodCIDR, node.Spec.PodCIDRs = cidr.String(), []string{cidr.String()}
 	return true
+}
+
+// parts are the keys of the reservations of each /24 of cidr.
+func parts(cidr netip.Prefix) (keys []store.Key) {
+	const size = 24
+	key := func(p netip.Prefix) store.Key {
+		return store.Key{Resource: podCIDRs, Name: strings.ReplaceAll(p.String(), "/", "-")}
+	}
+	if cidr.Bits() >= size {
+		return []store.Key{key(cidr)}
+	}
+	for next := cidr.Masked().Addr(); cidr.Contains(next); next = following(next, size) {
+		keys = append(keys, key(netip.PrefixFrom(next, size)))
+	}
+	return keys
 }
 
 // following is the first IPv4 address behind the network of that size at addr.

@@ -43,6 +43,20 @@ func TestNodesThatRegisterAtOnceGetPodCIDRsOfTheirOwn(t *testing.T) {
 	}
 }
 
+// TestPodCIDRsOfSeveralSizesDoNotOverlap has nodes that take more pods than others propose networks around each other.
+func TestPodCIDRsOfSeveralSizesDoNotOverlap(t *testing.T) {
+	f := setup(t)
+	for _, node := range []struct{ name, proposed, want string }{
+		{"small", "10.42.1.0/24", "10.42.1.0/24"}, {"big", "10.42.0.0/22", "10.42.4.0/22"}, {"second", "10.42.6.0/24", "10.42.0.0/24"},
+		{"large", "10.42.2.0/23", "10.42.2.0/23"}, {"third", "10.42.3.0/24", "10.42.8.0/24"},
+	} {
+		got, err := f.Register(f.ctx, proposing(node.name, node.proposed))
+		if err != nil || got.Spec.PodCIDR != node.want {
+			t.Errorf("%s: %s (%v), want %s", node.name, got.Spec.PodCIDR, err, node.want)
+		}
+	}
+}
+
 func TestPodCIDROfADeletedNodeIsGivenOutAgain(t *testing.T) {
 	f := setup(t)
 	if _, err := f.Register(f.ctx, proposing("old", "10.42.3.0/24")); err != nil {
