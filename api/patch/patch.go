@@ -58,7 +58,7 @@ func check(body []byte) ([]error, error) {
 	return strict, nil
 }
 
-func applyJSON(document, body []byte) ([]byte, error) {
+func applyJSON(document, body []byte) (patched []byte, err error) {
 	operations, err := jsonpatch.DecodePatch(body)
 	if err != nil {
 		return nil, apierrors.NewBadRequest(err.Error())
@@ -67,8 +67,12 @@ func applyJSON(document, body []byte) ([]byte, error) {
 		return nil, apierrors.NewRequestEntityTooLargeError(fmt.Sprintf(
 			"the allowed maximum operations in a JSON patch is %d, got %d", maxOperations, len(operations)))
 	}
-	patched, err := operations.Apply(document)
-	if err != nil {
+	defer func() { // a test of the whole document without a value, for one, makes the library panic
+		if cause := recover(); cause != nil {
+			patched, err = nil, unprocessable(fmt.Errorf("it cannot be applied: %v", cause))
+		}
+	}()
+	if patched, err = operations.Apply(document); err != nil {
 		return nil, unprocessable(err)
 	}
 	return patched, nil
