@@ -25,6 +25,7 @@ func (a *Agent) newHandler() http.Handler {
 	r := mux.NewRouter()
 	serve.Routes(r, streams{a}, a.Logger)
 	a.imageRoutes(r)
+	a.usageRoutes(r)
 	r.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		serve.Error(w, apierrors.NewGenericServerResponse(http.StatusNotFound, r.Method, schema.GroupResource{}, r.URL.Path, "the node does not serve this path", 0, true))
 	})

@@ -20,8 +20,9 @@ import (
 // groupVersion is what is served under one path.
 type groupVersion struct {
 	schema.GroupVersion
-	kinds   []*kind.Kind
-	reviews []review
+	kinds    []*kind.Kind
+	reviews  []review
+	measured []measured
 }
 
 func (g groupVersion) path() string {
@@ -47,6 +48,10 @@ func groupVersions(kinds []*kind.Kind) []groupVersion {
 	for _, rv := range reviews {
 		gv := at(rv.gvk.GroupVersion())
 		gv.reviews = append(gv.reviews, rv)
+	}
+	for _, m := range measuredKinds(kinds) {
+		gv := at(m.kind.GVK.GroupVersion())
+		gv.measured = append(gv.measured, m)
 	}
 	out := make([]groupVersion, 0, len(found))
 	for _, gv := range found {

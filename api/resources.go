@@ -33,6 +33,9 @@ func (g groupVersion) resources() []resource {
 		}
 		out = append(out, resourceOf(k))
 	}
+	for _, m := range g.measured {
+		out = append(out, resource{name: m.kind.Plural, namespaced: m.kind.Namespaced, kind: m.kind.GVK, verbs: []string{"get", "list"}})
+	}
 	for _, rv := range g.reviews {
 		out = append(out, resource{name: rv.plural, singular: singularOf(rv), kind: rv.gvk, verbs: []string{"create"}})
 	}

@@ -23,6 +23,7 @@ func (s *Server) routes() *mux.Router {
 	for _, gv := range s.groups {
 		sub := root.PathPrefix(gv.path() + "/").Subrouter()
 		s.reviewRoutes(sub, gv)
+		s.measuredRoutes(sub, gv)
 		for _, k := range gv.kinds {
 			s.kindRoutes(sub, k)
 		}

@@ -15,6 +15,7 @@ import (
 	"covey.dev/covey/api/flow"
 	"covey.dev/covey/api/kind"
 	"covey.dev/covey/api/managed"
+	"covey.dev/covey/api/metrics"
 	"covey.dev/covey/api/openapi"
 	"covey.dev/covey/store"
 )
@@ -51,15 +52,16 @@ type Config struct {
 
 // Server is the API. It is an http.Handler; watches end with the request's context.
 type Server struct {
-	cfg      Config
-	log      *slog.Logger
-	now      func() time.Time
-	router   *mux.Router
-	managers *managed.Managers
-	groups   []groupVersion
-	version  []byte
-	short    *flow.Queue
-	long     *flow.Queue
+	cfg       Config
+	log       *slog.Logger
+	now       func() time.Time
+	router    *mux.Router
+	managers  *managed.Managers
+	groups    []groupVersion
+	version   []byte
+	collector *metrics.Collector
+	short     *flow.Queue
+	long      *flow.Queue
 }
 
 // New builds the routes and the discovery documents.
@@ -84,6 +86,7 @@ func New(cfg Config) (*Server, error) {
 		}
 	}
 	s.managers = &managed.Managers{Converter: func() (managedfields.TypeConverter, error) { return openapi.TypeConverter() }}
+	s.collector = metrics.New(s.handlerOf)
 	s.groups = groupVersions(cfg.Kinds)
 	s.version = versionDocument(cfg.Version)
 	s.router = s.routes()

@@ -1,0 +1,67 @@
+package agent
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io/fs"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/gorilla/mux"
+
+	"covey.dev/covey/agent/serve"
+	"covey.dev/covey/agent/usage"
+)
+
+// usageRoutes answer what the node and its containers use.
+func (a *Agent) usageRoutes(r *mux.Router) {
+	r.HandleFunc("/metrics/resource", a.serveUsage).Methods(http.MethodGet)
+}
+
+func (a *Agent) serveUsage(w http.ResponseWriter, r *http.Request) {
+	node, err := a.readUsage(r.Context(), usage.Machine())
+	if err != nil {
+		serve.Error(w, err)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+	if err := node.WriteText(w); err != nil {
+		a.Logger.Debug("metrics were cut short", "error", err)
+	}
+}
+
+// readUsage reads the use of the node and of all containers that run.
+func (a *Agent) readUsage(ctx context.Context, from usage.Reader) (*usage.Node, error) {
+	containers, err := a.runtime.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := &usage.Node{}
+	for i := range containers {
+		c := &containers[i]
+		if c.State != StateRunning {
+			continue
+		}
+		use, err := from.Cgroup(filepath.Join(a.cgroup(c.Pod.UID), c.ID))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // it ended just now
+		}
+		if err != nil {
+			a.Logger.Debug("read what a container uses", "container", c.ID, "error", err)
+			out.Failed = true
+			continue
+		}
+		out.Containers = append(out.Containers, usage.Container{
+			Namespace: c.Pod.Namespace, Pod: c.Pod.Name, Name: c.Name, Started: c.StartedAt, Use: use, At: time.Now(),
+		})
+	}
+	slices.SortFunc(out.Containers, func(a, b usage.Container) int {
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Pod, b.Pod), cmp.Compare(a.Name, b.Name))
+	})
+	out.Use, err = from.Node()
+	out.At = time.Now()
+	return out, err
+}

@@ -1,0 +1,184 @@
+package metrics
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+)
+
+const (
+	// shortest is the window below which a rate says little.
+	shortest = time.Second
+	// longest is the age from which a reading is too old to compare with.
+	longest = time.Minute
+)
+
+// Use is how much is used: of the processor, in thousandths of a core, over the window; of memory, in bytes, at its end.
+type Use struct {
+	MilliCPU, Memory int64
+}
+
+// Node is the use of a node and of its containers.
+type Node struct {
+	Use
+	At         time.Time
+	Window     time.Duration
+	Containers map[Container]Use
+}
+
+// Collector reads the metrics of nodes. It is safe for concurrent use.
+type Collector struct {
+	node func(name string) (http.Handler, error)
+	wait func(context.Context, time.Duration) error
+
+	mu    sync.Mutex
+	nodes map[string]*source
+}
+
+// source is one node; its lock is held while it is read, so that it is read once for all who ask.
+type source struct {
+	sync.Mutex
+	last *reading
+	use  *Node // what last came to
+}
+
+// New returns a collector of what the nodes' handlers serve.
+func New(node func(name string) (http.Handler, error)) *Collector {
+	return &Collector{node: node, wait: wait, nodes: map[string]*source{}}
+}
+
+func wait(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Node is the use of a node.
+func (c *Collector) Node(ctx context.Context, name string) (*Node, error) {
+	s := c.source(name)
+	s.Lock()
+	defer s.Unlock()
+	now, err := c.read(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if s.last != nil && s.use != nil && now.node.at.Sub(s.last.node.at) < shortest && now.knownTo(s.last) {
+		return s.use, nil
+	}
+	if s.last == nil || !now.follows(s.last) {
+		s.last = now
+		if err := c.wait(ctx, shortest); err != nil {
+			return nil, err
+		}
+		if now, err = c.read(ctx, name); err != nil {
+			return nil, err
+		}
+	}
+	s.use = now.since(s.last)
+	s.last = now
+	return s.use, nil
+}
+
+// source finds a node's; those that were not asked for long are forgotten.
+func (c *Collector) source(name string) *source {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.nodes[name]
+	if s == nil {
+		s = &source{}
+		c.nodes[name] = s
+	}
+	return s
+}
+
+// Forget drops what is known of the nodes that are not kept.
+func (c *Collector) Forget(kept func(name string) bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for name := range c.nodes {
+		if !kept(name) {
+			delete(c.nodes, name)
+		}
+	}
+}
+
+func (c *Collector) read(ctx context.Context, name string) (*reading, error) {
+	handler, err := c.node(name)
+	if err != nil {
+		return nil, err
+	}
+	const path = "/metrics/resource"
+	r := (&http.Request{
+		Method: http.MethodGet, URL: &url.URL{Path: path}, RequestURI: path, Header: http.Header{}, Body: http.NoBody,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	}).WithContext(ctx)
+	w := &response{header: http.Header{}}
+	handler.ServeHTTP(w, r)
+	if w.code != 0 && w.code != http.StatusOK {
+		return nil, fmt.Errorf("node %s answered %d to %s", name, w.code, path)
+	}
+	return parse(&w.body)
+}
+
+// knownTo reports that a reading has no container that the other has not.
+func (r *reading) knownTo(other *reading) bool {
+	for name, c := range r.containers {
+		if was, ok := other.containers[name]; !ok || was.started != c.started {
+			return false
+		}
+	}
+	return true
+}
+
+// follows reports that the use since before can be told of all that runs now.
+func (r *reading) follows(before *reading) bool {
+	window := r.node.at.Sub(before.node.at)
+	return window >= shortest && window <= longest && r.node.cpu >= before.node.cpu && r.knownTo(before)
+}
+
+// since is the use between two readings. Containers that only one of them has are left out.
+func (r *reading) since(before *reading) *Node {
+	out := &Node{
+		Use: r.node.since(before.node), At: r.node.at, Window: r.node.at.Sub(before.node.at), Containers: map[Container]Use{},
+	}
+	for name, c := range r.containers {
+		if was, ok := before.containers[name]; ok && was.started == c.started {
+			out.Containers[name] = c.since(was)
+		}
+	}
+	return out
+}
+
+func (c counters) since(before counters) Use {
+	u := Use{Memory: c.memory}
+	if seconds := c.at.Sub(before.at).Seconds(); seconds > 0 && c.cpu > before.cpu {
+		u.MilliCPU = int64((c.cpu-before.cpu)/seconds*1000 + 0.5)
+	}
+	return u
+}
+
+// response keeps an answer.
+type response struct {
+	header http.Header
+	code   int
+	body   bytes.Buffer
+}
+
+func (w *response) Header() http.Header { return w.header }
+func (w *response) WriteHeader(code int) {
+	if w.code == 0 {
+		w.code = code
+	}
+}
+
+func (w *response) Write(p []byte) (int, error) {
+	w.WriteHeader(http.StatusOK)
+	return w.body.Write(p)
+}

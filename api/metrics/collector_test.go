@@ -1,0 +1,104 @@
+package metrics
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// machine is a node whose time the test moves. Its processor is half busy, container a's is a quarter.
+type machine struct {
+	now        time.Time
+	reads      int
+	containers []string
+	broken     bool
+}
+
+func (m *machine) Handler(string) (http.Handler, error) {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		m.reads++
+		if m.broken {
+			w.WriteHeader(http.StatusInternalServerError)
+			return
+		}
+		seconds := m.now.Sub(time.UnixMilli(0)).Seconds()
+		for _, c := range m.containers {
+			labels := fmt.Sprintf(`{container=%q,namespace="default",pod="p"}`, c)
+			_, _ = fmt.Fprintf(w, "container_cpu_usage_seconds_total%s %v %d\n", labels, seconds/4, m.now.UnixMilli())
+			_, _ = fmt.Fprintf(w, "container_memory_working_set_bytes%s 1.048576e+06 %d\ncontainer_start_time_seconds%s 5\n", labels, m.now.UnixMilli(), labels)
+		}
+		_, _ = fmt.Fprintf(w, "# TYPE node_cpu_usage_seconds_total counter\nnode_cpu_usage_seconds_total %v %d\n", seconds/2, m.now.UnixMilli())
+		_, _ = fmt.Fprintf(w, "node_memory_working_set_bytes 2e+09 %d\nresource_scrape_error 0\n", m.now.UnixMilli())
+	}), nil
+}
+
+func TestCollector(t *testing.T) {
+	m := &machine{now: time.UnixMilli(1_000_000), containers: []string{"a"}}
+	c := New(m.Handler)
+	c.wait = func(_ context.Context, d time.Duration) error { m.now = m.now.Add(d); return nil }
+	for _, step := range []struct {
+		name   string
+		pass   time.Duration
+		change func()
+		reads  int
+		window time.Duration
+	}{
+		{name: "at first it is read twice", reads: 2, window: time.Second},
+		{name: "soon again nothing is new", pass: 300 * time.Millisecond, reads: 1, window: time.Second},
+		{name: "later it is compared with the time before", pass: 14700 * time.Millisecond, reads: 1, window: 15 * time.Second},
+		{name: "a container that is new needs a window", pass: 10 * time.Second, change: func() { m.containers = []string{"a", "b"} }, reads: 2, window: time.Second},
+		{name: "one that is gone does not", pass: 10 * time.Second, change: func() { m.containers = []string{"b"} }, reads: 1, window: 10 * time.Second},
+		{name: "after long everything is read twice", pass: time.Hour, reads: 2, window: time.Second},
+	} {
+		m.now, m.reads = m.now.Add(step.pass), 0
+		if step.change != nil {
+			step.change()
+		}
+		n, err := c.Node(t.Context(), "n1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.reads != step.reads || n.Window.Round(100*time.Millisecond) != step.window {
+			t.Errorf("%s: %d reads, a window of %v", step.name, m.reads, n.Window)
+		}
+		if n.Use != (Use{500, 2_000_000_000}) || len(n.Containers) != len(m.containers) {
+			t.Errorf("%s: %+v", step.name, n)
+		}
+		for _, name := range m.containers {
+			if use := n.Containers[Container{"default", "p", name}]; use != (Use{250, 1 << 20}) {
+				t.Errorf("%s: container %s uses %+v", step.name, name, use)
+			}
+		}
+	}
+	m.broken = true
+	if _, err := c.Node(t.Context(), "n1"); err == nil || !strings.Contains(err.Error(), "n1 answered 500") {
+		t.Errorf("%v", err)
+	}
+	c.Forget(func(string) bool { return false })
+	if len(c.nodes) != 0 {
+		t.Errorf("%d nodes are known", len(c.nodes))
+	}
+}
+
+func TestCollectorOfALostNode(t *testing.T) {
+	lost := errors.New("cannot be reached")
+	c := New(func(string) (http.Handler, error) { return nil, lost })
+	if _, err := c.Node(t.Context(), "n1"); !errors.Is(err, lost) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestParseRefusesWhatItCannotRead(t *testing.T) {
+	for _, text := range []string{
+		"", "node_cpu_usage_seconds_total\n", "node_cpu_usage_seconds_total x 1\n", "node_cpu_usage_seconds_total 1 x\n",
+		`container_cpu_usage_seconds_total{pod="a" 1 1` + "\n",
+	} {
+		if _, err := parse(strings.NewReader(text)); err == nil {
+			t.Errorf("%q was read", text)
+		}
+	}
+}
