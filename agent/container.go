@@ -106,7 +106,7 @@ func (w *worker) containerSpec(ctx context.Context, v *view, s step, image strin
 		return nil, err
 	}
 	namespaces := w.namespaces(pod)
-	if processes != "" {
+	if processes != "" && !sharesProcesses(pod) {
 		namespaces["pid"] = processes
 	}
 	mounts, err := w.mounts(pod, c, s.attempt, environment)
@@ -152,7 +152,14 @@ func (w *worker) namespaces(pod *corev1.Pod) map[string]string {
 	if pod.Spec.HostIPC {
 		ns["ipc"] = "host"
 	}
+	if sharesProcesses(pod) {
+		ns["pid"] = filepath.Join(dir, "pid")
+	}
 	return ns
+}
+
+func sharesProcesses(pod *corev1.Pod) bool {
+	return pod.Spec.ShareProcessNamespace != nil && *pod.Spec.ShareProcessNamespace
 }
 
 func (w *worker) logPath(container string, attempt int) string {

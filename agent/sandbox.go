@@ -45,7 +45,7 @@ func (w *worker) trySetUp(ctx context.Context, v *view) (reason string, err erro
 		return "FailedCreatePodSandBox", err
 	}
 	namespaces, err := sandbox.Pin(w.namespaceDir(w.ref.UID), sandbox.Options{
-		Hostname: hostname(pod), HostNetwork: pod.Spec.HostNetwork, HostIPC: pod.Spec.HostIPC,
+		Hostname: hostname(pod), HostNetwork: pod.Spec.HostNetwork, HostIPC: pod.Spec.HostIPC, ShareProcesses: sharesProcesses(pod),
 	})
 	if err != nil {
 		return "FailedCreatePodSandBox", err
@@ -241,6 +241,9 @@ type source struct{ Upstream }
 func (source) IsMissing(err error) bool { return errors.Is(err, ErrNotFound) }
 
 func hostname(pod *corev1.Pod) string {
+	if pod.Spec.HostnameOverride != nil {
+		return *pod.Spec.HostnameOverride
+	}
 	name := pod.Spec.Hostname
 	if name == "" {
 		name = pod.Name

@@ -85,3 +85,29 @@ func TestHostPortsAndKernelParameters(t *testing.T) {
 		t.Errorf("%s: %s", failed.Status.Reason, failed.Status.Message)
 	}
 }
+
+func TestContainersShareProcesses(t *testing.T) {
+	t.Parallel()
+	n := harness.Start(t)
+	n.Apply(pod("p", `
+  shareProcessNamespace: true
+  hostnameOverride: shop.example.org
+  containers:
+  - {name: a, image: "busybox:1", command: [sleep, "4711"]}
+  - {name: b, image: "busybox:1", command: [sh, -c, "trap 'exit 0' TERM; while ! test -e /over; do sleep 0.1; done"]}`))
+	n.Pod("app=p", harness.Ready)
+	see := func() string { return n.Kubectl("exec", "p", "-c", "b", "--", "sh", "-c", "ps; hostname") }
+	has(t, "ps", see(), "covey-init", "sleep 4711", "while !", "shop.example.org")
+	n.Kill()
+	n.Start()
+	n.Pod("app=p", harness.Ready)
+	n.Kubectl("exec", "p", "-c", "b", "--", "touch", "/over")
+	n.Eventually(func() error {
+		r := n.TryKubectl("exec", "p", "-c", "b", "--", "ps")
+		if r.Code != 0 {
+			return fmt.Errorf("%s", r.Output())
+		}
+		return contain(r.Stdout, "covey-init", "sleep 4711")
+	})
+	n.Kubectl("delete", "pod", "p")
+}

@@ -26,6 +26,8 @@ type Options struct {
 	Hostname    string
 	HostNetwork bool // with it the host's UTS namespace is kept too
 	HostIPC     bool
+	// ShareProcesses makes a PID namespace for all of the pod's containers.
+	ShareProcesses bool
 }
 
 func (o Options) own(kind string) bool {
@@ -52,11 +54,21 @@ func Pin(dir string, o Options) (map[string]string, error) {
 			missing |= k.flag
 		}
 	}
-	if missing == 0 {
+	if missing == 0 && !o.ShareProcesses {
 		return paths, nil
 	}
 	if err := os.MkdirAll(dir, 0o711); err != nil {
 		return nil, fmt.Errorf("create the pod's namespace directory: %w", err)
+	}
+	if o.ShareProcesses {
+		path, err := pinProcesses(dir)
+		if err != nil {
+			return nil, err
+		}
+		paths["pid"] = path
+	}
+	if missing == 0 {
+		return paths, nil
 	}
 	if err := onOwnThread(func() error { return pin(dir, missing, o.Hostname) }); err != nil {
 		return nil, fmt.Errorf("pin the pod's namespaces in %s: %w", dir, err)
@@ -66,7 +78,7 @@ func Pin(dir string, o Options) (map[string]string, error) {
 
 // Unpin removes the pins below dir and dir itself; the kernel frees the namespaces with their last process.
 func Unpin(dir string) error {
-	var errs []error
+	errs := []error{unpinProcesses(dir)}
 	for _, k := range kinds {
 		path := filepath.Join(dir, k.proc)
 		for pinned(path) {

@@ -283,12 +283,11 @@ func TestFieldsWithoutEffectAreWarnedOf(t *testing.T) {
 	k := find(t, "deployments")
 	text := strings.Replace(hello, "    spec:\n", `    spec:
       serviceAccountName: other
-      shareProcessNamespace: true
       volumes: [{name: t, projected: {sources: [{serviceAccountToken: {path: t}}]}}]
 `, 1)
 	d := mustCreate(t, k, text)
 	got := strings.Join(warningsOf(t, k, d, nil), "\n")
-	for _, path := range []string{"serviceAccountName", "shareProcessNamespace", "volumes[0].projected.sources[0].serviceAccountToken"} {
+	for _, path := range []string{"serviceAccountName", "volumes[0].projected.sources[0].serviceAccountToken"} {
 		if !strings.Contains(got, "spec.template.spec."+path+": covey does not act on this field") {
 			t.Errorf("no warning of %s in\n%s", path, got)
 		}

@@ -37,8 +37,8 @@ func podSpec() Table {
 		"schedulingGates": acted(), "priorityClassName": acted(), "preemptionPolicy": acted(),
 		"priority":    acted("Comes from the class. Higher ones are placed first, and in the place of lower ones when nothing else is free."),
 		"overhead":    acted("Counts as requested."),
-		"hostNetwork": acted(), "hostPID": acted(), "hostIPC": acted(), "securityContext": acted(),
-		"ephemeralContainers": acted("Added to a pod that runs, through the subresource."), "imagePullSecrets": acted(), "hostname": acted(), "hostAliases": acted(), "os": acted(),
+		"hostNetwork": acted(), "hostPID": acted(), "shareProcessNamespace": acted(), "hostIPC": acted(), "securityContext": acted(),
+		"ephemeralContainers": acted("Added to a pod that runs, through the subresource."), "imagePullSecrets": acted(), "hostname": acted(), "hostnameOverride": acted(), "hostAliases": acted(), "os": acted(),
 
 		"hostUsers":      refused("pods do not get a user namespace of their own").unless(true),
 		"resourceClaims": refused("there is no dynamic resource allocation"),
@@ -54,8 +54,6 @@ func podWarnings() Table {
 	return Table{
 		"subdomain":                    warned("there is no cluster DNS yet"),
 		"setHostnameAsFQDN":            warned("there is no cluster DNS yet").unless(false),
-		"hostnameOverride":             warned("use hostname"),
-		"shareProcessNamespace":        warned("each container has its own processes").unless(false),
 		"automountServiceAccountToken": warned("no tokens are mounted into pods").unless(false),
 		"serviceAccountName":           warned("no tokens are mounted into pods").unless("default"),
 		"serviceAccount":               when(warned("the old name of serviceAccountName"), func(corev1.PodSpec, string) bool { return false }),

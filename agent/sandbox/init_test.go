@@ -1,0 +1,80 @@
+package sandbox
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestSharedProcesses(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root for namespaces")
+	}
+	if _, ok := machines[runtime.GOARCH]; !ok {
+		t.Skip("not on this architecture")
+	}
+	dir := filepath.Join(t.TempDir(), "ns")
+	opts := Options{Hostname: "shop-1", ShareProcesses: true}
+	pin := func() (pid int, ns uint64) {
+		t.Helper()
+		paths, err := Pin(dir, opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return firstProcess(dir), inode(t, paths["pid"])
+	}
+	pid, ns := pin()
+	if ns == inode(t, "/proc/self/ns/pid") {
+		t.Error("the pod has the machine's processes")
+	}
+	if again, same := pin(); again != pid || same != ns {
+		t.Errorf("a namespace that was there was replaced: %d for %d", again, pid)
+	}
+
+	// It is the namespace's first process, leaves no zombies (SIGCHLD is ignored), and is no busy one.
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`(?m)^NSpid:.*\t1$`, `(?m)^SigIgn:\s+0000000000010000$`, `(?m)^Threads:\s+1$`} {
+		if !regexp.MustCompile(want).Match(status) {
+			t.Errorf("no %s in\n%s", want, status)
+		}
+	}
+
+	// Somebody kills it: the namespace can take no process any more.
+	if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := unix.Wait4(pid, nil, 0, nil); err != nil {
+		t.Fatal(err)
+	}
+	other, fresh := pin()
+	if other == pid || other == 0 || fresh == ns {
+		t.Errorf("a dead namespace was kept")
+	}
+	for range 2 {
+		if err := Unpin(dir); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := unix.Kill(other, 0); err == nil {
+		t.Error("its first process is left")
+	}
+}
+
+func TestTheFirstProcessIsAProgramOnEachArchitecture(t *testing.T) {
+	for arch := range machines {
+		if content, err := program(arch); err != nil || len(content) > 256 {
+			t.Errorf("%s: %d bytes, %v", arch, len(content), err)
+		}
+	}
+	if _, err := program("other"); err == nil {
+		t.Error("any architecture has one")
+	}
+}
