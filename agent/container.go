@@ -137,6 +137,7 @@ func (w *worker) containerSpec(ctx context.Context, v *view, s step, image strin
 		Resources:          resources(pod, c, w.capacity),
 		Security:           securityContext(pod, c),
 		SeccompDir:         w.seccompDir(),
+		Devices:            devices(pod),
 		SupplementalGroups: groups(pod),
 		StrictGroups:       strictGroups(pod),
 		LogPath:            w.logPath(c.Name, s.attempt),

@@ -1,11 +1,14 @@
 package agent
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
+	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
 
 	"covey.dev/covey/agent/env"
@@ -62,8 +65,31 @@ func (w *worker) volumeMount(m *corev1.VolumeMount, subMount string, environment
 		}
 		path = subMount
 	}
-	return Mount{Source: path, Target: absolute(m.MountPath), ReadOnly: m.ReadOnly, Propagation: propagation(m.MountPropagation)}, nil
+	options, err := below(m)
+	if err != nil {
+		return Mount{}, fmt.Errorf("mount %s: %w", m.MountPath, err)
+	}
+	return Mount{Source: path, Target: absolute(m.MountPath), ReadOnly: m.ReadOnly, Propagation: propagation(m.MountPropagation), Options: options}, nil
 }
+
+// below makes what is mounted below a read-only mount read-only too, as far as that is asked for (KEP-3857).
+func below(m *corev1.VolumeMount) ([]string, error) {
+	if m.RecursiveReadOnly == nil || *m.RecursiveReadOnly == corev1.RecursiveReadOnlyDisabled {
+		return nil, nil
+	}
+	switch {
+	case recursivelyReadOnly():
+		return []string{"rro"}, nil
+	case *m.RecursiveReadOnly == corev1.RecursiveReadOnlyEnabled:
+		return nil, errors.New("recursiveReadOnly: this kernel cannot (it takes Linux 5.12): use IfPossible")
+	}
+	return nil, nil
+}
+
+// recursivelyReadOnly is whether the kernel has mount_setattr.
+var recursivelyReadOnly = sync.OnceValue(func() bool {
+	return !errors.Is(unix.MountSetattr(-1, "", 0, &unix.MountAttr{}), unix.ENOSYS)
+})
 
 func absolute(path string) string {
 	if strings.HasPrefix(path, "/") {

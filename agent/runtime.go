@@ -157,7 +157,8 @@ type ContainerSpec struct {
 	Resources    Resources
 	// Security is the container's security context merged over the pod's; never nil.
 	Security           *corev1.SecurityContext
-	SeccompDir         string // has the profiles of type Localhost
+	SeccompDir         string   // has the profiles of type Localhost
+	Devices            []string // by their CDI names
 	SupplementalGroups []int64
 	StrictGroups       bool   // the groups that the image gives the user do not count
 	LogPath            string // the log file that the output goes to, in CRI format, rotated

@@ -72,7 +72,7 @@ func (r *Runtime) ociSpec(ctx context.Context, spec *agent.ContainerSpec, image 
 	if err != nil {
 		return nil, err
 	}
-	return append(opts, security...), nil
+	return append(append(opts, security...), withDevices(spec.Devices)), nil
 }
 
 // command is what the container runs: as in Kubernetes a command replaces the image's entrypoint and its arguments.

@@ -48,9 +48,8 @@ func containerTables() map[reflect.Type]Table {
 			"type": acted(), "localhostProfile": acted("A file below seccomp in the node's data directory."),
 		},
 		of[corev1.VolumeMount](): {
-			"name": acted(), "readOnly": acted(), "mountPath": acted(), "subPath": acted(), "subPathExpr": acted(), "mountPropagation": acted(),
-			"recursiveReadOnly": warned("mounts below a read-only one stay as they are").unless(corev1.RecursiveReadOnlyDisabled),
-			"bindMountOptions":  warned("mounts have the usual options"),
+			"name": acted(), "readOnly": acted(), "mountPath": acted(), "subPath": acted(), "subPathExpr": acted(), "mountPropagation": acted(), "recursiveReadOnly": acted(),
+			"bindMountOptions": warned("mounts have the usual options"),
 		},
 	}
 }
