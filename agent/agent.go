@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -16,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"covey.dev/covey/agent/eviction"
 	"covey.dev/covey/agent/network"
 )
 
@@ -31,6 +33,8 @@ type Agent struct {
 	capacity corev1.ResourceList
 	handler  http.Handler
 	keeper   *keeper
+	cidr     netip.Prefix // of the pods
+	thin     atomic.Bool  // dead containers are to be removed: the disk is full
 
 	mu      sync.Mutex
 	workers map[string]*worker // by pod UID
@@ -43,6 +47,10 @@ func New(cfg Config, rt Runtime, up Upstream) (*Agent, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
+	thresholds, err := cfg.thresholds()
+	if err != nil {
+		return nil, err
+	}
 	capacity, err := machineCapacity(cfg.DataDir, cfg.MaxPods)
 	if err != nil {
 		return nil, fmt.Errorf("measure this machine: %w", err)
@@ -53,7 +61,10 @@ func New(cfg Config, rt Runtime, up Upstream) (*Agent, error) {
 		workers: map[string]*worker{},
 	}
 	a.handler = a.newHandler()
-	a.keeper = newKeeper(a)
+	if a.Observe == nil {
+		a.Observe = observer(a.DataDir, rt.ImageDir())
+	}
+	a.keeper = newKeeper(a, thresholds)
 	return a, nil
 }
 
@@ -104,6 +115,7 @@ func (a *Agent) prepare(ctx context.Context) error {
 		a.Logger.Warn("the node's pod network has fewer addresses than it takes pods: it keeps the size that it began with",
 			"podCIDR", cidr.String(), "addresses", room, "maxPods", a.MaxPods)
 	}
+	a.cidr = cidr
 	if a.network, err = network.Open(a.InstanceID, cidr); err != nil {
 		return err
 	}
@@ -160,7 +172,9 @@ func (a *Agent) follow(ctx context.Context, pods []*corev1.Pod) {
 		if w := a.workers[uid]; w != nil {
 			w.update(pod, false)
 		} else {
-			a.employ(ctx, newWorker(a, pod))
+			w := newWorker(a, pod)
+			a.turnAway(w)
+			a.employ(ctx, w)
 		}
 	}
 	a.keeper.nudge()
@@ -237,14 +251,29 @@ func unknownPod(ref PodRef) *corev1.Pod {
 	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: ref.Namespace, Name: ref.Name, UID: types.UID(ref.UID)}}
 }
 
-// exited hears of a container's end.
-func (a *Agent) exited(id string) {
-	a.exits.tell(id)
+// turnAway turns a pod that is new away while the node is short of something.
+func (a *Agent) turnAway(w *worker) {
+	if w.pod.Status.StartTime != nil || w.pod.DeletionTimestamp != nil {
+		return // it was here before
+	}
+	if why := eviction.Refuse(w.pod, a.keeper.pressure()); why != "" {
+		w.evict(&evicted{message: "Pod was rejected: " + why, grace: atOnce})
+	}
+}
+
+// nudgeAll has all workers look again.
+func (a *Agent) nudgeAll() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, w := range a.workers {
 		w.nudge()
 	}
+}
+
+// exited hears of a container's end.
+func (a *Agent) exited(id string) {
+	a.exits.tell(id)
+	a.nudgeAll()
 }
 
 // configChanged tells the workers whose pods use a ConfigMap or Secret; without a name it may be any.

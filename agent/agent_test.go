@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/uuid"
 
 	"covey.dev/covey/agent"
+	"covey.dev/covey/agent/eviction"
 	"covey.dev/covey/agent/network"
 	"covey.dev/covey/agent/runtimetest"
 )
@@ -130,6 +131,10 @@ func (c *cluster) Event(_ agent.PodRef, _, reason, message, _ string) {
 	c.change(func() { c.events = append(c.events, reason+": "+message) })
 }
 
+func (c *cluster) NodeEvent(_, _, reason, message string) {
+	c.change(func() { c.events = append(c.events, "node "+reason+": "+message) })
+}
+
 // fixture is an agent on the fake runtime with the machine's real namespaces and network.
 type fixture struct {
 	t       *testing.T
@@ -156,6 +161,7 @@ func setup(t *testing.T, change ...func(*fixture)) *fixture {
 	f.cfg = agent.Config{
 		NodeName: "n1", NodeAddress: "127.0.0.1", InstanceID: id,
 		DataDir: t.TempDir(), StateDir: state, Logger: slog.New(slog.DiscardHandler), RegistryConfig: t.TempDir(),
+		Observe: func() (eviction.Observation, error) { return eviction.Observation{}, nil },
 	}
 	t.Cleanup(func() {
 		if err := errors.Join(network.Teardown(id), os.RemoveAll(state)); err != nil {

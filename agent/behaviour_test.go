@@ -184,9 +184,13 @@ func TestAChangedConfigMapReachesTheVolume(t *testing.T) {
 	}
 	f.eventually("written", is("1"))
 	f.cluster.change(func() { f.cluster.maps["settings"] = &corev1.ConfigMap{Data: map[string]string{"a": "2"}} })
-	f.cluster.mu.Lock()
-	tell := f.cluster.configChanged
-	f.cluster.mu.Unlock()
+	var tell func(namespace, name string)
+	f.eventually("followed", func() bool {
+		f.cluster.mu.Lock()
+		defer f.cluster.mu.Unlock()
+		tell = f.cluster.configChanged
+		return tell != nil
+	})
 	tell("default", "settings")
 	f.eventually("written anew", is("2"))
 	info, err := os.Stat(filepath.Join(f.cfg.DataDir, "pods"))

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 )
 
 const cgroupRoot = "/sys/fs/cgroup"
@@ -73,4 +74,40 @@ func limitPids(root, path string, most int64) error {
 		return fmt.Errorf("limit the pod's processes: %w", err)
 	}
 	return nil
+}
+
+// cgroupFile names a file of a cgroup, in the one hierarchy of cgroup v2 or in the controller's of v1.
+func cgroupFile(controller, path, file string) string {
+	if _, err := os.Stat(filepath.Join(cgroupRoot, "cgroup.controllers")); err == nil {
+		return filepath.Join(cgroupRoot, path, file)
+	}
+	return filepath.Join(cgroupRoot, controller, path, file)
+}
+
+func cgroupNumber(controller, path, file string) (int64, error) {
+	return strconv.ParseInt(readLine(cgroupFile(controller, path, file)), 10, 64)
+}
+
+// workingSet is the memory that a cgroup uses and that cannot just be dropped, in bytes.
+func workingSet(path string) (int64, error) {
+	used, err := cgroupNumber("memory", path, "memory.current")
+	droppable := "inactive_file "
+	if err != nil {
+		used, err = cgroupNumber("memory", path, "memory.usage_in_bytes")
+		droppable = "total_inactive_file "
+	}
+	if err != nil {
+		return 0, err
+	}
+	stat, err := os.ReadFile(cgroupFile("memory", path, "memory.stat"))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(stat)) {
+		if value, ok := strings.CutPrefix(line, droppable); ok {
+			n, err := strconv.ParseInt(strings.TrimSpace(value), 10, 64)
+			return max(used-n, 0), err
+		}
+	}
+	return used, nil
 }

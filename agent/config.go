@@ -3,9 +3,12 @@ package agent
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"log/slog"
 	"path/filepath"
 	"time"
+
+	"covey.dev/covey/agent/eviction"
 )
 
 // Config is what an agent is made with. Directories are absolute.
@@ -21,8 +24,14 @@ type Config struct {
 
 	// RegistryConfig is the folder of what is known of registries; the node's own credentials are in its config.json.
 	RegistryConfig string
-	// MeasureEvery is how often pods with limits on local disk are measured at least; 0: 10 s.
-	MeasureEvery time.Duration
+	Housekeeping
+	// LookEvery is how often, at most, what pods with limits on local disk use and what the node has left is looked at;
+	// 0: 10 s.
+	LookEvery time.Duration
+	// LookMost is for how long a node with plenty left is not looked at; 0: 1 minute.
+	LookMost time.Duration
+	// Observe tells what the node has left; nil: what the machine has.
+	Observe func() (eviction.Observation, error)
 
 	Version       string           // of covey
 	Now           func() time.Time // nil: time.Now
@@ -32,9 +41,34 @@ type Config struct {
 	Logger        *slog.Logger     // nil: slog.Default()
 }
 
+// Housekeeping says how full a node may become. The zero value stands for the kubelet's defaults.
+type Housekeeping struct {
+	EvictionHard      string // thresholds such as "memory.available<100Mi,nodefs.available<10%"
+	EvictionSoft      string // the same, for those that may be met for a while
+	EvictionSoftGrace string // for how long: "memory.available=1m30s"
+	ImageGCHigh       int    // percent of the images' file system in use above which unused images are removed; 0: 85
+	ImageGCLow        int    // percent down to which; 0: 80
+}
+
+// Validate says what is wrong in the settings, by the names of the flags.
+func (h Housekeeping) Validate() error {
+	_, err := h.thresholds()
+	return err
+}
+
+// thresholds checks the settings and fills in those that were left out.
+func (h *Housekeeping) thresholds() ([]eviction.Threshold, error) {
+	h.ImageGCHigh, h.ImageGCLow = cmp.Or(h.ImageGCHigh, 85), cmp.Or(h.ImageGCLow, 80)
+	if h.ImageGCLow <= 0 || h.ImageGCHigh > 100 || h.ImageGCLow >= h.ImageGCHigh {
+		return nil, fmt.Errorf("--image-gc-low-threshold %d and --image-gc-high-threshold %d: want percentages, the low one below the high one",
+			h.ImageGCLow, h.ImageGCHigh)
+	}
+	return eviction.Parse(h.EvictionHard, h.EvictionSoft, h.EvictionSoftGrace)
+}
+
 func (c *Config) complete() error {
-	c.MeasureEvery = cmp.Or(c.MeasureEvery, measureEvery)
 	c.MaxPods = cmp.Or(c.MaxPods, DefaultMaxPods)
+	c.LookEvery, c.LookMost = cmp.Or(c.LookEvery, lookEvery), cmp.Or(c.LookMost, lookMost)
 	if c.Now == nil {
 		c.Now = time.Now
 	}

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"cmp"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -40,6 +41,7 @@ type view struct {
 	gone       bool                   // the object is no more, or was never seen: only what is left is to be removed
 	done       bool                   // everything is torn down
 	released   bool                   // the volumes of the pod, which has ended, are removed
+	thin       bool                   // the disk is full: all that has ended is to go
 	evicted    *evicted               // the pod has to leave the node; nil when it may stay
 	containers map[string][]Container // by name, the newest last
 	setUp      bool
@@ -123,6 +125,8 @@ func decide(v *view) step {
 		return end(v, tearDown, "")
 	case final(v.pod.Status.Phase) && !v.released:
 		return end(v, release, "")
+	case final(v.pod.Status.Phase) && v.thin && v.anyEnded() != "":
+		return end(v, discard, "")
 	case final(v.pod.Status.Phase), v.evicted != nil:
 		return end(v, rest, "")
 	case v.overdue():
@@ -175,7 +179,18 @@ func end(v *view, last verb, reason string) step {
 	if waits {
 		return step{verb: rest}
 	}
+	if last == discard {
+		return step{verb: discard, id: v.anyEnded()}
+	}
 	return step{verb: last}
+}
+
+// anyEnded is the ID of some container that does not run; empty if there is none.
+func (v *view) anyEnded() string {
+	if ids := v.ended(); len(ids) > 0 {
+		return slices.Min(ids)
+	}
+	return ""
 }
 
 // grace is how long containers may take to stop now.
@@ -200,10 +215,14 @@ func (v *view) grace() time.Duration {
 	return time.Duration(grace) * time.Second
 }
 
-// old finds a container that came before the last one and the one before.
+// old finds a container that came before the last one and the one before; when the disk is full before the last one.
 func old(v *view) (step, bool) {
+	keep := 2
+	if v.thin {
+		keep = 1
+	}
 	for _, list := range v.containers {
-		if len(list) > 2 {
+		if len(list) > keep {
 			return step{verb: discard, id: list[0].ID}, true
 		}
 	}

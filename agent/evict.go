@@ -38,6 +38,21 @@ func (w *worker) evict(e *evicted) {
 	w.nudge()
 }
 
+// isLeaving says whether the pod was evicted.
+func (w *worker) isLeaving() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.evicted != nil
+}
+
+// hasLeft says whether what an evicted pod used is free again.
+func (w *worker) hasLeft(ctx context.Context) bool {
+	w.mu.Lock()
+	free := w.hasReleased || w.gone
+	w.mu.Unlock()
+	return free && !w.hasProcesses(ctx)
+}
+
 // release gives back what a pod that has ended no longer needs: its address and ports, and its volumes, which may be why it
 // was evicted.
 func (w *worker) release(ctx context.Context) {
@@ -54,4 +69,7 @@ func (w *worker) release(ctx context.Context) {
 		}
 	}
 	w.released = true
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.hasReleased = true
 }

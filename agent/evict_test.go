@@ -23,7 +23,7 @@ func evictedFor(message string) func(*corev1.Pod) bool {
 }
 
 func TestAPodThatFillsItsEmptyDirIsEvicted(t *testing.T) {
-	f := setup(t, func(f *fixture) { f.cfg.MeasureEvery = 10 * time.Millisecond })
+	f := setup(t, func(f *fixture) { f.cfg.LookEvery = 10 * time.Millisecond })
 	p := newPod("a", "sleep")
 	limit := resource.MustParse("1Mi")
 	p.Spec.Volumes = []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{SizeLimit: &limit}}}}
@@ -52,7 +52,7 @@ func TestAPodThatFillsItsEmptyDirIsEvicted(t *testing.T) {
 }
 
 func TestAPodThatWritesTooMuchIsEvicted(t *testing.T) {
-	f := setup(t, func(f *fixture) { f.cfg.MeasureEvery = 10 * time.Millisecond })
+	f := setup(t, func(f *fixture) { f.cfg.LookEvery = 10 * time.Millisecond })
 	p, other := newPod("a", "sleep"), newPod("b", "sleep")
 	p.Spec.Containers[0].Resources.Limits = corev1.ResourceList{corev1.ResourceEphemeralStorage: resource.MustParse("1Mi")}
 	f.add(other)

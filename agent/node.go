@@ -7,6 +7,7 @@ import (
 	"os"
 	goruntime "runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -57,10 +58,18 @@ func (a *Agent) nodeConditions() []corev1.NodeCondition {
 	condition := func(kind corev1.NodeConditionType, status corev1.ConditionStatus, reason, message string) corev1.NodeCondition {
 		return corev1.NodeCondition{Type: kind, Status: status, Reason: reason, Message: message, LastHeartbeatTime: now, LastTransitionTime: now}
 	}
+	pressure := func(kind corev1.NodeConditionType) corev1.NodeCondition {
+		holds := slices.Contains(a.keeper.pressure(), kind)
+		status, words := corev1.ConditionFalse, pressures[kind].told(holds)
+		if holds {
+			status = corev1.ConditionTrue
+		}
+		return condition(kind, status, words.reason, words.message)
+	}
 	return []corev1.NodeCondition{
-		condition(corev1.NodeMemoryPressure, corev1.ConditionFalse, "KubeletHasSufficientMemory", "the node has sufficient memory available"),
-		condition(corev1.NodeDiskPressure, corev1.ConditionFalse, "KubeletHasNoDiskPressure", "the node has no disk pressure"),
-		condition(corev1.NodePIDPressure, corev1.ConditionFalse, "KubeletHasSufficientPID", "the node has sufficient PID available"),
+		pressure(corev1.NodeMemoryPressure),
+		pressure(corev1.NodeDiskPressure),
+		pressure(corev1.NodePIDPressure),
 		condition(corev1.NodeReady, corev1.ConditionTrue, "KubeletReady", "covey's agent is ready"),
 	}
 }

@@ -64,6 +64,10 @@ type Images interface {
 	Pull(ctx context.Context, ref string, auth Credentials, progress func(PullProgress)) (Image, error)
 	// RemoveImage drops a name and what nothing else uses. ErrNotFound when there is none.
 	RemoveImage(ctx context.Context, ref string) error
+	// Prune drops what is kept of pulls that did not come to their end, and all else that nothing uses.
+	Prune(ctx context.Context) error
+	// ImageDir is on the file system that images and containers' own layers are on; "" when that is not known.
+	ImageDir() string
 }
 
 // Image is an image that is present.
@@ -72,6 +76,8 @@ type Image struct {
 	Digest    string // of the manifest or index, sha256:...
 	SizeBytes int64
 	CreatedAt time.Time
+	Pinned    bool // never to be removed to make room
+	Loaded    bool // from an archive: it cannot be pulled again if it is removed
 	// From the image's configuration for this platform.
 	User string // "", "1000", "1000:1000" or a name
 }

@@ -62,6 +62,9 @@ func (v *view) continueFrom(s *corev1.PodStatus) {
 		return
 	}
 	s.StartTime = v.last.StartTime
+	if final(s.Phase) { // the containers may be gone by now
+		s.InitContainerStatuses, s.ContainerStatuses = v.last.InitContainerStatuses, v.last.ContainerStatuses
+	}
 	for _, c := range v.last.Conditions {
 		if !ownConditions[c.Type] {
 			continue

@@ -33,6 +33,8 @@ type Upstream interface {
 	// Event records that something happened to a pod. Equal events (same pod, reason and message) are counted up on one
 	// object. It does not block on the store and may drop under pressure.
 	Event(pod PodRef, eventType, reason, message string, containerPath string)
+	// NodeEvent records that something happened to a node, in the same way.
+	NodeEvent(node, eventType, reason, message string)
 }
 
 // PodStatus is the whole new status of one pod.

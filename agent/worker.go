@@ -36,15 +36,16 @@ type worker struct {
 	released  bool           // the volumes of the pod, which has ended, are removed
 	tasks     sync.WaitGroup // probes, stops and hooks under way
 
-	mu       sync.Mutex
-	pod      *corev1.Pod
-	gone     bool
-	deleting chan struct{} // closed when the pod is to end, so that a long pull does not hold it up
-	verdicts map[string]verdict
-	stopping map[string]*stopping
-	retry    bool // images arrived: what failed for want of one is tried again
-	evicted  *evicted
-	changed  bool // a ConfigMap, a Secret or the pod's metadata was written
+	mu          sync.Mutex
+	pod         *corev1.Pod
+	gone        bool
+	deleting    chan struct{} // closed when the pod is to end, so that a long pull does not hold it up
+	verdicts    map[string]verdict
+	stopping    map[string]*stopping
+	retry       bool // images arrived: what failed for want of one is tried again
+	evicted     *evicted
+	hasReleased bool // the same as released
+	changed     bool // a ConfigMap, a Secret or the pod's metadata was written
 }
 
 func newWorker(a *Agent, pod *corev1.Pod) *worker {
@@ -185,7 +186,7 @@ func (w *worker) look(ctx context.Context) (*view, error) {
 		w.retryConfig()
 	}
 	return &view{
-		pod: w.pod, gone: w.gone, done: w.torn, released: w.released, evicted: w.evicted,
+		pod: w.pod, gone: w.gone, done: w.torn, released: w.released, thin: w.thin.Load(), evicted: w.evicted,
 		containers: containers, setUp: w.isSetUp, podIP: w.podIP,
 		stale: w.stale, problem: w.problem, problems: w.problems, messages: w.messages,
 		verdicts: maps.Clone(w.verdicts), stopping: graceEnds(w.stopping),

@@ -50,3 +50,33 @@ spec:
 	has(t, "kubectl get pods", n.Kubectl("get", "pods"), "Evicted")
 	has(t, "the pod's events", n.Kubectl("describe", "pod", "volume"), `Usage of EmptyDir volume "v" exceeds the limit "4Mi".`)
 }
+
+// TestAFullDisk has a node whose disk a pod fills: unused images go, then that pod, and others stay.
+func TestAFullDisk(t *testing.T) {
+	t.Parallel()
+	n := harness.New(t, "--eviction-hard", "nodefs.available<25%,imagefs.available<25%", "--image-gc-high-threshold=100", "--image-gc-low-threshold=99")
+	n.OnSmallDisk(256 << 20)
+	n.Start()
+	n.LoadImages()
+	n.Apply(shell("web", sleeps))
+	web := n.Pod("app=web", harness.Ready)
+	n.Apply(`{apiVersion: v1, kind: Pod, metadata: {name: hog}, spec: {terminationGracePeriodSeconds: 1,
+  containers: [{name: c, image: "busybox:1", command: [sh, -c, "dd if=/dev/zero of=/v/f bs=1M count=180; sleep 1000"], volumeMounts: [{name: v, mountPath: /v}]}],
+  volumes: [{name: v, emptyDir: {}}]}}`)
+	evicted(n, "hog", "The node was low on resource: ephemeral-storage. Threshold quantity: 64Mi, available: ")
+	n.Kubectl("wait", "--for=condition=DiskPressure", "node/node-1", "--timeout=60s")
+	n.Eventually(func() error {
+		if images := n.Covey("image", "ls"); strings.Contains(images, "hello") || !strings.Contains(images, "busybox") {
+			return fmt.Errorf("images: %s", images)
+		}
+		return nil
+	})
+	if now := n.Pod("app=web", harness.Ready); now.UID != web.UID {
+		t.Errorf("the modest pod was replaced by %s", now.Name)
+	}
+	events := n.Kubectl("get", "events", "--field-selector=involvedObject.kind=Node", "-o", "custom-columns=R:.reason,M:.message")
+	has(t, "the node's events", events, "Attempting to reclaim ephemeral-storage")
+	has(t, "the node's events", events, "NodeHasDiskPressure")
+	n.Apply(`{apiVersion: v1, kind: Pod, metadata: {name: late}, spec: {nodeName: node-1, containers: [{name: c, image: "busybox:1", command: [sleep, "1000"]}]}}`)
+	evicted(n, "late", "Pod was rejected: The node had condition: [DiskPressure].")
+}

@@ -37,15 +37,19 @@ type Config struct {
 
 	RegistryConfig string // what is known of registries: NAME/hosts.toml for mirrors, config.json for credentials
 
-	AuditLog      string // file that the audit log is written to; "-" is the standard output, empty for none
-	AuditPolicy   string // file that says how much it keeps; empty: of each request all but the bodies
-	AuditMaxBytes int64  // size at which the file is rotated; 0: the default
+	AuditLog      string       // file that the audit log is written to; "-" is the standard output, empty for none
+	AuditPolicy   string       // file that says how much it keeps; empty: of each request all but the bodies
+	AuditMaxBytes int64        // size at which the file is rotated; 0: the default
+	Housekeeping  Housekeeping // how full the node may become
 
 	// OpenRuntime makes the container runtime of this machine.
 	OpenRuntime func(context.Context, RuntimeConfig) (Runtime, error)
 	// Ready is called once, when the node serves; it may be nil.
 	Ready func(Ready)
 }
+
+// Housekeeping says how full the node may become.
+type Housekeeping = agent.Housekeeping
 
 // Runtime is a container runtime that has something to run while it is in use.
 type Runtime interface {
@@ -96,6 +100,9 @@ func (c *Config) validate() error {
 	}
 	if c.PodMaxPids < 0 {
 		errs = append(errs, fmt.Errorf("--pod-max-pids %d: want a number of processes, or 0 for no limit", c.PodMaxPids))
+	}
+	if err := c.Housekeeping.Validate(); err != nil {
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }

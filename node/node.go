@@ -165,6 +165,7 @@ func (n *node) build() (err error) {
 		PodMaxPids:     n.cfg.PodMaxPids,
 		MaxPods:        n.cfg.MaxPods,
 		RegistryConfig: n.cfg.RegistryConfig,
+		Housekeeping:   n.cfg.Housekeeping,
 	}, n.runtime, n.upstream)
 	if err != nil {
 		return err

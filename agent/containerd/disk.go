@@ -3,7 +3,11 @@ package containerd
 import (
 	"context"
 	"fmt"
+	"os"
 	"strings"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/leases"
 
 	"covey.dev/covey/agent"
 	"covey.dev/covey/agent/disk"
@@ -32,4 +36,39 @@ func (r *Runtime) DiskUsage(ctx context.Context, id string) (disk.Usage, error) 
 		return disk.Usage{}, fmt.Errorf("files of container %s: %w", id, err)
 	}
 	return disk.Usage{Bytes: use.Size, Inodes: use.Inodes}, nil
+}
+
+// ImageDir implements agent.Images.
+func (r *Runtime) ImageDir() string {
+	if _, err := os.Stat(r.cfg.Root); err != nil {
+		return "" // the machine's own containerd keeps its things elsewhere
+	}
+	return r.cfg.Root
+}
+
+// Prune implements agent.Images.
+func (r *Runtime) Prune(ctx context.Context) error {
+	ctx = r.in(ctx)
+	service := r.client.LeasesService()
+	held, err := service.List(ctx)
+	if err != nil {
+		return fmt.Errorf("prune images: %w", err)
+	}
+	for _, lease := range held {
+		if !strings.HasPrefix(lease.ID, pullLease) || r.countPull(lease.ID, 0) > 0 {
+			continue
+		}
+		if err := service.Delete(ctx, lease); err != nil && !isNotFound(err) {
+			return fmt.Errorf("prune images: %w", err)
+		}
+	}
+	// Whatever lease goes away with a wait for its garbage collects all garbage.
+	last, err := service.Create(ctx, leases.WithRandomID(), leases.WithExpiration(time.Minute))
+	if err == nil {
+		err = service.Delete(ctx, last, leases.SynchronousDelete)
+	}
+	if err != nil {
+		return fmt.Errorf("prune images: %w", err)
+	}
+	return nil
 }

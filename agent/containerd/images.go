@@ -111,6 +111,8 @@ func describe(ctx context.Context, image client.Image) (agent.Image, error) {
 		SizeBytes: size,
 		CreatedAt: image.Metadata().CreatedAt.Truncate(time.Second),
 		User:      config.User,
+		Pinned:    image.Labels()[labelPinned] == "pinned",
+		Loaded:    image.Labels()[labelLoaded] != "",
 	}, nil
 }
 

@@ -32,6 +32,12 @@ const (
 	labelPodUID   = "io.kubernetes.pod.uid"
 )
 
+// Labels on an image. The first is the one by which containerd's own Kubernetes plugin knows pinned images.
+const (
+	labelPinned = "io.cri-containerd.pinned"
+	labelLoaded = "covey.dev/loaded"
+)
+
 // exit is what labelExit holds, so that how a container ended is known after the machine was rebooted.
 type exit struct {
 	StartedAt, FinishedAt time.Time

@@ -31,6 +31,7 @@ func (r *Runtime) Load(ctx context.Context, archive io.Reader) ([]agent.Image, e
 	}
 	defer func() { _ = release(context.WithoutCancel(ctx)) }()
 	imported, err := r.client.Import(ctx, r.guardSpace(plain),
+		client.WithImageLabels(map[string]string{labelLoaded: "true"}),
 		client.WithImageRefTranslator(func(name string) string {
 			full, err := normalise(name)
 			if err != nil {
@@ -115,7 +116,7 @@ func (r *Runtime) rename(ctx context.Context, image images.Image) (images.Image,
 	short := image.Name
 	image.Name = full
 	service := r.client.ImageService()
-	named, err := service.Update(ctx, image, "target")
+	named, err := service.Update(ctx, image, "target", "labels."+labelLoaded)
 	if isNotFound(err) {
 		named, err = service.Create(ctx, image)
 	}

@@ -64,6 +64,7 @@ type Runtime struct {
 	records  map[string]*record // every container of covey's, by ID
 	watchers map[*watcher]struct{}
 	groups   map[string]*shimGroup
+	pulls    map[string]int // under way, by lease
 	exits    sync.WaitGroup
 }
 
@@ -96,7 +97,7 @@ func Open(ctx context.Context, cfg Config) (*Runtime, error) {
 	routeLogs(cfg.Logger)
 	r := &Runtime{
 		cfg: cfg, log: cfg.Logger, programs: programs,
-		records: map[string]*record{}, watchers: map[*watcher]struct{}{}, groups: map[string]*shimGroup{},
+		records: map[string]*record{}, watchers: map[*watcher]struct{}{}, groups: map[string]*shimGroup{}, pulls: map[string]int{},
 	}
 	if err := r.attach(ctx); err != nil {
 		return nil, err

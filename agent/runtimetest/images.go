@@ -101,6 +101,12 @@ func (f *Fake) RemoveImage(_ context.Context, ref string) error {
 	return nil
 }
 
+// Prune implements agent.Images.
+func (f *Fake) Prune(context.Context) error { return f.fail("prune", "") }
+
+// ImageDir implements agent.Images.
+func (f *Fake) ImageDir() string { return "" }
+
 // Load implements agent.Images for uncompressed OCI archives: of these it reads the names.
 func (f *Fake) Load(ctx context.Context, archive io.Reader) ([]agent.Image, error) {
 	var index struct {

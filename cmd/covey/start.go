@@ -36,6 +36,7 @@ type startOptions struct {
 	auditPolicy         string
 	auditMaxSize        string
 	maxPods             int
+	housekeeping        node.Housekeeping
 }
 
 func newStartCommand() *cobra.Command {
@@ -78,6 +79,12 @@ configuration file (data-dir: ...). A flag wins over the environment, the enviro
 	f.StringVar(&o.auditLog, "audit-log", "", "file to write the API's audit log to, in Kubernetes' format; - is the standard output (default: none is kept)")
 	f.StringVar(&o.auditPolicy, "audit-policy", "", "file with a Policy of audit.k8s.io/v1 (default: of each request all but the bodies)")
 	f.StringVar(&o.auditMaxSize, "audit-log-max-size", "32Mi", "size at which the audit log is rotated")
+	h := &o.housekeeping
+	f.StringVar(&h.EvictionHard, "eviction-hard", "", "what the node must have left, or pods are evicted at once: memory.available<100Mi,nodefs.available<10%,nodefs.inodesFree<5%,imagefs.available<15%,imagefs.inodesFree<5% (the defaults, which hold for what is not named; 0 is none), pid.available")
+	f.StringVar(&h.EvictionSoft, "eviction-soft", "", "the same, for what may be so for a while: memory.available<200Mi")
+	f.StringVar(&h.EvictionSoftGrace, "eviction-soft-grace-period", "", "for how long: memory.available=1m30s")
+	f.IntVar(&h.ImageGCHigh, "image-gc-high-threshold", 85, "percent of the images' file system in use above which unused images are removed")
+	f.IntVar(&h.ImageGCLow, "image-gc-low-threshold", 80, "percent down to which they are removed")
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
 	f.StringVar(&o.configFile, "config", defaultConfigFile, "configuration file")
@@ -130,6 +137,7 @@ func (o *startOptions) run(ctx context.Context, cmd *cobra.Command) error {
 		AuditLog:       o.auditLog,
 		AuditPolicy:    o.auditPolicy,
 		AuditMaxBytes:  auditMaxBytes,
+		Housekeeping:   o.housekeeping,
 		Ready: func(r node.Ready) {
 			fmt.Fprintf(cmd.OutOrStdout(), "covey is ready on %s. Next: export KUBECONFIG=%s && kubectl get nodes\n", r.Server, r.Kubeconfig)
 		},

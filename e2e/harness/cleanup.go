@@ -84,7 +84,7 @@ func (n *Node) mounts() []string {
 	}
 	var left []string
 	for line := range strings.Lines(string(info)) {
-		if fields := strings.Fields(line); len(fields) > 4 && strings.HasPrefix(fields[4], n.Dir+"/") {
+		if fields := strings.Fields(line); len(fields) > 4 && strings.HasPrefix(fields[4], n.Dir+"/") && (fields[4] != n.DataDir || !n.smallDisk) {
 			left = append(left, "mount "+fields[4])
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"k8s.io/client-go/kubernetes"
 )
 
@@ -36,6 +37,8 @@ type Node struct {
 	// member says that it is one of several: what the cluster runs is deleted before any of them is stopped.
 	member bool
 
+	smallDisk bool // the data directory is a mount
+
 	mu      sync.Mutex
 	process *os.Process
 	exited  chan error // of the process that runs now
@@ -47,8 +50,14 @@ func Start(t *testing.T, args ...string) *Node {
 	t.Helper()
 	n := New(t, args...)
 	n.Start()
-	n.loadImages("hello.tar", "busybox.tar")
+	n.LoadImages()
 	return n
+}
+
+// LoadImages loads the test's images into a node that runs.
+func (n *Node) LoadImages() {
+	n.t.Helper()
+	n.loadImages("hello.tar", "busybox.tar")
 }
 
 // New makes a node's directories and network and does not start it.
@@ -60,6 +69,11 @@ func New(t *testing.T, args ...string) *Node {
 	}
 	n := &Node{Dir: dir, DataDir: filepath.Join(dir, "d"), StateDir: filepath.Join(dir, "s"), t: t, args: args, name: "node-1"}
 	t.Cleanup(func() {
+		if n.smallDisk {
+			if err := unix.Unmount(n.DataDir, 0); err != nil {
+				t.Errorf("unmount the test's disk: %v", err)
+			}
+		}
 		if err := os.RemoveAll(dir); err != nil {
 			t.Errorf("remove the test's directory: %v", err)
 		}
@@ -67,6 +81,19 @@ func New(t *testing.T, args ...string) *Node {
 	n.net = newNetwork(t)
 	t.Cleanup(n.cleanUp)
 	return n
+}
+
+// OnSmallDisk puts the data directory of a node that was not started on a file system of its own, which has this many
+// bytes, for the time of the test.
+func (n *Node) OnSmallDisk(size int64) {
+	n.t.Helper()
+	if err := os.MkdirAll(n.DataDir, 0o755); err != nil {
+		n.t.Fatal(err)
+	}
+	if err := unix.Mount("tmpfs", n.DataDir, "tmpfs", 0, fmt.Sprintf("size=%d", size)); err != nil {
+		n.t.Fatal(err)
+	}
+	n.smallDisk = true
 }
 
 // Start starts covey and returns when it says that it is ready.
@@ -85,7 +112,9 @@ func (n *Node) start() error {
 	}
 	defer func() { _ = log.Close() }()
 	cmd := exec.Command(Bin("covey"), append([]string{"start", "--data-dir", n.DataDir, "--state-dir", n.StateDir,
-		"--listen", Address, "--node-name", "node-1", "--log-level", "debug"}, n.args...)...) // of two flags the last counts
+		"--listen", Address, "--node-name", "node-1", "--log-level", "debug",
+		// That the tests' machine is nearly full is not what they are about.
+		"--eviction-hard", "nodefs.available<1%,imagefs.available<1%", "--image-gc-high-threshold=99", "--image-gc-low-threshold=98"}, n.args...)...) // of two flags the last counts
 	cmd.Stderr = log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a Ctrl-C at the tests is for the tests to act on
 	stdout, err := cmd.StdoutPipe()

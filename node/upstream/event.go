@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"hash/fnv"
@@ -17,18 +18,28 @@ import (
 const eventQueue = 256
 
 type event struct {
-	pod                                       agent.PodRef
-	eventType, reason, message, pathInsidePod string
-	at                                        metav1.Time
+	regarding                  corev1.ObjectReference
+	eventType, reason, message string
+	at                         metav1.Time
 }
 
 // Event implements agent.Upstream.
 func (u *Upstream) Event(pod agent.PodRef, eventType, reason, message, containerPath string) {
-	ev := event{pod, eventType, reason, message, containerPath, metav1.NewTime(u.now())}
+	u.tell(corev1.ObjectReference{
+		APIVersion: "v1", Kind: "Pod", Namespace: pod.Namespace, Name: pod.Name, UID: types.UID(pod.UID), FieldPath: containerPath,
+	}, eventType, reason, message)
+}
+
+// NodeEvent implements agent.Upstream. A node's name stands for its UID, as in Kubernetes.
+func (u *Upstream) NodeEvent(node, eventType, reason, message string) {
+	u.tell(corev1.ObjectReference{APIVersion: "v1", Kind: "Node", Name: node, UID: types.UID(node)}, eventType, reason, message)
+}
+
+func (u *Upstream) tell(regarding corev1.ObjectReference, eventType, reason, message string) {
 	select {
-	case u.events <- ev:
+	case u.events <- event{regarding, eventType, reason, message, metav1.NewTime(u.now())}:
 	default:
-		u.log.Debug("event dropped: too many are waiting", "pod", pod.Namespace+"/"+pod.Name, "reason", reason)
+		u.log.Debug("event dropped: too many are waiting", "kind", regarding.Kind, "name", regarding.Name, "reason", reason)
 	}
 }
 
@@ -65,7 +76,7 @@ func record(tx *store.Tx, batch []event, host string, newMeta func(*metav1.Objec
 	objects := map[store.Key]*corev1.Event{}
 	order := []store.Key{}
 	for _, ev := range batch {
-		key := store.Key{Resource: "events", Namespace: ev.pod.Namespace, Name: ev.name()}
+		key := store.Key{Resource: "events", Namespace: ev.namespace(), Name: ev.name()}
 		obj := objects[key]
 		if obj == nil {
 			if old, ok := store.Get[*corev1.Event](tx.Snapshot(), key); ok {
@@ -95,23 +106,23 @@ func namespaceLives(snap *store.Snapshot, name string) bool {
 	return ok && ns.DeletionTimestamp == nil
 }
 
+// namespace of an event about what is in none is default.
+func (ev event) namespace() string { return cmp.Or(ev.regarding.Namespace, metav1.NamespaceDefault) }
+
 // name is the same for equal events, so that they meet on one object even across a restart.
 func (ev event) name() string {
 	h := fnv.New64a()
-	for _, part := range []string{ev.pod.UID, ev.eventType, ev.reason, ev.message, ev.pathInsidePod} {
+	for _, part := range []string{string(ev.regarding.UID), ev.eventType, ev.reason, ev.message, ev.regarding.FieldPath} {
 		_, _ = h.Write([]byte(part))
 		_, _ = h.Write([]byte{0})
 	}
-	return fmt.Sprintf("%s.%016x", ev.pod.Name, h.Sum64())
+	return fmt.Sprintf("%s.%016x", ev.regarding.Name, h.Sum64())
 }
 
 func (ev event) object(name, host string) *corev1.Event {
 	return &corev1.Event{
-		ObjectMeta: metav1.ObjectMeta{Namespace: ev.pod.Namespace, Name: name},
-		InvolvedObject: corev1.ObjectReference{
-			APIVersion: "v1", Kind: "Pod",
-			Namespace: ev.pod.Namespace, Name: ev.pod.Name, UID: types.UID(ev.pod.UID), FieldPath: ev.pathInsidePod,
-		},
+		ObjectMeta:          metav1.ObjectMeta{Namespace: ev.namespace(), Name: name},
+		InvolvedObject:      ev.regarding,
 		Type:                ev.eventType,
 		Reason:              ev.reason,
 		Message:             ev.message,

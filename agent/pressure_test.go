@@ -1,0 +1,195 @@
+package agent_test
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"covey.dev/covey/agent"
+	"covey.dev/covey/agent/disk"
+	"covey.dev/covey/agent/eviction"
+	"covey.dev/covey/agent/runtimetest"
+)
+
+// full is a machine of which a test says how full it is: in percent left.
+type full struct {
+	mu   sync.Mutex
+	left map[eviction.Signal]func() int64
+}
+
+func (f *full) set(signal eviction.Signal, left func() int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.left[signal] = left
+}
+
+func (f *full) observe() (eviction.Observation, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	o := eviction.Observation{}
+	for signal, left := range f.left {
+		o[signal] = eviction.Level{Available: left() << 30, Capacity: 100 << 30}
+	}
+	return o, nil
+}
+
+func setupFull(t *testing.T) (*fixture, *full) {
+	t.Helper()
+	machine := &full{left: map[eviction.Signal]func() int64{}}
+	f := setup(t, func(f *fixture) {
+		f.cfg.LookEvery, f.cfg.LookMost, f.cfg.Observe = 10*time.Millisecond, 20*time.Millisecond, machine.observe
+		f.cfg.Housekeeping = agent.Housekeeping{EvictionHard: "memory.available<10%,nodefs.available<10%,imagefs.available<10%"}
+	})
+	return f, machine
+}
+
+func (f *fixture) condition(kind corev1.NodeConditionType, want corev1.ConditionStatus) func() bool {
+	return func() bool {
+		f.cluster.mu.Lock()
+		defer f.cluster.mu.Unlock()
+		for _, c := range f.cluster.node.Status.Conditions {
+			if c.Type == kind {
+				return c.Status == want
+			}
+		}
+		return false
+	}
+}
+
+// TestMemoryPressureEvictsOnePodAfterTheOther has memory come back when one pod is gone.
+func TestMemoryPressureEvictsOnePodAfterTheOther(t *testing.T) {
+	f, machine := setupFull(t)
+	important, other := newPod("important", "sleep"), newPod("other", "sleep")
+	priority := int32(100)
+	important.Spec.Priority = &priority
+	f.add(important)
+	f.add(other)
+	f.await(important.UID, "ready", isReady)
+	f.await(other.UID, "ready", isReady)
+	machine.set(eviction.MemoryAvailable, func() int64 {
+		for _, c := range f.containers() {
+			if c.Pod.Name == "other" && c.State == agent.StateRunning {
+				return 5
+			}
+		}
+		return 50
+	})
+	f.await(other.UID, "evicted", evictedFor("The node was low on resource: memory. Threshold quantity: 10Gi, available: 5Gi. "))
+	f.eventually("under pressure", f.condition(corev1.NodeMemoryPressure, corev1.ConditionTrue))
+	for _, want := range []string{"node EvictionThresholdMet: Attempting to reclaim memory", "node NodeHasInsufficientMemory: ", "Evicted: The node was low on resource: memory."} {
+		if !f.saw(want) {
+			t.Errorf("no event %q: %q", want, f.cluster.events)
+		}
+	}
+	pod := f.await(other.UID, "told", func(*corev1.Pod) bool { return true })
+	if c := podCondition(pod, corev1.DisruptionTarget); c == nil || c.Reason != corev1.PodReasonTerminationByKubelet {
+		t.Errorf("conditions %+v", pod.Status.Conditions)
+	}
+	late := newPod("late", "sleep")
+	late.Status.QOSClass = corev1.PodQOSBestEffort
+	f.add(late)
+	f.await(late.UID, "rejected", func(p *corev1.Pod) bool {
+		return p.Status.Phase == corev1.PodFailed && p.Status.Reason == "Evicted" && p.Status.Message == "Pod was rejected: The node had condition: [MemoryPressure]. "
+	})
+	if p := f.await(important.UID, "there", func(*corev1.Pod) bool { return true }); !isReady(p) {
+		t.Errorf("the pod of higher priority: %+v", p.Status)
+	}
+	for _, c := range f.containers() {
+		if c.Pod.Name == "late" {
+			t.Errorf("the rejected pod has a container: %+v", c)
+		}
+	}
+	for _, p := range []*corev1.Pod{important, other, late} {
+		f.remove(p.UID, 1)
+	}
+}
+
+func podCondition(p *corev1.Pod, kind corev1.PodConditionType) *corev1.PodCondition {
+	for i := range p.Status.Conditions {
+		if p.Status.Conditions[i].Type == kind {
+			return &p.Status.Conditions[i]
+		}
+	}
+	return nil
+}
+
+// TestUnusedImagesGoBeforePods has a full disk whose space is taken by images, then by a pod.
+func TestUnusedImagesGoBeforePods(t *testing.T) {
+	f, machine := setupFull(t)
+	big, small := newPod("big", "sleep"), newPod("small", "sleep")
+	big.Spec.Containers[0].Name = "b"
+	f.add(big)
+	f.add(small)
+	f.await(big.UID, "ready", isReady)
+	f.await(small.UID, "ready", isReady)
+	f.runtime.SetDisk("b", disk.Usage{Bytes: 7 << 30})
+	present := func(ref string) bool {
+		_, err := f.runtime.Image(context.Background(), ref)
+		return err == nil
+	}
+	f.runtime.AddImage(runtimetest.FakeImage{Image: agent.Image{Ref: "unused:1", CreatedAt: time.Now()}}) // too young for the usual collection
+	f.runtime.AddImage(runtimetest.FakeImage{Image: agent.Image{Ref: "pinned:1", Pinned: true}})
+	machine.set(eviction.ImageFSAvailable, func() int64 {
+		if present("unused:1") {
+			return 5
+		}
+		return 12
+	})
+	f.eventually("under pressure", f.condition(corev1.NodeDiskPressure, corev1.ConditionTrue))
+	f.eventually("relieved", func() bool { return !present("unused:1") })
+	if !present("pinned:1") || !present("docker.io/library/app:1") {
+		t.Error("an image that is pinned or in use was removed")
+	}
+	if f.saw("Evicted: ") {
+		t.Errorf("a pod was evicted though images sufficed: %q", f.cluster.events)
+	}
+	machine.set(eviction.NodeFSAvailable, func() int64 {
+		for _, c := range f.containers() {
+			if c.Pod.Name == "big" { // its files go with the dead container
+				return 5
+			}
+		}
+		return 50
+	})
+	pod := f.await(big.UID, "evicted", evictedFor("The node was low on resource: ephemeral-storage. Threshold quantity: 10Gi, available: 5Gi. "+
+		"Container b was using "))
+	if !strings.HasPrefix(pod.Status.ContainerStatuses[0].ContainerID, "containerd://") {
+		t.Errorf("what is told of the container that is gone: %+v", pod.Status.ContainerStatuses[0])
+	}
+	f.eventually("freed", func() bool {
+		o, err := machine.observe()
+		return err == nil && o[eviction.NodeFSAvailable].Available == 50<<30
+	})
+	if p := f.await(small.UID, "there", func(*corev1.Pod) bool { return true }); !isReady(p) {
+		t.Errorf("the smaller pod: %+v", p.Status)
+	}
+	f.remove(big.UID, 1)
+	f.remove(small.UID, 1)
+}
+
+// TestImagesAreCollectedBetweenTheThresholds has six images, each of which takes 3 % of the disk.
+func TestImagesAreCollectedBetweenTheThresholds(t *testing.T) {
+	f, machine := setupFull(t)
+	if err := f.runtime.RemoveImage(context.Background(), "docker.io/library/app:1"); err != nil {
+		t.Fatal(err)
+	}
+	for _, ref := range []string{"a:1", "b:1", "c:1", "d:1", "e:1", "f:1"} {
+		f.runtime.AddImage(runtimetest.FakeImage{Image: agent.Image{Ref: ref, CreatedAt: time.Now().Add(-time.Hour)}})
+	}
+	images := func() int64 {
+		list, err := f.runtime.ListImages(context.Background())
+		if err != nil {
+			t.Error(err)
+		}
+		return int64(len(list))
+	}
+	machine.set(eviction.ImageFSAvailable, func() int64 { return 100 - 70 - 3*images() })
+	f.eventually("down to the low threshold", func() bool { return images() == 3 })
+	if f.saw("Failed to garbage collect") || f.saw("Pressure") {
+		t.Errorf("events: %q", f.cluster.events)
+	}
+}
