@@ -13,7 +13,7 @@ import (
 )
 
 // codec turns objects into the bytes that are stored: Kubernetes' own protobuf envelope, which names the type inside, or
-// JSON for types without protobuf.
+// JSON for types without protobuf, compressed.
 type codec struct {
 	scheme *runtime.Scheme
 	proto  *protobuf.Serializer
@@ -47,7 +47,7 @@ func (c *codec) encode(obj Object) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode %s: %w", gvk.Kind, err)
 	}
-	return buf.Bytes(), nil
+	return compress(buf.Bytes()), nil
 }
 
 // kindOf is the kind the scheme knows obj's type by; what obj says itself decides only where a type has several.
@@ -76,7 +76,11 @@ func shallowCopy(obj Object) Object {
 	return copied.Interface().(Object)
 }
 
-func (c *codec) decode(raw []byte) (Object, error) {
+func (c *codec) decode(stored []byte) (Object, error) {
+	raw, err := decompress(stored)
+	if err != nil {
+		return nil, err
+	}
 	var decoder runtime.Decoder = c.json
 	if ok, _, _ := c.proto.RecognizesData(raw); ok {
 		decoder = c.proto

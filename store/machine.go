@@ -57,6 +57,9 @@ func (m *machine) Revision() uint64 {
 	return m.written
 }
 
+// Objects implements raft.Machine.
+func (m *machine) Objects() int { return m.table.current.Load().tree.Len() }
+
 // SnapshotRevision implements raft.Machine.
 func (m *machine) SnapshotRevision(r io.Reader) (uint64, error) { return readStreamRevision(r) }
 

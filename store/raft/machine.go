@@ -24,6 +24,8 @@ type Machine interface {
 	Snapshot() func(io.Writer) error
 	// Restore replaces the state with one that Snapshot wrote.
 	Restore(io.Reader) error
+	// Objects is about how many there are in the state.
+	Objects() int
 	// Revision is the index of the last entry whose effects the machine has on its own disk.
 	Revision() uint64
 	// SnapshotRevision reads from the beginning of what Snapshot wrote what Revision was then.
@@ -31,7 +33,10 @@ type Machine interface {
 }
 
 // fsm fits a Machine to hashicorp/raft.
-type fsm struct{ machine Machine }
+type fsm struct {
+	machine   Machine
+	persisted func() // called after each snapshot
+}
 
 var _ hraft.BatchingFSM = fsm{}
 
@@ -58,21 +63,30 @@ func (f fsm) ApplyBatch(logs []*hraft.Log) []any {
 	return responses
 }
 
-func (f fsm) Snapshot() (hraft.FSMSnapshot, error) { return fsmSnapshot(f.machine.Snapshot()), nil }
+func (f fsm) Snapshot() (hraft.FSMSnapshot, error) {
+	return fsmSnapshot{write: f.machine.Snapshot(), persisted: f.persisted}, nil
+}
 
 func (f fsm) Restore(r io.ReadCloser) error {
 	defer r.Close()
 	return f.machine.Restore(r)
 }
 
-type fsmSnapshot func(io.Writer) error
+type fsmSnapshot struct {
+	write     func(io.Writer) error
+	persisted func()
+}
 
-func (write fsmSnapshot) Persist(sink hraft.SnapshotSink) error {
-	if err := write(sink); err != nil {
+func (s fsmSnapshot) Persist(sink hraft.SnapshotSink) error {
+	if err := s.write(sink); err != nil {
 		_ = sink.Cancel()
 		return fmt.Errorf("write snapshot: %w", err)
 	}
-	return sink.Close()
+	if err := sink.Close(); err != nil {
+		return err
+	}
+	s.persisted()
+	return nil
 }
 
 func (fsmSnapshot) Release() {}

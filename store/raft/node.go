@@ -21,10 +21,12 @@ const (
 	// enqueueTimeout bounds how long a proposal waits for Raft to take it, which is long only when the disk hangs.
 	enqueueTimeout = 10 * time.Second
 	// snapshotInterval and the threshold decide when the log is cut: looked at about every minute, worth it after so many
-	// entries. What is kept behind the snapshot spares a replica that was away for a short time the whole snapshot.
-	snapshotInterval  = time.Minute
-	snapshotThreshold = 4096
-	trailingEntries   = 1024
+	// entries, and after twice as many as there are objects to write, up to so many that a start takes long to read them. What is
+	// kept behind the snapshot spares a replica that was away for a short time the whole snapshot.
+	snapshotInterval     = time.Minute
+	snapshotThreshold    = 4096
+	snapshotThresholdMax = 65536
+	trailingEntries      = 1024
 )
 
 var (
@@ -93,7 +95,7 @@ func config(cfg Config, logger hclog.Logger) *hraft.Config {
 	conf.ElectionTimeout = conf.HeartbeatTimeout
 	conf.LeaderLeaseTimeout = cfg.heartbeat()
 	conf.SnapshotInterval = snapshotInterval
-	conf.SnapshotThreshold = snapshotThreshold
+	conf.SnapshotThreshold = threshold(cfg.Machine)
 	conf.TrailingLogs = trailingEntries
 	if cfg.SnapshotThreshold > 0 {
 		conf.SnapshotThreshold = cfg.SnapshotThreshold
@@ -101,6 +103,18 @@ func config(cfg Config, logger hclog.Logger) *hraft.Config {
 	}
 	conf.NoLegacyTelemetry = true
 	return conf
+}
+
+// threshold keeps the share of the snapshots in what is written below the log's.
+func threshold(m Machine) uint64 {
+	return min(max(snapshotThreshold, 2*uint64(m.Objects())), snapshotThresholdMax)
+}
+
+// pace is called when a snapshot has been made: the state may have grown.
+func (n *Node) pace(m Machine) {
+	reload := n.raft.ReloadableConfig()
+	reload.SnapshotThreshold = threshold(m)
+	_ = n.raft.ReloadConfig(reload) // it was valid, and is
 }
 
 func (cfg Config) heartbeat() time.Duration {
@@ -132,7 +146,7 @@ func (n *Node) start(cfg Config, conf *hraft.Config) error {
 	if cfg.WrapLog != nil {
 		n.log.LogStore = cfg.WrapLog(n.disk.log)
 	}
-	n.raft, err = hraft.NewRaft(conf, fsm{cfg.Machine}, &n.log, n.disk.stable, n.disk.snapshots, transport)
+	n.raft, err = hraft.NewRaft(conf, n.fsm(cfg), &n.log, n.disk.stable, n.disk.snapshots, transport)
 	if err != nil {
 		return fmt.Errorf("start Raft on %s: %w", cfg.Dir, err)
 	}
@@ -140,6 +154,14 @@ func (n *Node) start(cfg Config, conf *hraft.Config) error {
 		return errors.Join(err, n.raft.Shutdown().Error())
 	}
 	return n.nudge(cfg)
+}
+
+func (n *Node) fsm(cfg Config) fsm {
+	f := fsm{machine: cfg.Machine, persisted: func() {}}
+	if cfg.SnapshotThreshold == 0 {
+		f.persisted = func() { n.pace(cfg.Machine) }
+	}
+	return f
 }
 
 func (n *Node) bootstrap(conf *hraft.Config, transport hraft.Transport) error {
