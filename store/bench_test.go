@@ -1,10 +1,12 @@
 package store
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -18,7 +20,7 @@ func pod(i int) (Key, *corev1.Pod) {
 	for c := range 3 {
 		p.Spec.Containers = append(p.Spec.Containers, corev1.Container{
 			Name: fmt.Sprintf("c%d", c), Image: "example.com/web:1",
-			Env: []corev1.EnvVar{{Name: "TEXT", Value: strings.Repeat("x", 400)}},
+			Env: []corev1.EnvVar{{Name: "TEXT", Value: fmt.Sprintf("%0400x", sha256.Sum256(fmt.Append(nil, i, c)))}},
 		})
 	}
 	return Key{Resource: "pods", Namespace: "default", Name: name}, p
@@ -176,4 +178,40 @@ func BenchmarkOpen(b *testing.B) {
 		stop()
 		b.StartTimer()
 	}
+}
+
+// BenchmarkCreate writes objects whose names come in no order, the state file and the snapshots included.
+func BenchmarkCreate(b *testing.B) {
+	s, stop := start(b, b.TempDir())
+	ctx := b.Context()
+	before := writtenBytes()
+	b.ResetTimer()
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range 64 {
+		wg.Go(func() {
+			for {
+				i := int(next.Add(1))
+				if i > b.N {
+					return
+				}
+				k, p := pod(i)
+				k.Name = fmt.Sprintf("%x-%d", sha256.Sum256(fmt.Append(nil, i)), i)
+				p.Name = k.Name
+				if _, err := s.Update(ctx, func(tx *Tx) error { tx.Create(k, p); return nil }); err != nil {
+					b.Error(err)
+					return
+				}
+				if i%8192 == 0 {
+					if err := s.node.Compact(); err != nil {
+						b.Error(err)
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	stop()
+	b.StopTimer()
+	b.ReportMetric(float64(writtenBytes()-before)/float64(b.N), "diskB/op")
 }

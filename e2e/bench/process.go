@@ -99,33 +99,8 @@ func pss(pids ...int) (sum int64) {
 	return sum
 }
 
-// cpu is the processor time that the processes have used.
+// cpu is the processor time of all threads that the processes ever had.
 func cpu(pids ...int) (sum time.Duration) {
-	for _, pid := range pids {
-		b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/schedstat", pid)) // of the main thread only where there are several
-		tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
-		if len(tasks) == 0 {
-			sum += onCPU(b)
-		}
-		for _, task := range tasks {
-			b, _ := os.ReadFile(task)
-			sum += onCPU(b)
-		}
-	}
-	return sum
-}
-
-func onCPU(schedstat []byte) time.Duration {
-	fields := strings.Fields(string(schedstat))
-	if len(fields) == 0 {
-		return 0
-	}
-	ns, _ := strconv.ParseInt(fields[0], 10, 64)
-	return time.Duration(ns)
-}
-
-// cpuTicks is the processor time of all threads that the processes ever had.
-func cpuTicks(pids ...int) (sum time.Duration) {
 	const tick = time.Second / 100
 	for _, pid := range pids {
 		b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
