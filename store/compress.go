@@ -9,7 +9,7 @@ import (
 )
 
 // dictionaryV1 is what objects have in common: the encoded bytes of some typical ones. What is stored was made with it, so it
-// must never change; a better one would be another version. dictionary/generate.go made it.
+// must never change; a better one would be another version. package dictionary made it.
 //
 //go:embed dictionary/version1.bin
 var dictionaryV1 []byte

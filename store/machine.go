@@ -29,7 +29,7 @@ type machine struct {
 
 const (
 	// So much may be dirty before the state file is written, however busy the store is.
-	dirtyRecords = 4096
+	dirtyRecords = 16384
 	dirtyBytes   = 8 << 20
 )
 

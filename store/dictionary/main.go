@@ -1,6 +1,4 @@
-//go:build ignore
-
-// Writes version1.bin from objects.json: the stored bytes of typical objects, one after the other, the most frequent kind last.
+// Command dictionary writes version1.bin from objects.json: the stored bytes of typical objects, one after the other, the most frequent kind last.
 package main
 
 import (
