@@ -28,9 +28,11 @@ type machine struct {
 }
 
 const (
-	// So much may be dirty before the state file is written, however busy the store is.
-	dirtyRecords = 16384
+	// So much may be dirty before the state file is written, however busy the store is; and where there is more, three quarters
+	// of all objects. Their keys are all over the file, so that writing a few costs as much as writing it all.
+	dirtyRecords = 4096
 	dirtyBytes   = 8 << 20
+	usualBytes   = 2 << 10 // of a record, at most
 )
 
 var _ raft.Machine = (*machine)(nil)
@@ -109,7 +111,10 @@ func (m *machine) remember(tx *transaction) {
 	}
 }
 
-func (m *machine) tooMuch() bool { return len(m.dirty) >= dirtyRecords || m.size >= dirtyBytes }
+func (m *machine) tooMuch() bool {
+	objects := m.Objects()
+	return len(m.dirty) >= max(dirtyRecords, objects*3/4) || m.size >= max(dirtyBytes, objects*usualBytes)
+}
 
 func signal(c chan struct{}) {
 	select {

@@ -1,4 +1,5 @@
-// Command dictionary writes version1.bin from objects.json: the stored bytes of typical objects, one after the other, the most frequent kind last.
+// Command dictionary writes version1.bin from objects.json: the stored bytes of typical objects, one after the other, the most
+// frequent kind last.
 package main
 
 import (
@@ -7,7 +8,6 @@ import (
 	"log"
 	"os"
 
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
 	"k8s.io/client-go/kubernetes/scheme"
 )
@@ -27,7 +27,7 @@ func main() {
 		obj, gvk, err := scheme.Codecs.UniversalDeserializer().Decode(item, nil, nil)
 		if err == nil {
 			obj.GetObjectKind().SetGroupVersionKind(*gvk)
-			err = to.Encode(obj.(runtime.Object), &out)
+			err = to.Encode(obj, &out)
 		}
 		if err != nil {
 			log.Fatal(err)
