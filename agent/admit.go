@@ -23,6 +23,9 @@ func (c *Config) admit(pod *corev1.Pod) *evicted {
 	if forbidden := c.forbiddenSysctl(pod); forbidden != "" {
 		return &evicted{reason: "SysctlForbidden", message: "Pod was rejected: forbidden sysctl: " + forbidden}
 	}
+	if needsAppArmor(pod) && !hasAppArmor(c.sys) {
+		return &evicted{reason: "AppArmor", message: "Pod was rejected: Cannot enforce AppArmor: AppArmor is not enabled on the host"}
+	}
 	return nil
 }
 

@@ -39,6 +39,8 @@ type Config struct {
 	PodMaxPids    int64            // processes of a pod; 0: no limit
 	MaxPods       int              // that the node takes; 0: DefaultMaxPods
 	Logger        *slog.Logger     // nil: slog.Default()
+
+	sys string // where the kernel's /sys is; tests have their own
 }
 
 // Housekeeping says how full a node may become. The zero value stands for the kubelet's defaults.
@@ -72,6 +74,7 @@ func (c *Config) complete() error {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	c.sys = "/sys"
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}

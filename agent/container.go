@@ -101,6 +101,11 @@ func (w *worker) containerSpec(ctx context.Context, v *view, s step, image strin
 	if err != nil {
 		return nil, err
 	}
+	security := securityContext(pod, c)
+	profile, err := appArmorProfile(w.sys, security)
+	if err != nil {
+		return nil, err
+	}
 	processes, err := v.targetProcesses(c.Name)
 	if err != nil {
 		return nil, err
@@ -135,7 +140,8 @@ func (w *worker) containerSpec(ctx context.Context, v *view, s step, image strin
 		Mounts:             mounts,
 		CgroupParent:       w.cgroup(w.ref.UID),
 		Resources:          resources(pod, c, w.capacity),
-		Security:           securityContext(pod, c),
+		Security:           security,
+		AppArmorProfile:    profile,
 		SeccompDir:         w.seccompDir(),
 		Devices:            devices(pod),
 		SupplementalGroups: groups(pod),

@@ -163,6 +163,7 @@ type ContainerSpec struct {
 	Resources    Resources
 	// Security is the container's security context merged over the pod's; never nil.
 	Security           *corev1.SecurityContext
+	AppArmorProfile    string   // loaded already; empty: none
 	SeccompDir         string   // has the profiles of type Localhost
 	Devices            []string // by their CDI names
 	SupplementalGroups []int64

@@ -35,7 +35,7 @@ func withSecurity(spec *agent.ContainerSpec, imageUser string) ([]oci.SpecOpts, 
 	if err != nil {
 		return nil, err
 	}
-	opts := []oci.SpecOpts{withUser(user, spec.StrictGroups), withGroups(spec.SupplementalGroups)}
+	opts := []oci.SpecOpts{withUser(user, spec.StrictGroups), withGroups(spec.SupplementalGroups), withAppArmor(spec.AppArmorProfile)}
 	if sc.RunAsNonRoot != nil && *sc.RunAsNonRoot {
 		opts = append(opts, withNonRoot(spec.Image))
 	}
@@ -106,6 +106,13 @@ func withUser(asked string, strict bool) oci.SpecOpts {
 			}
 			return nil
 		})
+	}
+}
+
+func withAppArmor(profile string) oci.SpecOpts {
+	return func(_ context.Context, _ oci.Client, _ *containers.Container, s *oci.Spec) error {
+		s.Process.ApparmorProfile = profile
+		return nil
 	}
 }
 

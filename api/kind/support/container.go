@@ -39,10 +39,12 @@ func containerTables() map[reflect.Type]Table {
 		},
 		of[corev1.SecurityContext](): {
 			"capabilities": acted(), "privileged": acted(), "runAsUser": acted(), "runAsGroup": acted(), "runAsNonRoot": acted(),
-			"readOnlyRootFilesystem": acted(), "allowPrivilegeEscalation": acted(), "procMount": acted(), "seccompProfile": acted(),
-			"seLinuxOptions":  warned("SELinux labels are not set"),
-			"appArmorProfile": warned("AppArmor profiles are not set"),
-			"windowsOptions":  warned("covey's nodes run Linux"),
+			"readOnlyRootFilesystem": acted(), "allowPrivilegeEscalation": acted(), "procMount": acted(), "seccompProfile": acted(), "appArmorProfile": acted("A pod that asks for a profile fails where the kernel has no AppArmor. None is set where nothing is said."),
+			"seLinuxOptions": warned("SELinux labels are not set"),
+			"windowsOptions": warned("covey's nodes run Linux"),
+		},
+		of[corev1.AppArmorProfile](): {
+			"type": acted("RuntimeDefault is cri-containerd.apparmor.d or docker-default, whichever the node has loaded."), "localhostProfile": acted(),
 		},
 		of[corev1.SeccompProfile](): {
 			"type": acted(), "localhostProfile": acted("A file below seccomp in the node's data directory."),

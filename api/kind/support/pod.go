@@ -76,7 +76,7 @@ func podSecurity() Table {
 		"sysctls":                  acted("Those that are not safe fail the pod, but for what the node allows (--allowed-unsafe-sysctls)."),
 		"seLinuxOptions":           warned("SELinux labels are not set"),
 		"seLinuxChangePolicy":      warned("SELinux labels are not set"),
-		"appArmorProfile":          warned("AppArmor profiles are not set"),
+		"appArmorProfile":          acted(),
 		"windowsOptions":           warned("covey's nodes run Linux"),
 	}
 }
