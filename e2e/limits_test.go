@@ -270,7 +270,7 @@ func TestLimitsLargeObjects(t *testing.T) {
 	const most = 1 << 20
 	maps, secrets := n.Clients.CoreV1().ConfigMaps("default"), n.Clients.CoreV1().Secrets("default")
 	sized := func(name string, size int) *corev1.ConfigMap {
-		return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}, Data: map[string]string{"k": strings.Repeat("x", size-1)}}
+		return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}, Data: map[string]string{"k": strings.Repeat("x", size)}}
 	}
 	before := memory(t, n.PID())
 	took := inParallel(t, 100, func(i int) error {

@@ -74,7 +74,7 @@ func (s *Scheduler) markReplicaSet(key store.Key, was, is *fact) {
 	s.markOwner(was, deployments, controller.Deployments)
 	s.markOwner(is, deployments, controller.Deployments)
 	if becameLoose(was, is) {
-		s.markAll(key.Namespace, deployments, controller.Deployments)
+		s.queue.addAll(deployments, key.Namespace, controller.Deployments)
 	}
 }
 
@@ -89,7 +89,7 @@ func (s *Scheduler) markPod(key store.Key, was, is *fact) {
 		}
 	}
 	if becameLoose(was, is) {
-		s.markAll(key.Namespace, replicaSets, controller.ReplicaSets)
+		s.queue.addAll(replicaSets, key.Namespace, controller.ReplicaSets)
 	}
 	if countsOtherwise(was, is) {
 		s.markBudgets(key.Namespace)
@@ -122,8 +122,8 @@ func (s *Scheduler) markPod(key store.Key, was, is *fact) {
 
 // markBudgets marks the disruption budgets of a namespace.
 func (s *Scheduler) markBudgets(namespace string) {
-	for key := range s.index.budgets[namespace] {
-		s.queue.add(budgets, key)
+	if len(s.index.budgets[namespace]) > 0 {
+		s.queue.addAll(budgets, namespace, controller.Budgets)
 	}
 }
 
@@ -168,14 +168,6 @@ var everyPod = store.Key{Resource: controller.Pods}
 func (s *Scheduler) markOwner(f *fact, k kind, resource string) {
 	if uid := f.controller(); uid != "" {
 		if key, ok := s.index.byUID[uid]; ok && key.Resource == resource {
-			s.queue.add(k, key)
-		}
-	}
-}
-
-func (s *Scheduler) markAll(namespace string, k kind, resource string) {
-	for key := range s.index.inNamespace[namespace] {
-		if key.Resource == resource {
 			s.queue.add(k, key)
 		}
 	}

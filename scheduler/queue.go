@@ -32,11 +32,35 @@ type work struct {
 type queue struct {
 	lists [kinds][]store.Key
 	has   map[work]bool
+	// whole is work with all objects of a resource in a namespace, which the key names. It becomes work with each of them
+	// once a round: were it done with each change, a burst of changes would cost its square.
+	whole map[work]bool
 }
 
-func newQueue() *queue { return &queue{has: map[work]bool{}} }
+func newQueue() *queue { return &queue{has: map[work]bool{}, whole: map[work]bool{}} }
 
-func (q *queue) empty() bool { return len(q.has) == 0 }
+func (q *queue) empty() bool { return len(q.has) == 0 && len(q.whole) == 0 }
+
+// addAll adds work with all objects of a resource in a namespace.
+func (q *queue) addAll(k kind, namespace, resource string) {
+	q.whole[work{k, store.Key{Resource: resource, Namespace: namespace}}] = true
+}
+
+// takeWhole adds the work with each object of those that addAll named.
+func (s *Scheduler) takeWhole() {
+	for w := range s.queue.whole {
+		in := s.index.inNamespace[w.key.Namespace]
+		if w.kind == budgets {
+			in = s.index.budgets[w.key.Namespace]
+		}
+		for key := range in {
+			if key.Resource == w.key.Resource {
+				s.queue.add(w.kind, key)
+			}
+		}
+	}
+	clear(s.queue.whole)
+}
 
 func (q *queue) add(k kind, key store.Key) {
 	if w := (work{k, key}); !q.has[w] {

@@ -134,6 +134,7 @@ func (s *Scheduler) resync(ctx context.Context) error {
 // round commits one batch of decisions, if there are any, and reads its own changes back from the watch.
 func (s *Scheduler) round(ctx context.Context) error {
 	s.takeDue()
+	s.takeWhole()
 	if s.queue.empty() {
 		return nil
 	}
