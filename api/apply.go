@@ -35,7 +35,11 @@ func apply(c *call, req *patchRequest) error {
 		if found {
 			return c.replace(tx, rec, change{subresource: c.subresource, tracked: true, make: merge})
 		}
-		if c.subresource != "" || applied.GetUID() != "" {
+		if uid := applied.GetUID(); uid != "" {
+			return nil, unchanged, apierrors.NewConflict(c.groupResource(), c.name,
+				inTheirWords("uid mismatch: the provided object specified uid %s, and no existing object was found", uid))
+		}
+		if c.subresource != "" {
 			return nil, unchanged, apierrors.NewNotFound(c.groupResource(), c.name)
 		}
 		obj, err := merge(managed.Empty(c.kind))

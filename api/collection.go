@@ -10,7 +10,8 @@ import (
 	"covey.dev/covey/store"
 )
 
-// deleteCollection answers DELETE on a collection: all that match the selectors, in one transaction.
+// deleteCollection answers DELETE on a collection: all that match the selectors, or with a limit a
+// page of them, in one transaction.
 func deleteCollection(c *call) error {
 	list, err := c.listOptions()
 	if err != nil {
@@ -23,11 +24,19 @@ func deleteCollection(c *call) error {
 	if c.kind.Resource() == "namespaces" {
 		return apierrors.NewMethodNotSupported(c.groupResource(), "deletecollection")
 	}
+	from, err := c.page(list) // checks the token, if there is one
+	if err != nil {
+		return err
+	}
 	var done []deletion
+	var rest *remaining
 	_, err = c.commit(len(opts.DryRun) > 0, func(tx *store.Tx) (kind.Object, effect, error) {
 		done = done[:0]
-		for rec := range tx.Snapshot().List(c.kind.Resource(), c.namespace) {
-			if !list.selects(rec) {
+		var objs []kind.Object
+		objs, rest = list.collect(page{snapshot: tx.Snapshot(), after: from.after}, int(list.Limit))
+		for _, obj := range objs {
+			rec, ok := tx.Get(c.keyOf(obj))
+			if !ok {
 				continue
 			}
 			d, err := c.remove(tx, rec, opts)
@@ -45,5 +54,11 @@ func deleteCollection(c *call) error {
 	for i, d := range done {
 		objs[i] = d.obj
 	}
-	return c.respondList(http.StatusOK, objs, listMeta(fmt.Sprint(c.cfg.Store.Snapshot().Revision())))
+	revision := c.cfg.Store.Snapshot().Revision()
+	answer := listMeta(fmt.Sprint(revision))
+	if rest != nil && len(objs) > 0 {
+		answer.Continue = token{Revision: revision, After: c.keyOf(objs[len(objs)-1])}.encode()
+		answer.RemainingItemCount = rest.count
+	}
+	return c.respondList(http.StatusOK, objs, answer)
 }

@@ -15,9 +15,14 @@ import (
 func (s *Server) healthRoutes(root *mux.Router) {
 	root.HandleFunc("/version", s.serveVersion)
 	root.HandleFunc("/version/", s.serveVersion)
-	root.HandleFunc("/livez", func(w http.ResponseWriter, r *http.Request) { answerHealth(w, r, "livez", nil) })
-	for _, name := range []string{"readyz", "healthz"} {
-		root.HandleFunc("/"+name, func(w http.ResponseWriter, r *http.Request) { answerHealth(w, r, name, s.ready()) })
+	for _, name := range []string{"livez", "readyz", "healthz"} {
+		check := func() error { return nil } // it lives if it answers
+		if name != "livez" {
+			check = s.ready
+		}
+		root.HandleFunc("/"+name, func(w http.ResponseWriter, r *http.Request) { answerHealth(w, r, name, check()) })
+		root.HandleFunc("/"+name+"/ping", func(w http.ResponseWriter, r *http.Request) { answerHealth(w, r, "ping", nil) })
+		root.HandleFunc("/"+name+"/node", func(w http.ResponseWriter, r *http.Request) { answerHealth(w, r, "node", check()) })
 	}
 }
 
@@ -35,9 +40,9 @@ func answerHealth(w http.ResponseWriter, r *http.Request, name string, err error
 	switch {
 	case err != nil:
 		w.WriteHeader(http.StatusInternalServerError)
-		_, _ = fmt.Fprintf(w, "[-]node failed: %v\n%s check failed\n", err, name)
+		_, _ = fmt.Fprintf(w, "[+]ping ok\n[-]node failed: %v\n%s check failed\n", err, name)
 	case r.URL.Query().Has("verbose"):
-		_, _ = fmt.Fprintf(w, "[+]node ok\n%s check passed\n", name)
+		_, _ = fmt.Fprintf(w, "[+]ping ok\n[+]node ok\n%s check passed\n", name)
 	default:
 		_, _ = fmt.Fprint(w, "ok")
 	}

@@ -83,7 +83,9 @@ func (c *call) page(opts *listOptions) (page, error) {
 }
 
 func (c *call) listSnapshot(opts *listOptions) (*store.Snapshot, error) {
-	if opts.ResourceVersionMatch != metav1.ResourceVersionMatchExact {
+	// A page of a revision has always been one of exactly that revision; "match" came later.
+	paged := opts.Limit > 0 && opts.ResourceVersionMatch == "" && opts.ResourceVersion != "" && opts.ResourceVersion != "0"
+	if opts.ResourceVersionMatch != metav1.ResourceVersionMatchExact && !paged {
 		return c.snapshot(opts.ResourceVersion)
 	}
 	revision, err := parseRevision(opts.ResourceVersion)
@@ -96,7 +98,7 @@ func (c *call) listSnapshot(opts *listOptions) (*store.Snapshot, error) {
 // remaining says that a list goes on after its page; count is nil when it is not known, because of a selector.
 type remaining struct{ count *int64 }
 
-// collect gathers up to limit selected objects (0: all of them). rest is nil at the end of the list.
+// collect gathers up to limit selected objects (0 or less: all of them). rest is nil at the end of the list.
 func (o *listOptions) collect(from page, limit int) (objs []kind.Object, rest *remaining) {
 	resource := o.kind.Resource()
 	all := from.snapshot.List(resource, o.namespace)
@@ -108,7 +110,7 @@ func (o *listOptions) collect(from page, limit int) (objs []kind.Object, rest *r
 		if !o.selects(rec) {
 			continue
 		}
-		if limit == 0 || len(objs) < limit {
+		if limit <= 0 || len(objs) < limit {
 			objs = append(objs, rec.Object())
 			continue
 		}

@@ -66,7 +66,7 @@ func TestViews(t *testing.T) {
 	for accept, want := range map[string]string{
 		"": `{"kind":"ConfigMapList","apiVersion":"v1","metadata":{"resourceVersion":"` + fmt.Sprint(rv) + `"},"items":[{"metadata":` + metadata + `,"data":{"k":"v"}}]}`,
 		"application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1": `{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/v1","metadata":{"resourceVersion":"` +
-			fmt.Sprint(rv) + `"},"items":[{"metadata":` + metadata + `}]}`,
+			fmt.Sprint(rv) + `"},"items":[{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":` + metadata + `}]}`,
 	} {
 		if got := compact(t, s.do("GET", configMaps, "", "Accept: "+accept).body); got != want {
 			t.Errorf("%s:\n%s, want\n%s", accept, got, want)

@@ -6,9 +6,11 @@ import (
 	"github.com/gorilla/mux"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"covey.dev/covey/api/kind"
 )
@@ -19,6 +21,7 @@ type review struct {
 	plural string
 	new    func() runtime.Object
 	answer func(obj runtime.Object, user User)
+	check  func(obj runtime.Object) error // of what is asked; may be nil
 }
 
 // reviews are answered for those who were let in, and they may do all.
@@ -29,6 +32,7 @@ var reviews = []review{
 		func(obj runtime.Object, _ User) {
 			obj.(*authorizationv1.SelfSubjectAccessReview).Status = authorizationv1.SubjectAccessReviewStatus{Allowed: true}
 		},
+		checkAccessReview,
 	},
 	{
 		authorizationv1.SchemeGroupVersion.WithKind("SelfSubjectRulesReview"), "selfsubjectrulesreviews",
@@ -40,6 +44,12 @@ var reviews = []review{
 				NonResourceRules: []authorizationv1.NonResourceRule{{Verbs: all, NonResourceURLs: all}},
 			}
 		},
+		func(obj runtime.Object) error {
+			if obj.(*authorizationv1.SelfSubjectRulesReview).Spec.Namespace == "" {
+				return apierrors.NewBadRequest("no namespace on request")
+			}
+			return nil
+		},
 	},
 	{
 		authenticationv1.SchemeGroupVersion.WithKind("SelfSubjectReview"), "selfsubjectreviews",
@@ -47,7 +57,24 @@ var reviews = []review{
 		func(obj runtime.Object, user User) {
 			obj.(*authenticationv1.SelfSubjectReview).Status.UserInfo = authenticationv1.UserInfo{Username: user.Name, Groups: user.Groups}
 		},
+		nil,
 	},
+}
+
+// checkAccessReview refuses a question about nothing, or about two things.
+func checkAccessReview(obj runtime.Object) error {
+	spec := &obj.(*authorizationv1.SelfSubjectAccessReview).Spec
+	path := field.NewPath("spec")
+	var err *field.Error
+	switch {
+	case spec.ResourceAttributes != nil && spec.NonResourceAttributes != nil:
+		err = field.Invalid(path.Child("nonResourceAttributes"), spec.NonResourceAttributes, "cannot be specified in combination with resourceAttributes")
+	case spec.ResourceAttributes == nil && spec.NonResourceAttributes == nil:
+		err = field.Invalid(path.Child("resourceAttributes"), spec.NonResourceAttributes, "exactly one of nonResourceAttributes or resourceAttributes must be specified")
+	default:
+		return nil
+	}
+	return apierrors.NewInvalid(authorizationv1.SchemeGroupVersion.WithKind("SelfSubjectAccessReview").GroupKind(), "", field.ErrorList{err})
 }
 
 // reviewRoutes serves the reviews of one group and version.
@@ -62,6 +89,11 @@ func (c *call) review(rv review) error {
 	obj := rv.new()
 	if err := c.decode(rv.gvk, obj, c.r.URL.Query().Get("fieldValidation")); err != nil {
 		return err
+	}
+	if rv.check != nil {
+		if err := rv.check(obj); err != nil {
+			return err
+		}
 	}
 	rv.answer(obj, userFrom(c.ctx()))
 	if m, ok := obj.(metav1.Object); ok {

@@ -36,9 +36,7 @@ func PartialList(objs []kind.Object, list metav1.ListMeta) *metav1.PartialObject
 		Items:    make([]metav1.PartialObjectMetadata, 0, len(objs)),
 	}
 	for _, obj := range objs {
-		item := Partial(obj)
-		item.TypeMeta = metav1.TypeMeta{}
-		out.Items = append(out.Items, *item)
+		out.Items = append(out.Items, *Partial(obj)) // each says its kind, as in Kubernetes
 	}
 	return out
 }
