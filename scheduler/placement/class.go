@@ -80,8 +80,8 @@ func (cl *class) refuse(node *corev1.Node) string {
 			return reason
 		}
 	}
-	if !isReady(node) {
-		if reason := cl.refuseTaint(&notReady); reason != "" {
+	for _, taint := range implied(node) {
+		if reason := cl.refuseTaint(taint); reason != "" {
 			return reason
 		}
 	}
@@ -104,14 +104,39 @@ func (cl *class) toleratesAll(node *corev1.Node) bool {
 			return false
 		}
 	}
-	return (isReady(node) || cl.tolerates(&notReady)) && (!node.Spec.Unschedulable || cl.tolerates(&cordoned))
+	for _, taint := range implied(node) {
+		if !cl.tolerates(taint) {
+			return false
+		}
+	}
+	return (!node.Spec.Unschedulable || cl.tolerates(&cordoned))
 }
 
 // Kubernetes marks such nodes with taints that a pod may tolerate; here the taints are implied.
 var (
 	notReady = corev1.Taint{Key: corev1.TaintNodeNotReady, Effect: corev1.TaintEffectNoSchedule}
 	cordoned = corev1.Taint{Key: corev1.TaintNodeUnschedulable, Effect: corev1.TaintEffectNoSchedule}
+
+	pressures = map[corev1.NodeConditionType]*corev1.Taint{
+		corev1.NodeMemoryPressure: {Key: corev1.TaintNodeMemoryPressure, Effect: corev1.TaintEffectNoSchedule},
+		corev1.NodeDiskPressure:   {Key: corev1.TaintNodeDiskPressure, Effect: corev1.TaintEffectNoSchedule},
+		corev1.NodePIDPressure:    {Key: corev1.TaintNodePIDPressure, Effect: corev1.TaintEffectNoSchedule},
+	}
 )
+
+// implied are the taints that a node's conditions stand for.
+func implied(node *corev1.Node) (taints []*corev1.Taint) {
+	if !isReady(node) {
+		taints = append(taints, &notReady)
+	}
+	for i := range node.Status.Conditions {
+		c := &node.Status.Conditions[i]
+		if taint := pressures[c.Type]; taint != nil && c.Status == corev1.ConditionTrue {
+			taints = append(taints, taint)
+		}
+	}
+	return taints
+}
 
 func (cl *class) refuseTaint(t *corev1.Taint) string {
 	if t.Effect != corev1.TaintEffectNoSchedule && t.Effect != corev1.TaintEffectNoExecute {
@@ -124,6 +149,9 @@ func (cl *class) refuseTaint(t *corev1.Taint) string {
 }
 
 func (cl *class) tolerates(t *corev1.Taint) bool {
+	if t.Key == corev1.TaintNodeMemoryPressure && !cl.rules.bestEffort {
+		return true // as in Kubernetes: it asked for the memory that it will use
+	}
 	for i := range cl.rules.tolerations {
 		if cl.rules.tolerations[i].ToleratesTaint(klog.Logger{}, t, false) {
 			return true

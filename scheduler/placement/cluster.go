@@ -85,7 +85,7 @@ func (c *Cluster) SetNode(node *corev1.Node) {
 // movesPods says whether a node's change may put its pods into other domains, or make them count or not.
 func movesPods(was, is *corev1.Node) bool {
 	return !maps.Equal(was.Labels, is.Labels) || !apiequality.Semantic.DeepEqual(was.Spec.Taints, is.Spec.Taints) ||
-		was.Spec.Unschedulable != is.Spec.Unschedulable || isReady(was) != isReady(is)
+		was.Spec.Unschedulable != is.Spec.Unschedulable || !slices.Equal(implied(was), implied(is))
 }
 
 // RemoveNode takes a node away. What is bound to it stays counted until it is removed.

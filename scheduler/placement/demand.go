@@ -50,6 +50,7 @@ type rules struct {
 	selector    map[string]string
 	affinity    *corev1.Affinity
 	tolerations []corev1.Toleration
+	bestEffort  bool // its quality of service
 }
 
 // mostAsked is more than any node has. A quantity may be above what 64 bits hold: its value, or the sum of some, would be
@@ -73,7 +74,7 @@ func milliAsked(q resource.Quantity) int64 {
 // NewDemand reads what the pod asks for: the requests of its containers, init containers and overhead as Kubernetes
 // adds them up, host ports, and its scheduling rules.
 func NewDemand(pod *corev1.Pod) *Demand {
-	d := &Demand{rules: newRules(&pod.Spec), ports: hostPorts(&pod.Spec), kin: unique.Make(kin(pod))}
+	d := &Demand{rules: newRules(pod), ports: hostPorts(&pod.Spec), kin: unique.Make(kin(pod))}
 	a := pod.Spec.Affinity
 	d.related = len(pod.Spec.TopologySpreadConstraints) > 0 || a != nil && (a.PodAffinity != nil || a.PodAntiAffinity != nil)
 	if ref := metav1.GetControllerOfNoCopy(pod); ref != nil {
@@ -110,8 +111,12 @@ func (d *Demand) Kin() string { return d.kin.Value() }
 // Labels are those of the pod whose demand it is. They are shared: never modify them.
 func (c *Cluster) Labels(d *Demand) labels.Set { return c.groupOf(d).labels }
 
-func newRules(spec *corev1.PodSpec) *rules {
-	r := &rules{selector: spec.NodeSelector, tolerations: spec.Tolerations}
+func newRules(pod *corev1.Pod) *rules {
+	spec := &pod.Spec
+	r := &rules{selector: spec.NodeSelector, tolerations: spec.Tolerations, bestEffort: pod.Status.QOSClass == corev1.PodQOSBestEffort}
+	if r.bestEffort {
+		r.key = "best effort "
+	}
 	if spec.Affinity != nil && spec.Affinity.NodeAffinity != nil {
 		r.affinity = &corev1.Affinity{NodeAffinity: spec.Affinity.NodeAffinity}
 	}
@@ -121,7 +126,7 @@ func newRules(spec *corev1.PodSpec) *rules {
 	// The protobuf form has its map keys sorted, so equal rules have equal keys.
 	part := corev1.PodSpec{NodeSelector: r.selector, Affinity: r.affinity, Tolerations: r.tolerations}
 	if b, err := part.Marshal(); err == nil {
-		r.key = string(b)
+		r.key += string(b)
 	}
 	return r
 }

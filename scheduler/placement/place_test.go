@@ -262,3 +262,41 @@ func TestNeverOvercommitted(t *testing.T) {
 		}
 	})
 }
+
+// TestPressureKeepsPodsAway has nodes that are short of memory or disk: the conditions stand for the taints of Kubernetes.
+func TestPressureKeepsPodsAway(t *testing.T) {
+	under := func(kind corev1.NodeConditionType) func(*corev1.Node) {
+		return func(n *corev1.Node) {
+			n.Status.Conditions = append(n.Status.Conditions, corev1.NodeCondition{Type: kind, Status: corev1.ConditionTrue})
+		}
+	}
+	bestEffort := pod(t, "containers: [{name: c}]")
+	bestEffort.Status.QOSClass = corev1.PodQOSBestEffort
+	burstable := pod(t, requests("1", "1Gi"))
+	burstable.Status.QOSClass = corev1.PodQOSBurstable
+	tolerant := bestEffort.DeepCopy()
+	tolerant.Spec.Tolerations = []corev1.Toleration{{Key: corev1.TaintNodeDiskPressure, Operator: corev1.TolerationOpExists}}
+	for _, c := range []struct {
+		condition corev1.NodeConditionType
+		pod       *corev1.Pod
+		placed    bool
+	}{
+		{corev1.NodeMemoryPressure, bestEffort, false},
+		{corev1.NodeMemoryPressure, burstable, true},
+		{corev1.NodeDiskPressure, bestEffort, false},
+		{corev1.NodeDiskPressure, burstable, false},
+		{corev1.NodeDiskPressure, tolerant, true},
+		{corev1.NodePIDPressure, burstable, false},
+	} {
+		cluster := placement.NewCluster()
+		cluster.SetNode(node("a", "8", "8Gi", under(c.condition)))
+		d := placement.NewDemand(c.pod)
+		if on, ok := cluster.Place(d); ok != c.placed {
+			t.Errorf("under %s a %s pod is placed on %q", c.condition, c.pod.Status.QOSClass, on)
+		}
+		cluster.SetNode(node("a", "8", "8Gi"))
+		if _, ok := cluster.Place(d); !ok {
+			t.Errorf("after %s: %s", c.condition, cluster.Explain(d))
+		}
+	}
+}
