@@ -72,6 +72,9 @@ func (c *call) add(tx *store.Tx, obj kind.Object, track func(*managed.Manager)) 
 	if err := c.admitObject(tx, obj, nil); err != nil {
 		return err
 	}
+	if err := c.reserve(tx, obj, nil); err != nil {
+		return err
+	}
 	if c.kind.Validate != nil {
 		if errs := c.kind.Validate(obj); len(errs) > 0 {
 			return apierrors.NewInvalid(c.kind.GVK.GroupKind(), obj.GetName(), errs)

@@ -56,7 +56,7 @@ func (c *call) replace(tx *store.Tx, rec *store.Record, ch change) (kind.Object,
 		}
 		m.Update(live, obj, ch.manager)
 	}
-	if err := c.prepareAndValidate(obj, live, ch.subresource); err != nil {
+	if err := c.prepareAndValidate(tx, obj, live, ch.subresource); err != nil {
 		return nil, unchanged, err
 	}
 	if same(obj, live) {
@@ -102,7 +102,7 @@ func (c *call) sameObject(obj, live kind.Object) error {
 }
 
 // prepareAndValidate does what Kubernetes' strategies do to an update, or to a write of the status.
-func (c *call) prepareAndValidate(obj, live kind.Object, subresource string) error {
+func (c *call) prepareAndValidate(tx *store.Tx, obj, live kind.Object, subresource string) error {
 	obj.SetGeneration(live.GetGeneration())
 	obj.SetCreationTimestamp(live.GetCreationTimestamp())
 	obj.SetDeletionTimestamp(live.GetDeletionTimestamp())
@@ -120,6 +120,14 @@ func (c *call) prepareAndValidate(obj, live kind.Object, subresource string) err
 	}
 	if prepare != nil {
 		prepare(obj, live)
+	}
+	if subresource == "" {
+		if err := c.admitObject(tx, obj, live); err != nil {
+			return err
+		}
+		if err := c.reserve(tx, obj, live); err != nil {
+			return err
+		}
 	}
 	if validate != nil {
 		if errs := validate(obj, live); len(errs) > 0 {

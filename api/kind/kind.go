@@ -49,6 +49,10 @@ type Kind struct {
 	Validate       func(obj Object) field.ErrorList
 	ValidateUpdate func(obj, old Object) field.ErrorList
 	ValidateStatus func(obj, old Object) field.ErrorList
+	// Reserve completes obj with names that only one object may hold (see Reservation), before it is validated; free says whether
+	// one is. old is nil when obj is new. Holds are the names that an object holds. Both or neither are nil.
+	Reserve func(obj, old Object, free func(Reservation) bool) field.ErrorList
+	Holds   func(obj Object) []Reservation
 	// Warnings says which fields covey does not act on, and what Kubernetes warns of; old is nil on create.
 	Warnings func(ctx context.Context, obj, old Object) []string
 

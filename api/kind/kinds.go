@@ -26,7 +26,7 @@ func Find(group, version, resource string) *Kind {
 
 var kinds = sync.OnceValue(func() []*Kind {
 	return []*Kind{
-		configMapKind(), eventKind(), namespaceKind(), nodeKind(), podKind(), secretKind(), serviceAccountKind(),
+		configMapKind(), eventKind(), namespaceKind(), nodeKind(), podKind(), secretKind(), serviceKind(), serviceAccountKind(),
 		deploymentKind(), replicaSetKind(), leaseKind(), endpointSliceKind(), podDisruptionBudgetKind(), priorityClassKind(),
 	}
 })

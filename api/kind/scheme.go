@@ -36,6 +36,7 @@ var Scheme = sync.OnceValue(func() *runtime.Scheme {
 		&corev1.ConfigMap{}, &corev1.ConfigMapList{},
 		&corev1.Secret{}, &corev1.SecretList{},
 		&corev1.Event{}, &corev1.EventList{},
+		&corev1.Service{}, &corev1.ServiceList{},
 		&corev1.ServiceAccount{}, &corev1.ServiceAccountList{},
 		&corev1.Binding{}, &corev1.PodLogOptions{}, &corev1.PodExecOptions{}, &corev1.PodAttachOptions{},
 		&corev1.PodPortForwardOptions{}, &corev1.SerializedReference{},

@@ -79,6 +79,9 @@ func kindTables() map[reflect.Type]Table {
 		of[discoveryv1.EndpointSlice](): object(Table{
 			"addressType": acted("Immutable."), "endpoints": acted("Stored for others: covey routes nothing by it yet."), "ports": acted(),
 		}),
+		of[corev1.Service](): object(Table{
+			"spec": acted("Addresses (of 10.43.0.0/16) and node ports are allocated; nothing is routed by it yet, and IPv4 is the only family."),
+		}),
 		of[corev1.ConfigMap](): object(Table{"immutable": acted(), "data": acted(), "binaryData": acted()}),
 		of[corev1.Secret]():    object(Table{"immutable": acted(), "data": acted(), "stringData": acted(), "type": acted()}),
 		of[corev1.Event](): object(Table{
