@@ -137,7 +137,7 @@ func (w *worker) attach(pod *corev1.Pod, ns string) error {
 	}
 	w.podIP = addr.String()
 	ports, err := hostPorts(pod)
-	if err == nil {
+	if err == nil && len(ports) > 0 {
 		err = w.network.Publish(w.ref.UID, addr, ports)
 	}
 	if err != nil {
