@@ -222,7 +222,7 @@ func (v *view) terminated(c *Container) *corev1.ContainerStateTerminated {
 	failure, failed := v.failed[c.ID]
 	switch {
 	case failed:
-		t.Reason, t.Message = "StartError", failure.message
+		t.Reason, t.Message = startError, failure.message
 	case c.OOMKilled:
 		t.Reason = "OOMKilled"
 	case c.ExitCode == 0:

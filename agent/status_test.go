@@ -199,3 +199,20 @@ func TestStatusesAreSentWhenTheyChange(t *testing.T) {
 		t.Errorf("stored %v, want Pending last and nothing twice", got)
 	}
 }
+
+func TestARestartForgetsNoFailedStart(t *testing.T) {
+	pod := aView(nil).pod
+	end := &corev1.ContainerStateTerminated{Reason: "StartError", ExitCode: 128, Message: "no such file", FinishedAt: metav1.NewTime(noon), ContainerID: "containerd://x"}
+	pod.Status.ContainerStatuses = []corev1.ContainerStatus{{
+		Name: "c", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}},
+		LastTerminationState: corev1.ContainerState{Terminated: end},
+	}}
+	list := []Container{{ID: "x", State: StateCreated}, {ID: "y", State: StateCreated}}
+	newWorker(&Agent{}, pod).markFailed(list)
+	if list[0].State != StateExited || list[0].ExitCode != 128 || !list[0].FinishedAt.Equal(noon) {
+		t.Errorf("the container that could not be started: %+v", list[0])
+	}
+	if list[1].State != StateCreated {
+		t.Errorf("one that was not started: %+v", list[1])
+	}
+}

@@ -55,6 +55,7 @@ func newWorker(a *Agent, pod *corev1.Pod) *worker {
 		failed: map[string]startFailure{}, steady: map[string]int{}, announced: map[string]bool{},
 		deleting: make(chan struct{}), verdicts: map[string]verdict{}, stopping: map[string]*stopping{},
 	}
+	w.recallFailures(pod)
 	w.update(pod, false)
 	return w
 }
@@ -205,8 +206,23 @@ func (w *worker) markFailed(list []Container) {
 	}
 }
 
+// recallFailures knows from the stored status which containers an earlier run of covey could not start: the runtime only
+// says that they were made.
+func (w *worker) recallFailures(pod *corev1.Pod) {
+	for _, s := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses, pod.Status.EphemeralContainerStatuses) {
+		for _, end := range []*corev1.ContainerStateTerminated{s.State.Terminated, s.LastTerminationState.Terminated} {
+			if end != nil && end.Reason == startError {
+				w.failed[strings.TrimPrefix(end.ContainerID, containerScheme)] = startFailure{message: end.Message, at: end.FinishedAt.Time}
+			}
+		}
+	}
+}
+
 // startErrorCode is the exit code of a container that could not be started.
 const startErrorCode = 128
+
+// startError is the reason of its end.
+const startError = "StartError"
 
 // perform does one step. What fails is noted as a problem, with the time of the next attempt.
 func (w *worker) perform(ctx context.Context, v *view, s step) {
