@@ -27,6 +27,7 @@ type index struct {
 	nodes       map[string]bool
 	missing     map[string]time.Time // since when a node that pods are bound to is not there
 	budgets     map[string]keys      // PodDisruptionBudgets by namespace
+	pods        map[string]keys      // by namespace: those that a budget may count
 	eventIDs    map[string]store.Key
 	eventGroups map[string]keys
 	cluster     *placement.Cluster
@@ -43,7 +44,7 @@ func newIndex() *index {
 	return &index{
 		facts: map[store.Key]*fact{}, byUID: map[types.UID]store.Key{}, dependents: map[types.UID]keys{},
 		inNamespace: map[string]keys{}, onNode: map[string]keys{}, waiting: keys{}, loose: map[string]keys{},
-		nominated: keys{}, priorities: map[int32]int{}, budgets: map[string]keys{},
+		nominated: keys{}, priorities: map[int32]int{}, budgets: map[string]keys{}, pods: map[string]keys{},
 		nodes: map[string]bool{}, missing: map[string]time.Time{}, eventIDs: map[string]store.Key{},
 		eventGroups: map[string]keys{}, cluster: placement.NewCluster(),
 	}
@@ -91,6 +92,9 @@ func (x *index) insert(key store.Key, f *fact) {
 		add(x.budgets, key.Namespace, key)
 	}
 	if p := f.pod; p != nil {
+		if p.demand != nil {
+			add(x.pods, key.Namespace, key)
+		}
 		if p.waits {
 			x.waiting[key] = struct{}{}
 			if p.demand.Related() {
@@ -131,6 +135,7 @@ func (x *index) remove(key store.Key, f *fact) {
 		drop(x.budgets, key.Namespace, key)
 	}
 	if p := f.pod; p != nil {
+		drop(x.pods, key.Namespace, key)
 		if p.waits {
 			delete(x.waiting, key)
 			delete(x.nominated, key)

@@ -55,9 +55,9 @@ func (r *round) budget(w work) {
 		return // the API refuses such a budget
 	}
 	in := controller.BudgetInput{Budget: b, Scale: r.workload}
-	for key := range r.index.inNamespace[w.key.Namespace] {
+	for key := range r.index.pods[w.key.Namespace] {
 		f := r.index.facts[key]
-		if f.pod != nil && f.pod.demand != nil && selector.Matches(r.index.cluster.Labels(f.pod.demand)) {
+		if selector.Matches(r.index.cluster.Labels(f.pod.demand)) {
 			in.Pods = append(in.Pods, controller.BudgetPod{Name: key.Name, Controller: f.controller(), Ready: f.pod.ready, Deleting: f.pod.deletes})
 		}
 	}

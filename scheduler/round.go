@@ -13,6 +13,9 @@ import (
 const (
 	// maxEffects is when a round stops deciding and commits; what is left goes into the next.
 	maxEffects = 500
+	// maxWork is the same for objects that were looked at, whatever came of it: covey is to end, and to hear of changes,
+	// in good time.
+	maxWork = 1000
 	// maxRuns is how often one object is looked at in a round. More would mean that two decisions contradict each
 	// other; the commit then goes ahead and the next round goes on from there.
 	maxRuns = 20
@@ -59,7 +62,7 @@ func (r *round) undo() {
 
 // decide works through the queue, controllers first, then the placement of the pods that are there then.
 func (r *round) decide() {
-	for len(r.view.changes) < maxEffects {
+	for len(r.view.changes) < maxEffects && len(r.taken) < maxWork {
 		w, ok := r.queue.next(placements)
 		if !ok {
 			break
