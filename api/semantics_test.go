@@ -243,3 +243,20 @@ func deployment(name string) *appsv1.Deployment {
 		},
 	}
 }
+
+// Those who hold a lease race for it: who replaces one must say which version.
+func TestLeasesAreReplacedByVersion(t *testing.T) {
+	s := start(t)
+	const leases = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
+	made := s.must(http.StatusCreated, "POST", leases, `{"metadata":{"name":"l"},"spec":{"holderIdentity":"a"}}`)
+	out := s.must(http.StatusUnprocessableEntity, "PUT", leases+"/l", `{"metadata":{"name":"l"},"spec":{"holderIdentity":"b"}}`)
+	if message := fmt.Sprint(at(out, "message")); !strings.Contains(message, "metadata.resourceVersion: Invalid value: 0: must be specified for an update") {
+		t.Error(message)
+	}
+	body := fmt.Sprintf(`{"metadata":{"name":"l","resourceVersion":"%v"},"spec":{"holderIdentity":"b"}}`, at(made, "metadata", "resourceVersion"))
+	s.must(http.StatusOK, "PUT", leases+"/l", body)
+	s.must(http.StatusConflict, "PUT", leases+"/l", body)
+	s.must(http.StatusOK, "PATCH", leases+"/l", `{"spec":{"holderIdentity":"c"}}`, merge)
+	s.must(http.StatusOK, "PATCH", leases+"/l?fieldManager=m&force=true", `{"apiVersion":"coordination.k8s.io/v1","kind":"Lease","metadata":{"name":"l"},"spec":{"holderIdentity":"d"}}`,
+		"Content-Type: application/apply-patch+yaml")
+}

@@ -9,6 +9,7 @@ import (
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"covey.dev/covey/api/kind"
 	"covey.dev/covey/store"
@@ -89,6 +90,11 @@ func (c *call) sameObject(obj, live kind.Object) error {
 	if uid := obj.GetUID(); uid != "" && uid != live.GetUID() {
 		return apierrors.NewConflict(c.groupResource(), c.name,
 			inTheirWords("Precondition failed: UID in precondition: %v, UID in object meta: %v", uid, live.GetUID()))
+	}
+	if version := obj.GetResourceVersion(); c.kind.NeedsVersion && (version == "" || version == "0") {
+		return apierrors.NewInvalid(c.kind.GVK.GroupKind(), obj.GetName(), field.ErrorList{
+			field.Invalid(field.NewPath("metadata", "resourceVersion"), 0, "must be specified for an update"),
+		})
 	}
 	if version := obj.GetResourceVersion(); version != "" && version != "0" && version != live.GetResourceVersion() {
 		if _, err := strconv.ParseUint(version, 10, 64); err != nil {

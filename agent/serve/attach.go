@@ -26,7 +26,7 @@ func (h *handler) attach(w http.ResponseWriter, r *http.Request) error {
 	if wsstream.IsWebSocketRequestWithStreamCloseProtocol(r) {
 		return serveV5(w, r, session{"attaching to container", func(ctx context.Context, cmd Command) error {
 			return h.pods.Attach(ctx, c.ID, cmd)
-		}}, opts)
+		}, true}, opts)
 	}
 	remotecommand.ServeAttach(w, r, to, v["pod"], "", v["container"], opts,
 		idleTimeout, remotecommand.DefaultStreamCreationTimeout, remotecommand.SupportedStreamingProtocols)

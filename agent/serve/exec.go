@@ -34,7 +34,7 @@ func (h *handler) exec(w http.ResponseWriter, r *http.Request) error {
 		return serveV5(w, r, session{"executing command in container", func(ctx context.Context, cmd Command) error {
 			cmd.Args = command
 			return run.exec(ctx, cmd)
-		}}, opts)
+		}, false}, opts)
 	}
 	remotecommand.ServeExec(w, r, run, v["pod"], "", v["container"], command, opts,
 		idleTimeout, remotecommand.DefaultStreamCreationTimeout, remotecommand.SupportedStreamingProtocols)

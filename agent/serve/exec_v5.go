@@ -19,6 +19,8 @@ import (
 type session struct {
 	doing string // for its errors: "executing command in container"
 	run   func(ctx context.Context, cmd Command) error
+	// leaves says that it ends when its client has gone. A process that was started goes on without.
+	leaves bool
 }
 
 // serveV5 speaks v5.channel.k8s.io, which can close standard input alone: the five channels of one WebSocket.
@@ -29,7 +31,7 @@ func serveV5(w http.ResponseWriter, r *http.Request, s session, opts *remotecomm
 			channel(opts.Stdout, wsstream.WriteChannel),
 			channel(opts.Stderr, wsstream.WriteChannel),
 			wsstream.WriteChannel,
-			channel(opts.TTY, wsstream.ReadChannel),
+			channel(opts.TTY || s.leaves, wsstream.ReadChannel), // its end is the client's, too
 		}},
 	})
 	conn.SetIdleTimeout(idleTimeout)
@@ -49,11 +51,19 @@ func serveV5(w http.ResponseWriter, r *http.Request, s session, opts *remotecomm
 	if opts.Stderr {
 		cmd.Stderr = streams[remotecommand.StreamStdErr]
 	}
-	if opts.TTY {
-		go sizes(r, streams[remotecommand.StreamResize], resize)
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	if opts.TTY || s.leaves {
+		go func() {
+			sizes(ctx, streams[remotecommand.StreamResize], resize)
+			if s.leaves {
+				cancel()
+			}
+		}()
 	}
-	err = s.run(r.Context(), cmd)
-	return json.NewEncoder(streams[remotecommand.StreamErr]).Encode(outcome(s.doing, err))
+	err = s.run(ctx, cmd)
+	_ = json.NewEncoder(streams[remotecommand.StreamErr]).Encode(outcome(s.doing, err)) // the client may have gone
+	return nil
 }
 
 func channel(wanted bool, kind wsstream.ChannelType) wsstream.ChannelType {
@@ -64,7 +74,7 @@ func channel(wanted bool, kind wsstream.ChannelType) wsstream.ChannelType {
 }
 
 // sizes passes terminal sizes on until the connection ends.
-func sizes(r *http.Request, in io.Reader, out chan<- remotecommand.TerminalSize) {
+func sizes(ctx context.Context, in io.Reader, out chan<- remotecommand.TerminalSize) {
 	defer close(out)
 	for dec := json.NewDecoder(in); ; {
 		var size remotecommand.TerminalSize
@@ -73,7 +83,7 @@ func sizes(r *http.Request, in io.Reader, out chan<- remotecommand.TerminalSize)
 		}
 		select {
 		case out <- size:
-		case <-r.Context().Done():
+		case <-ctx.Done():
 			return
 		}
 	}

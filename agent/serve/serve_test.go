@@ -32,7 +32,8 @@ import (
 // house is one pod, a, with one container, c.
 type house struct {
 	log     string
-	backend string // where the pod's port leads
+	backend string        // where the pod's port leads
+	left    chan struct{} // closed when one that is attached to a silent container has gone
 }
 
 func (h house) Logged(_ context.Context, _, pod, _ string, _ bool) (Container, error) {
@@ -66,7 +67,7 @@ func (h house) Exec(_ context.Context, _ string, cmd Command) (int, error) {
 	return 0, errors.New("no such program")
 }
 
-func (h house) Attach(_ context.Context, id string, cmd Command) error {
+func (h house) Attach(ctx context.Context, id string, cmd Command) error {
 	if id != "id" || len(cmd.Args) > 0 {
 		return fmt.Errorf("attached to %s with a command %v", id, cmd.Args)
 	}
@@ -74,6 +75,12 @@ func (h house) Attach(_ context.Context, id string, cmd Command) error {
 		size := <-cmd.Resize
 		_, err := fmt.Fprintf(cmd.Stdout, "%dx%d", size.Width, size.Height)
 		return err
+	}
+	if h.left != nil {
+		_, _ = io.WriteString(cmd.Stdout, "attached")
+		<-ctx.Done()
+		close(h.left)
+		return ctx.Err()
 	}
 	if cmd.Stdin == nil {
 		return errors.New("it ended just now")
@@ -180,6 +187,36 @@ func TestExecAndAttachOverBothProtocols(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A silent container holds nothing of a client that has left.
+func TestAttachEndsWithItsClient(t *testing.T) {
+	left := make(chan struct{})
+	u := server(t, house{left: left})
+	u.Path, u.RawQuery = "/attach/default/a/c", "output=1"
+	executor, err := remotecommand.NewWebSocketExecutor(&rest.Config{}, http.MethodGet, u.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	err = executor.StreamWithContext(ctx, remotecommand.StreamOptions{Stdout: cancels(cancel)})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+	select {
+	case <-left:
+	case <-time.After(20 * time.Second):
+		t.Error("the attachment goes on")
+	}
+}
+
+// cancels is a writer that ends its client with the first output.
+type cancels context.CancelFunc
+
+func (c cancels) Write(p []byte) (int, error) {
+	c()
+	return len(p), nil
 }
 
 func TestPortForward(t *testing.T) {

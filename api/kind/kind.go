@@ -31,6 +31,9 @@ type Kind struct {
 	New     func() Object
 	NewList func() runtime.Object
 
+	// NeedsVersion refuses a PUT that does not say which version it replaces: those who write such objects race.
+	NeedsVersion bool
+
 	// HasStatus serves /status: writes to the object leave the status alone, writes to /status leave the rest alone.
 	HasStatus bool
 	// Parts are further subresources that write a part of the object alone, by their names.

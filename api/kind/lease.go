@@ -12,6 +12,7 @@ import (
 func leaseKind() *Kind {
 	k := base[coordinationv1.Lease, coordinationv1.LeaseList](
 		coordinationv1.SchemeGroupVersion.WithKind("Lease"), "leases", "lease")
+	k.NeedsVersion = true
 	check[coordination.Lease](k, validation.ValidateLease, validation.ValidateLeaseUpdate)
 	selectable[*coordinationv1.Lease](k, nil)
 	k.Columns = []metav1.TableColumnDefinition{

@@ -17,6 +17,7 @@ import (
 func podDisruptionBudgetKind() *Kind {
 	k := base[policyv1.PodDisruptionBudget, policyv1.PodDisruptionBudgetList](
 		policyv1.SchemeGroupVersion.WithKind("PodDisruptionBudget"), "poddisruptionbudgets", "poddisruptionbudget", "pdb")
+	k.NeedsVersion = true
 	k.PrepareCreate = func(obj Object, _ time.Time) {
 		b := obj.(*policyv1.PodDisruptionBudget)
 		b.Status, b.Generation = policyv1.PodDisruptionBudgetStatus{}, 1
