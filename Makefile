@@ -4,7 +4,7 @@ SHELL := /bin/bash
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 GOFILES = $(shell git ls-files --cached --others --exclude-standard '*.go')
 
-.PHONY: help build deps runtime release release-check smoke example-image test-image kubectl demo test fmt vet lint unit cross e2e fuzz bench limits figures generate clean
+.PHONY: help build deps runtime release release-check smoke example-image test-image kubectl demo test fmt vet lint unit cross e2e fuzz bench microbench limits generate clean
 
 help: ## what the targets do
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,14 +70,14 @@ FUZZTIME = 1m
 fuzz: runtime ## each fuzz target for FUZZTIME; what they find goes to testdata/fuzz
 	@.ci/fuzz $(FUZZTIME)
 
-bench: ## the benchmarks; compare two runs with benchstat
-	go test -run '^$$' -bench . -benchmem -count 5 ./store/... ./scheduler/... ./api/...
+bench: build example-image test-image ## covey beside its peers: memory, CPU, writes and times, as tables (docs/benchmarks.md)
+	@cd e2e && go run ./bench $(BENCH)
 
 limits: build example-image test-image kubectl ## many and large objects, watchers and pods, as tables; minutes, and some GB of memory
 	cd e2e && COVEY_LIMITS=yes go test -count=1 -timeout 60m -run Limits -v . | grep -v '^=== '
 
-figures: build example-image kubectl ## a node's memory, CPU, writes and times, as a table
-	@e2e/figures.sh
+microbench: ## the benchmarks of the packages; compare two runs with benchstat
+	go test -run '^$$' -bench . -benchmem -count 5 ./store/... ./scheduler/... ./api/...
 
 generate: ## what is generated and committed: OpenAPI documents, docs/fields.md
 	go generate ./...

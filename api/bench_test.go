@@ -32,3 +32,13 @@ const benchPod = `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p%d","labe
 	"containers":[{"name":"web","image":"example.com/web:1","ports":[{"containerPort":80,"name":"http"}],
 	"env":[{"name":"A","value":"1"},{"name":"B","value":"2"}],
 	"resources":{"requests":{"cpu":"100m"}},"readinessProbe":{"httpGet":{"path":"/","port":"http"}}}]}}`
+
+func BenchmarkList1000(b *testing.B) {
+	s := start(b)
+	for i := range 1000 {
+		s.must(http.StatusCreated, "POST", pods, fmt.Sprintf(benchPod, i))
+	}
+	for b.Loop() {
+		s.do("GET", pods, "", "Accept: application/vnd.kubernetes.protobuf", "Accept-Encoding: gzip")
+	}
+}

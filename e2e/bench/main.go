@@ -39,11 +39,12 @@ var sections = []section{
 	{"node", measureNode},
 	{"pods", measurePods},
 	{"writes", measureWrites},
+	{"api", measureAPI},
 }
 
 func main() {
 	opts := options{dir: os.TempDir(), load: 4 * time.Second}
-	only := flag.String("only", "", "the tables to make, by `name` (node, pods, writes), separated by commas; all if empty")
+	only := flag.String("only", "", "the tables to make, by `name` (node, pods, writes, api), separated by commas; all if empty")
 	flag.StringVar(&opts.bin, "bin", "../bin", "the `folder` that make builds into")
 	flag.StringVar(&opts.dir, "dir", opts.dir, "the `folder` whose disk is measured")
 	flag.IntVar(&opts.runs, "runs", 5, "how often each is measured; the median counts")

@@ -48,7 +48,7 @@ func (p *process) stop() error {
 		return err
 	}
 	select {
-	case <-p.exited:
+	case <-p.exited: //nolint:errcheck // how it ended does not matter
 		return nil
 	case <-time.After(patience):
 		_ = p.cmd.Process.Kill()

@@ -117,6 +117,9 @@ func (w *coveyWriter) update(ctx context.Context, i, n int) error {
 	return err
 }
 
+// registry is where the pods are in etcd.
+const registry = "/registry/pods/default/"
+
 // etcdWriter writes as Kubernetes' API server does: a transaction that compares the revision.
 type etcdWriter struct {
 	*etcd
@@ -140,7 +143,7 @@ func (w *etcdWriter) put(ctx context.Context, i int, p *corev1.Pod) error {
 	w.mu.Lock()
 	revision := w.revisions[i]
 	w.mu.Unlock()
-	key := "/registry/pods/default/" + p.Name
+	key := registry + p.Name
 	answer, err := w.client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(key), "=", revision)).
 		Then(clientv3.OpPut(key, string(raw))).Else(clientv3.OpGet(key)).Commit()
 	if err != nil {
