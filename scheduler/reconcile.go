@@ -42,7 +42,29 @@ func (r *round) replicaSet(w work) {
 		ReplicaSet: rs,
 		Pods:       load[*corev1.Pod](r, r.candidates(rs.UID, w.key.Namespace, controller.Pods)),
 		NameTaken:  r.nameTaken(controller.Pods, w.key.Namespace),
+		Siblings:   func() map[string]int { return r.siblings(rs.UID) },
 	}, r.env))
+}
+
+// siblings counts by node the active pods of the other replica sets that have the same controller.
+func (r *round) siblings(uid types.UID) map[string]int {
+	out := map[string]int{}
+	parent := r.index.facts[r.index.byUID[uid]].controller()
+	if parent == "" {
+		return out
+	}
+	for set := range r.index.dependents[parent] {
+		other := r.index.facts[set].uid
+		if other == uid || set.Resource != controller.ReplicaSets {
+			continue
+		}
+		for key := range r.index.dependents[other] {
+			if p := r.index.facts[key].pod; p != nil && !p.ended && !p.deletes {
+				out[p.node]++
+			}
+		}
+	}
+	return out
 }
 
 func (r *round) budget(w work) {

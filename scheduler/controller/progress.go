@@ -47,10 +47,20 @@ func (o *rollout) status() appsv1.DeploymentStatus {
 		ObservedGeneration: o.d.Generation, CollisionCount: o.d.Status.CollisionCount,
 		Conditions: slices.Clone(o.d.Status.Conditions),
 	}
+	stopping, known := int32(0), true
 	for _, s := range o.sets {
+		switch n := s.Status.TerminatingReplicas; {
+		case n != nil:
+			stopping += *n
+		case s.Status.ObservedGeneration > 0: // its status is of before there was such a count
+			known = false
+		}
 		st.Replicas += s.Status.Replicas
 		st.ReadyReplicas += s.Status.ReadyReplicas
 		st.AvailableReplicas += s.Status.AvailableReplicas
+	}
+	if known {
+		st.TerminatingReplicas = &stopping
 	}
 	if o.next != nil {
 		st.UpdatedReplicas = o.next.Status.Replicas

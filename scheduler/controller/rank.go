@@ -2,6 +2,7 @@ package controller
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strconv"
 
@@ -9,9 +10,13 @@ import (
 )
 
 // rankForDeletion puts the pods that are missed least first, in Kubernetes' order: on no node, pending, not ready, of
-// lower deletion cost, sharing a node with more of the same, ready for a shorter time, restarted more often, younger.
-func rankForDeletion(pods []*corev1.Pod) {
+// lower deletion cost, sharing a node with more of the same deployment, ready for a shorter time, restarted more often,
+// younger. Kubernetes takes times of the same order of magnitude for equal and then goes by chance; here they count.
+func rankForDeletion(pods []*corev1.Pod, siblings func() map[string]int) {
 	sameNode := map[string]int{}
+	if siblings != nil {
+		maps.Copy(sameNode, siblings())
+	}
 	for _, pod := range pods {
 		sameNode[pod.Spec.NodeName]++
 	}
@@ -29,7 +34,8 @@ func rankForDeletion(pods []*corev1.Pod) {
 			order = bSince.Compare(aSince)
 		}
 		return cmp.Or(order,
-			cmp.Compare(maxRestarts(b), maxRestarts(a)),
+			cmp.Compare(maxRestarts(b.Status.ContainerStatuses), maxRestarts(a.Status.ContainerStatuses)),
+			cmp.Compare(maxRestarts(b.Status.InitContainerStatuses), maxRestarts(a.Status.InitContainerStatuses)),
 			b.CreationTimestamp.Compare(a.CreationTimestamp.Time),
 			cmp.Compare(a.UID, b.UID),
 		)
@@ -63,10 +69,10 @@ func deletionCost(pod *corev1.Pod) int64 {
 	return n
 }
 
-func maxRestarts(pod *corev1.Pod) int32 {
+func maxRestarts(containers []corev1.ContainerStatus) int32 {
 	n := int32(0)
-	for i := range pod.Status.ContainerStatuses {
-		n = max(n, pod.Status.ContainerStatuses[i].RestartCount)
+	for i := range containers {
+		n = max(n, containers[i].RestartCount)
 	}
 	return n
 }

@@ -17,11 +17,13 @@ var replicaSetKind = appsv1.SchemeGroupVersion.WithKind("ReplicaSet")
 const maxPodsAtOnce = 250
 
 // ReplicaSetInput is a replica set and the pods of its namespace that it controls or that nobody controls. NameTaken
-// says whether there is a pod of that name in the namespace; nil for no.
+// says whether there is a pod of that name in the namespace; nil for no. Siblings counts the active pods by node that
+// belong to the other replica sets of its deployment; nil for none.
 type ReplicaSetInput struct {
 	ReplicaSet *appsv1.ReplicaSet
 	Pods       []*corev1.Pod
 	NameTaken  func(name string) bool
+	Siblings   func() map[string]int
 }
 
 // ReplicaSet brings the number of pods to what is asked for, and the status to what is there after that.
@@ -33,25 +35,31 @@ func ReplicaSet(in ReplicaSetInput, env Env) Result {
 		return r // the API refuses such a replica set
 	}
 	pods := claim(&r, Pods, rs, replicaSetKind, selector, in.Pods)
-	active := pods[:0:0]
+	active, stopping := pods[:0:0], int32(0)
 	for _, pod := range pods {
-		if isActive(pod) {
+		switch {
+		case isActive(pod):
 			active = append(active, pod)
+		case !hasEnded(pod):
+			stopping++
 		}
 	}
 	var failure error
 	if rs.DeletionTimestamp == nil {
-		active, failure = r.manage(in, active, &env)
+		var removed int32
+		active, removed, failure = r.manage(in, active, &env)
+		stopping += removed
 	}
-	r.replicaSetStatus(rs, active, failure, &env)
+	r.replicaSetStatus(rs, active, stopping, failure, &env)
 	return r
 }
 
 // A pod that the API would refuse is tried again after this time: what it lacks may be there then.
 const refusedRetry = 10 * time.Second
 
-// manage creates or deletes pods and returns those that are active afterwards. The error is of a pod that may not be created.
-func (r *Result) manage(in ReplicaSetInput, active []*corev1.Pod, env *Env) ([]*corev1.Pod, error) {
+// manage creates or deletes pods and returns those that are active afterwards, and how many it has asked to stop. The error
+// is of a pod that may not be created.
+func (r *Result) manage(in ReplicaSetInput, active []*corev1.Pod, env *Env) (left []*corev1.Pod, stopping int32, failure error) {
 	rs := in.ReplicaSet
 	switch missing := int(replicas(rs.Spec.Replicas)) - len(active); {
 	case missing > 0:
@@ -64,7 +72,7 @@ func (r *Result) manage(in ReplicaSetInput, active []*corev1.Pod, env *Env) ([]*
 					"Error creating: " + err.Error(),
 				})
 				r.dueAt(env.Now.Add(refusedRetry))
-				return active, err
+				return active, 0, err
 			}
 			for taken[pod.Name] || in.NameTaken != nil && in.NameTaken(pod.Name) {
 				pod.Name = pod.Name[:len(pod.Name)-5] + env.Suffix()
@@ -75,15 +83,18 @@ func (r *Result) manage(in ReplicaSetInput, active []*corev1.Pod, env *Env) ([]*
 			active = append(active, pod)
 		}
 	case missing < 0:
-		rankForDeletion(active)
+		rankForDeletion(active, in.Siblings)
 		extra := min(-missing, maxPodsAtOnce)
 		for _, pod := range active[:extra] {
 			r.remove(Pods, pod, env)
+			if r.Changes[len(r.Changes)-1].Verb == Update {
+				stopping++
+			}
 			r.replicaSetEvent(rs, "SuccessfulDelete", "Deleted pod: "+pod.Name)
 		}
 		active = active[extra:]
 	}
-	return active, nil
+	return active, stopping, nil
 }
 
 func (r *Result) replicaSetEvent(rs *appsv1.ReplicaSet, reason, message string) {
@@ -92,9 +103,10 @@ func (r *Result) replicaSetEvent(rs *appsv1.ReplicaSet, reason, message string) 
 	})
 }
 
-func (r *Result) replicaSetStatus(rs *appsv1.ReplicaSet, active []*corev1.Pod, failure error, env *Env) {
+func (r *Result) replicaSetStatus(rs *appsv1.ReplicaSet, active []*corev1.Pod, stopping int32, failure error, env *Env) {
 	status := appsv1.ReplicaSetStatus{
-		Replicas: int32(len(active)), ObservedGeneration: rs.Generation, Conditions: replicaFailure(rs.Status.Conditions, failure, env),
+		Replicas: int32(len(active)), TerminatingReplicas: &stopping, ObservedGeneration: rs.Generation,
+		Conditions: replicaFailure(rs.Status.Conditions, failure, env),
 	}
 	template := labels.SelectorFromValidatedSet(rs.Spec.Template.Labels)
 	wait := time.Duration(rs.Spec.MinReadySeconds) * time.Second

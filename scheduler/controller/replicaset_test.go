@@ -75,6 +75,9 @@ func tell(r controller.Result) []string {
 		}
 		if rs, ok := c.Object.(*appsv1.ReplicaSet); ok && c.Verb == controller.Update && rs.Status.ObservedGeneration > 0 {
 			line += fmt.Sprintf(" have %d ready %d available %d", rs.Status.Replicas, rs.Status.ReadyReplicas, rs.Status.AvailableReplicas)
+			if n := rs.Status.TerminatingReplicas; *n > 0 {
+				line += fmt.Sprint(" stopping ", *n)
+			}
 		}
 		out = append(out, line)
 	}
@@ -98,9 +101,9 @@ func TestReplicaSet(t *testing.T) {
 		{name: "makes what is missing", replicas: 2, pods: []*corev1.Pod{aPod("a")}, want: []string{
 			"create pods", "update replicasets.apps web have 2 ready 1 available 1"}},
 		{name: "replaces what failed or is going", replicas: 2, pods: []*corev1.Pod{aPod("a", failed), aPod("b", stopping)}, want: []string{
-			"create pods", "create pods", "update replicasets.apps web have 2 ready 0 available 0"}},
+			"create pods", "create pods", "update replicasets.apps web have 2 ready 0 available 0 stopping 1"}},
 		{name: "takes away what is too much", replicas: 1, pods: []*corev1.Pod{aPod("a"), aPod("b", notReady)}, want: []string{
-			"update pods b stop in 30s owners 1", "update replicasets.apps web have 1 ready 1 available 1"}},
+			"update pods b stop in 30s owners 1", "update replicasets.apps web have 1 ready 1 available 1 stopping 1"}},
 		{name: "an unbound pod goes at once", replicas: 0, pods: []*corev1.Pod{aPod("a", unbound)}, want: []string{
 			"delete pods a", "update replicasets.apps web have 0 ready 0 available 0"}},
 		{name: "adopts an orphan", replicas: 1, pods: []*corev1.Pod{aPod("a", orphan)}, want: []string{
@@ -115,6 +118,9 @@ func TestReplicaSet(t *testing.T) {
 				rs.DeletionGracePeriodSeconds = new(int64)
 			},
 			pods: []*corev1.Pod{aPod("a"), aPod("b", orphan)}, want: []string{"update replicasets.apps web stop in 0s have 1 ready 1 available 1"}},
+		{name: "counts what is stopping", replicas: 1, change: func(rs *appsv1.ReplicaSet) { rs.Status.TerminatingReplicas = new(int32) },
+			pods: []*corev1.Pod{aPod("a"), aPod("b", stopping), aPod("c", stopping, failed), aPod("d", notReady)}, want: []string{
+				"update pods d stop in 30s owners 1", "update replicasets.apps web have 1 ready 1 available 1 stopping 2"}},
 		{name: "a pod is available after minReadySeconds", replicas: 1, change: func(rs *appsv1.ReplicaSet) { rs.Spec.MinReadySeconds = 60 },
 			pods: []*corev1.Pod{aPod("a")}, want: []string{"update replicasets.apps web have 1 ready 1 available 0"}, due: 10 * time.Second},
 	} {
@@ -191,5 +197,15 @@ func TestAPodThatMayNotBeCreatedIsToldAndTriedAgain(t *testing.T) {
 	healed := r.Changes[len(r.Changes)-1].Object.(*appsv1.ReplicaSet)
 	if len(healed.Status.Conditions) != 0 || healed.Status.Replicas != 3 {
 		t.Errorf("status after it may: %+v", healed.Status)
+	}
+}
+
+func TestPodsOfOtherRevisionsDoubleANodeUp(t *testing.T) {
+	r := controller.ReplicaSet(controller.ReplicaSetInput{
+		ReplicaSet: replicaSet(1), Pods: []*corev1.Pod{aPod("a"), aPod("b")},
+		Siblings: func() map[string]int { return map[string]int{"on-b": 1} },
+	}, newEnv())
+	if got := tell(r)[0]; got != "update pods b stop in 30s owners 1" {
+		t.Error(got)
 	}
 }
