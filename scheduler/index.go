@@ -26,6 +26,7 @@ type index struct {
 	loose       map[string]keys // pods and replica sets that nobody controls, by namespace
 	nodes       map[string]bool
 	missing     map[string]time.Time // since when a node that pods are bound to is not there
+	ended       keys                 // pods
 	budgets     map[string]keys      // PodDisruptionBudgets by namespace
 	pods        map[string]keys      // by namespace: those that a budget may count
 	eventIDs    map[string]store.Key
@@ -44,7 +45,7 @@ func newIndex() *index {
 	return &index{
 		facts: map[store.Key]*fact{}, byUID: map[types.UID]store.Key{}, dependents: map[types.UID]keys{},
 		inNamespace: map[string]keys{}, onNode: map[string]keys{}, waiting: keys{}, loose: map[string]keys{},
-		nominated: keys{}, priorities: map[int32]int{}, budgets: map[string]keys{}, pods: map[string]keys{},
+		nominated: keys{}, priorities: map[int32]int{}, budgets: map[string]keys{}, pods: map[string]keys{}, ended: keys{},
 		nodes: map[string]bool{}, missing: map[string]time.Time{}, eventIDs: map[string]store.Key{},
 		eventGroups: map[string]keys{}, cluster: placement.NewCluster(),
 	}
@@ -95,6 +96,9 @@ func (x *index) insert(key store.Key, f *fact) {
 		if p.demand != nil {
 			add(x.pods, key.Namespace, key)
 		}
+		if p.ended {
+			x.ended[key] = struct{}{}
+		}
 		if p.waits {
 			x.waiting[key] = struct{}{}
 			if p.demand.Related() {
@@ -136,6 +140,7 @@ func (x *index) remove(key store.Key, f *fact) {
 	}
 	if p := f.pod; p != nil {
 		drop(x.pods, key.Namespace, key)
+		delete(x.ended, key)
 		if p.waits {
 			delete(x.waiting, key)
 			delete(x.nominated, key)

@@ -47,6 +47,11 @@ func (s *Scheduler) observe(key store.Key, obj store.Object) {
 		s.markPod(key, was, is)
 	case nodeResource:
 		s.markNode(key.Name, is)
+		if is == nil {
+			s.noteTaints(key.Name, nil)
+		} else {
+			s.noteTaints(key.Name, is.node)
+		}
 	case eventResource:
 		s.awaitExpiry(is)
 	}
@@ -107,6 +112,12 @@ func (s *Scheduler) markPod(key store.Key, was, is *fact) {
 		s.markWaiting()
 	}
 	p := is.pod
+	if p.node != "" && len(s.taints[p.node]) > 0 {
+		s.queue.add(evictions, key)
+	}
+	if p.ended && (was == nil || !was.pod.ended) && len(s.index.ended) > s.most {
+		s.queue.add(endedPods, everyPod)
+	}
 	switch {
 	case p.waits && (was == nil || !was.pod.waits || was.pod.demand.Shape() != p.demand.Shape()):
 		s.queue.add(placements, key)

@@ -14,6 +14,8 @@ const (
 	namespaces kind = iota
 	garbage
 	lostPods
+	evictions
+	endedPods
 	replicaSets
 	deployments
 	budgets

@@ -46,6 +46,25 @@ func (r *round) replicaSet(w work) {
 	}, r.env))
 }
 
+// ended deletes the oldest of too many pods that have ended.
+func (r *round) ended(w work) {
+	pods := make([]controller.EndedPod, 0, len(r.index.ended))
+	for key := range r.index.ended {
+		if p := r.index.facts[key].pod; !p.deletes {
+			pods = append(pods, controller.EndedPod{Ref: controller.Ref(key), Created: p.started})
+		}
+	}
+	for _, p := range controller.TooManyEnded(pods, r.most) {
+		if len(r.view.changes) >= maxEffects {
+			r.queue.add(w.kind, w.key)
+			return
+		}
+		if pod, ok := get[*corev1.Pod](r.view, store.Key(p.Ref)); ok {
+			r.take(w, controller.Discard(pod, r.env))
+		}
+	}
+}
+
 // siblings counts by node the active pods of the other replica sets that have the same controller.
 func (r *round) siblings(uid types.UID) map[string]int {
 	out := map[string]int{}

@@ -92,6 +92,10 @@ func (r *round) reconcile(w work) {
 		r.garbage(w)
 	case lostPods:
 		r.lostPod(w)
+	case evictions:
+		r.evict(w)
+	case endedPods:
+		r.ended(w)
 	case replicaSets:
 		r.replicaSet(w)
 	case deployments:

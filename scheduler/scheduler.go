@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,7 +37,12 @@ type Config struct {
 	// Resources are all tables of the store (plural names with group): what may own something, be owned, or be in a
 	// namespace. An owner of a kind that is not among them is taken to exist. Nil: DefaultResources.
 	Resources []string
+	// EndedPods is how many pods that have ended are kept, the youngest; 0: DefaultEndedPods.
+	EndedPods int
 }
+
+// DefaultEndedPods is how many pods that have ended are kept, as in Kubernetes.
+const DefaultEndedPods = 12_500
 
 // Scheduler runs the controllers and the placement.
 type Scheduler struct {
@@ -51,11 +57,18 @@ type Scheduler struct {
 	index *index
 	queue *queue
 	due   map[work]time.Time
+
+	taints map[string]seen // by node
+	ready  map[string]bool // nodes
+	most   int             // pods that have ended
 }
 
 // New returns a scheduler that does nothing until Run.
 func New(cfg Config) *Scheduler {
-	s := &Scheduler{store: cfg.Store, clock: cfg.Clock, log: cfg.Logger, admit: cfg.AdmitPod, resources: map[string]bool{}}
+	s := &Scheduler{
+		store: cfg.Store, clock: cfg.Clock, log: cfg.Logger, admit: cfg.AdmitPod, resources: map[string]bool{},
+		most: cmp.Or(cfg.EndedPods, DefaultEndedPods),
+	}
 	if s.clock == nil {
 		s.clock = clock.RealClock{}
 	}
@@ -120,6 +133,7 @@ func (s *Scheduler) resync(ctx context.Context) error {
 	if s.watch, err = s.store.Watch(snap.Revision()); err != nil {
 		return fmt.Errorf("watch the store: %w", err)
 	}
+	s.taints, s.ready = map[string]seen{}, map[string]bool{}
 	s.own, s.index, s.queue, s.due = 0, newIndex(), newQueue(), map[work]time.Time{}
 	for resource := range s.resources {
 		for rec := range snap.List(resource, "") {

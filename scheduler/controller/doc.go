@@ -10,6 +10,8 @@
 //	Garbage     -> an object whose owners are gone, or that waits for its dependents
 //	Namespace   -> what every namespace has, and the end of one that terminates
 //	Budget      -> how many pods of a PodDisruptionBudget may be taken away
+//	TaintEviction -> a pod on a node that it does not tolerate, or no longer
+//	TooManyEnded  -> pods that ended long ago
 //	LostPod     -> a pod that no agent will ever remove
 //
 // The semantics, names, reasons and messages are those of Kubernetes' own controllers, because kubectl and people read

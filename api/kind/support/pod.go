@@ -6,19 +6,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// lostNodeSeconds is the toleration that every pod gets by default, as in Kubernetes.
-const lostNodeSeconds = 300
-
 func podTables() map[reflect.Type]Table {
 	return map[reflect.Type]Table{
 		of[corev1.PodSpec]():            podSpec(),
 		of[corev1.PodSecurityContext](): podSecurity(),
 		of[corev1.Toleration](): {
-			"key": acted(), "operator": acted(), "value": acted(), "effect": acted(),
-			"tolerationSeconds": when(warned("taints do not evict running pods"), func(t corev1.Toleration, seconds int64) bool {
-				byDefault := t.Key == corev1.TaintNodeNotReady || t.Key == corev1.TaintNodeUnreachable
-				return !byDefault || seconds != lostNodeSeconds
-			}),
+			"key": acted(), "operator": acted(), "value": acted(), "effect": acted(), "tolerationSeconds": acted(),
 		},
 		of[corev1.Sysctl](): {"name": acted(), "value": acted()},
 		of[corev1.PodOS](): {

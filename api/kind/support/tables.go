@@ -60,9 +60,7 @@ func kindTables() map[reflect.Type]Table {
 			"podPreemptionPolicy": warned("pods do not preempt each other"),
 		},
 		of[corev1.Taint](): {
-			"key": acted(), "value": acted(), "timeAdded": acted(),
-			"effect": when(warned("NoExecute keeps new pods away, and does not evict the running ones"),
-				func(_ corev1.Taint, effect corev1.TaintEffect) bool { return effect == corev1.TaintEffectNoExecute }).inPart(),
+			"key": acted(), "value": acted(), "timeAdded": acted(), "effect": acted(),
 		},
 		of[schedulingv1.PriorityClass](): object(Table{
 			"value": acted("Immutable."), "globalDefault": acted(), "description": acted(), "preemptionPolicy": acted("Immutable."),
