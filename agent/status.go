@@ -3,6 +3,7 @@ package agent
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -303,8 +304,11 @@ func (v *view) conditions(s *corev1.PodStatus) {
 	if reason != "" && final(s.Phase) {
 		reason, message = map[corev1.PodPhase]string{corev1.PodSucceeded: "PodCompleted", corev1.PodFailed: "PodFailed"}[s.Phase], ""
 	}
-	v.condition(s, corev1.PodReady, reason == "", reason, message)
 	v.condition(s, corev1.ContainersReady, reason == "", reason, message)
+	if reason == "" {
+		reason, message = v.gated(s)
+	}
+	v.condition(s, corev1.PodReady, reason == "", reason, message)
 	if !has(s, corev1.PodScheduled) {
 		v.condition(s, corev1.PodScheduled, true, "", "")
 	}
@@ -344,6 +348,24 @@ func (v *view) unready(s *corev1.PodStatus) (reason, message string) {
 		return "", ""
 	}
 	return "ContainersNotReady", fmt.Sprintf("containers with unready status: %s", names)
+}
+
+// gated says which readiness gates hold the pod back: conditions that others write.
+func (v *view) gated(s *corev1.PodStatus) (reason, message string) {
+	var closed []string
+	for _, gate := range v.pod.Spec.ReadinessGates {
+		at := slices.IndexFunc(s.Conditions, func(c corev1.PodCondition) bool { return c.Type == gate.ConditionType })
+		switch {
+		case at < 0:
+			closed = append(closed, fmt.Sprintf("corresponding condition of pod readiness gate %q does not exist.", gate.ConditionType))
+		case s.Conditions[at].Status != corev1.ConditionTrue:
+			closed = append(closed, fmt.Sprintf("the status of pod readiness gate %q is not \"True\", but %s", gate.ConditionType, s.Conditions[at].Status))
+		}
+	}
+	if len(closed) == 0 {
+		return "", ""
+	}
+	return "ReadinessGatesNotReady", strings.Join(closed, ", ")
 }
 
 func has(s *corev1.PodStatus, kind corev1.PodConditionType) bool {

@@ -216,3 +216,28 @@ func TestARestartForgetsNoFailedStart(t *testing.T) {
 		t.Errorf("one that was not started: %+v", list[1])
 	}
 }
+
+func TestReadinessGatesHoldAPodBack(t *testing.T) {
+	v := aView(nil)
+	v.verdicts[v.has("c", 0, StateRunning, 0, 0).ID] = verdict{started: true, ready: true}
+	v.pod.Spec.ReadinessGates = []corev1.PodReadinessGate{{ConditionType: "example.org/up"}}
+	for _, c := range []struct {
+		gate    corev1.ConditionStatus
+		ready   corev1.ConditionStatus
+		message string
+	}{
+		{"", corev1.ConditionFalse, `corresponding condition of pod readiness gate "example.org/up" does not exist.`},
+		{corev1.ConditionFalse, corev1.ConditionFalse, `the status of pod readiness gate "example.org/up" is not "True", but False`},
+		{corev1.ConditionTrue, corev1.ConditionTrue, ""},
+	} {
+		v.pod.Status.Conditions = nil
+		if c.gate != "" {
+			v.pod.Status.Conditions = []corev1.PodCondition{{Type: "example.org/up", Status: c.gate}}
+		}
+		s := podStatus(v, "192.0.2.1")
+		ready, containers := condition(&s, corev1.PodReady), condition(&s, corev1.ContainersReady)
+		if ready.Status != c.ready || ready.Message != c.message || containers.Status != corev1.ConditionTrue {
+			t.Errorf("gate %q: %+v, %+v", c.gate, ready, containers)
+		}
+	}
+}

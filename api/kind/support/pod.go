@@ -13,7 +13,8 @@ func podTables() map[reflect.Type]Table {
 		of[corev1.Toleration](): {
 			"key": acted(), "operator": acted(), "value": acted(), "effect": acted(), "tolerationSeconds": acted(),
 		},
-		of[corev1.Sysctl](): {"name": acted(), "value": acted()},
+		of[corev1.PodReadinessGate](): {"conditionType": acted()},
+		of[corev1.Sysctl]():           {"name": acted(), "value": acted()},
 		of[corev1.PodOS](): {
 			"name": refused("covey's nodes run Linux").unless(corev1.Linux).inPart(),
 		},
@@ -30,7 +31,7 @@ func podSpec() Table {
 		"schedulingGates": acted(), "priorityClassName": acted(), "preemptionPolicy": acted(),
 		"priority":    acted("Comes from the class. Higher ones are placed first, and in the place of lower ones when nothing else is free."),
 		"overhead":    acted("Counts as requested."),
-		"hostNetwork": acted(), "hostPID": acted(), "shareProcessNamespace": acted(), "hostIPC": acted(), "securityContext": acted(),
+		"hostNetwork": acted(), "hostPID": acted(), "readinessGates": acted(), "shareProcessNamespace": acted(), "hostIPC": acted(), "securityContext": acted(),
 		"ephemeralContainers": acted("Added to a pod that runs, through the subresource."), "imagePullSecrets": acted(), "hostname": acted(), "hostnameOverride": acted(), "hostAliases": acted(), "os": acted(),
 
 		"hostUsers":      refused("pods do not get a user namespace of their own").unless(true),
@@ -51,7 +52,6 @@ func podWarnings() Table {
 		"serviceAccountName":           warned("no tokens are mounted into pods").unless("default"),
 		"serviceAccount":               when(warned("the old name of serviceAccountName"), func(corev1.PodSpec, string) bool { return false }),
 		"enableServiceLinks":           warned("there are no Services yet").unless(true, false),
-		"readinessGates":               warned("a pod is ready when its containers are"),
 		"runtimeClassName":             warned("all containers run with runc"),
 		"resources":                    warned("set the resources of each container"),
 		"schedulingGroup":              warned("pods are placed one by one"),
