@@ -39,7 +39,9 @@ func (n *node) start(ctx context.Context) error {
 	begun := time.Now()
 	var err error
 	n.process, err = launch(filepath.Join(n.dir, "log"), filepath.Join(n.opts.bin, "covey"), "start",
-		"--data-dir", filepath.Join(n.dir, "d"), "--state-dir", filepath.Join(n.dir, "s"), "--listen", coveyAddress, "--node-name", "bench")
+		"--data-dir", filepath.Join(n.dir, "d"), "--state-dir", filepath.Join(n.dir, "s"), "--listen", coveyAddress, "--node-name", "bench",
+		// That the machine is nearly full is not what is measured.
+		"--eviction-hard", "nodefs.available<1%,imagefs.available<1%", "--image-gc-high-threshold=99", "--image-gc-low-threshold=98")
 	if err != nil {
 		return err
 	}
