@@ -21,6 +21,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 
 	"covey.dev/covey/e2e/harness"
 )
@@ -113,7 +114,9 @@ func TestLimitsObjects(t *testing.T) {
 	limits(t)
 	n := harness.Start(t)
 	many := count(t, "OBJECTS", 10_000)
-	client, err := dynamic.NewForConfig(n.Config())
+	cfg := n.Config()
+	cfg.WarningHandler = rest.NoWarnings{}
+	client, err := dynamic.NewForConfig(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,10 +197,10 @@ func objects(t *testing.T, n *harness.Node, client dynamic.Interface, r metav1.A
 	if err != nil || len(list.Items) < many {
 		t.Fatalf("%s: %d of %d objects are listed: %v", r.Name, len(list.Items), many, err)
 	}
-	list = nil
 	began = time.Now()
-	if list, err = in.List(ctx, metav1.ListOptions{Limit: 500}); err != nil || len(list.Items) < min(500, many) || len(list.Items) > 500 {
-		t.Fatalf("%s: %d objects on a page: %v", r.Name, len(list.Items), err)
+	page, err := in.List(ctx, metav1.ListOptions{Limit: 500})
+	if err != nil || len(page.Items) < min(500, many) || len(page.Items) > 500 {
+		t.Fatalf("%s: %d objects on a page: %v", r.Name, len(page.Items), err)
 	}
 	row("%s | %.0f | %v, %v | %v, %v | %v | %v | %.0f", r.Name+suffix(r.Group), rate, percentile(created, 50), percentile(created, 99),
 		percentile(got, 50), percentile(got, 99), all.Round(time.Millisecond), time.Since(began).Round(time.Millisecond), memory(t, n.PID()))

@@ -33,7 +33,7 @@ print 2000; until [ -e /go ]; do sleep 0.05; done; print %d; touch /done; %s`, p
 	n.Eventually(func() error {
 		newest, err := os.ReadFile(strings.TrimSuffix(files, "*"))
 		if err != nil || !strings.Contains(string(newest), fmt.Sprintf("line %d ", lines)) {
-			return fmt.Errorf("the last line is not in the log (%v)", err)
+			return fmt.Errorf("the last line is not in the log (%w)", err)
 		}
 		return nil
 	})
