@@ -23,7 +23,7 @@ const (
 	longest  = maxStreamed
 )
 
-// encoder and decoder are made when they are first needed, and may be used by many goroutines.
+// encoder and decoder are made when they are first needed, which a command line that has no store never does; many goroutines may use them.
 var (
 	encoder = sync.OnceValue(func() *zstd.Encoder {
 		e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderDictRaw(dictionaryID, dictionaryV1),
