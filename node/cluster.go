@@ -92,18 +92,20 @@ func (l raftLinks) Dial(ctx context.Context, serverID string) (net.Conn, error) 
 	return l.Links.Dial(ctx, serverID, raftProtocol)
 }
 
-// handler is the API, and what is asked about the cluster itself: to join it, and how it is.
+// handler is the API, and what is asked about the cluster itself: to join it, how it is, and its backups.
 func (n *node) handler() http.Handler {
-	joining := join.Handler(joinable{n}, time.Now, n.log)
+	own := map[string]http.Handler{
+		join.Path:   join.Handler(joinable{n}, time.Now, n.log),
+		StatusPath:  administrators(n.statusHandler),
+		BackupPath:  administrators(n.backupHandler),
+		RestorePath: administrators(n.restoreHandler),
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch r.URL.Path {
-		case join.Path:
-			joining.ServeHTTP(w, r)
-		case StatusPath:
-			n.statusHandler(w, r)
-		default:
-			n.api.ServeHTTP(w, r)
+		if handler := own[r.URL.Path]; handler != nil {
+			handler.ServeHTTP(w, r)
+			return
 		}
+		n.api.ServeHTTP(w, r)
 	})
 }
 

@@ -116,6 +116,9 @@ func (n *node) openStore() (err error) {
 		Scheme:    kind.Scheme(),
 		Logger:    n.log,
 	})
+	if errors.Is(err, store.ErrDamaged) {
+		return fmt.Errorf("%w\nBring the state back from a backup: covey restore --data-dir %s FILE", err, n.cfg.DataDir)
+	}
 	return err
 }
 

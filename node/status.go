@@ -10,6 +10,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"covey.dev/covey/api"
 	"covey.dev/covey/node/gossip"
@@ -51,17 +53,31 @@ type MemberStatus struct {
 	Millis  float64 `json:"milliseconds,omitempty"`
 }
 
-// statusHandler answers administrators.
-func (n *node) statusHandler(w http.ResponseWriter, r *http.Request) {
-	user, known := api.ClientCertificate(r)
-	switch {
-	case !known:
-		http.Error(w, "Unauthorized", http.StatusUnauthorized)
-		return
-	case !slices.Contains(user.Groups, "system:masters"):
-		http.Error(w, "only administrators may see the cluster's status", http.StatusForbidden)
-		return
+// administrators lets only them through.
+func administrators(handler http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		user, known := api.ClientCertificate(r)
+		switch {
+		case !known:
+			refuse(w, apierrors.NewUnauthorized("Unauthorized"))
+		case !slices.Contains(user.Groups, "system:masters"):
+			refuse(w, apierrors.NewGenericServerResponse(http.StatusForbidden, r.Method, schema.GroupResource{}, "", "only administrators may do this", 0, true))
+		default:
+			handler(w, r)
+		}
 	}
+}
+
+// refuse answers with an error in the form of Kubernetes.
+func refuse(w http.ResponseWriter, err *apierrors.StatusError) {
+	status := err.ErrStatus
+	status.APIVersion, status.Kind = "v1", "Status"
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(int(status.Code))
+	_ = json.NewEncoder(w).Encode(status)
+}
+
+func (n *node) statusHandler(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(n.status(r.Context()))
 }

@@ -27,6 +27,8 @@ type Config struct {
 	Transport hraft.Transport
 	// Join makes an empty directory wait to be added to a cluster that exists, instead of beginning one.
 	Join bool
+	// After makes the revisions of a new cluster begin behind it; 0 is from the start.
+	After uint64
 	// Peers reaches the server that leads, for writes and reads on another; nil where there is only one server.
 	Peers Peers
 	// Scheme has the types that may be stored. They are stored as protobuf, or as JSON when they have none.
@@ -100,7 +102,7 @@ func open(cfg Config) (_ *Store, err error) {
 		return nil, err
 	}
 	s.node, err = raft.Open(raft.Config{
-		Dir: cfg.Dir, ID: cfg.NodeID, Transport: cfg.Transport, Join: cfg.Join, Machine: s.machine, Logger: cfg.Logger,
+		Dir: cfg.Dir, ID: cfg.NodeID, Transport: cfg.Transport, Join: cfg.Join, After: cfg.After, Machine: s.machine, Logger: cfg.Logger,
 		SnapshotThreshold: cfg.tuning.snapshotThreshold, SegmentSize: cfg.tuning.segmentSize,
 		HeartbeatTimeout: cfg.tuning.heartbeatTimeout,
 		WrapLog:          cfg.tuning.wrapLog,

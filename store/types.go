@@ -5,6 +5,8 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+
+	"covey.dev/covey/store/boltfile"
 )
 
 // Object is an API object as k8s.io/api defines it: a pointer to a struct with TypeMeta and ObjectMeta.
@@ -35,6 +37,8 @@ var (
 	ErrExpired = errors.New("revision is older than the history")
 	// ErrFuture is returned for a revision that this replica has not seen.
 	ErrFuture = errors.New("revision is in the future")
+	// ErrDamaged is wrapped by Open's error when the files in the directory are not whole; the error names the file.
+	ErrDamaged = boltfile.ErrDamaged
 	// ErrNotLeader is returned for a write on a node that does not lead.
 	ErrNotLeader = errors.New("this node is not the leader")
 )

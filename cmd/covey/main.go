@@ -111,7 +111,7 @@ the machine of a node they find its kubeconfig by themselves.`,
 	root.AddCommand(
 		newStartCommand(),
 		newApplyCommand(o), newGetCommand(o), newDescribeCommand(o), newDeleteCommand(o),
-		newLogsCommand(o), newExecCommand(o), newScaleCommand(o), newRolloutCommand(o), newTokenCommand(o), newStatusCommand(o),
+		newLogsCommand(o), newExecCommand(o), newScaleCommand(o), newRolloutCommand(o), newTokenCommand(o), newStatusCommand(o), newBackupCommand(o), newRestoreCommand(o),
 		newImageCommand(o), newVersionCommand(o), newCompletionCommand(),
 	)
 	return root

@@ -16,9 +16,9 @@ import (
 // clusterBits is the size of the network that all pod CIDRs are taken from: the one around the first node's.
 const clusterBits = 16
 
-// podCIDRs is the table of the pod CIDRs that are given out: an object for each, so that two nodes which register at the same time
+// PodCIDRs is the table of the pod CIDRs that are given out: an object for each, so that two nodes which register at the same time
 // cannot be given the same: the second one's transaction meets the first one's. What it holds is the node's name.
-const podCIDRs = "podcidrs.covey.dev"
+const PodCIDRs = "podcidrs.covey.dev"
 
 // choosePodCIDR leaves a new node the pod CIDR that it proposes, unless another node has it; then it gets the first of the same
 // size that is free.
@@ -73,7 +73,7 @@ func reserve(tx *store.Tx, cidr netip.Prefix, node *corev1.Node) bool {
 func parts(cidr netip.Prefix) (keys []store.Key) {
 	const size = 24
 	key := func(p netip.Prefix) store.Key {
-		return store.Key{Resource: podCIDRs, Name: strings.ReplaceAll(p.String(), "/", "-")}
+		return store.Key{Resource: PodCIDRs, Name: strings.ReplaceAll(p.String(), "/", "-")}
 	}
 	if cidr.Bits() >= size {
 		return []store.Key{key(cidr)}

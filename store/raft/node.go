@@ -44,6 +44,7 @@ type Config struct {
 	ID        string
 	Transport hraft.Transport // nil: within the process only
 	Join      bool            // an empty directory waits to be added to a cluster that exists
+	After     uint64          // the index that the log of a new cluster begins behind
 	Machine   Machine
 	Logger    *slog.Logger
 
@@ -138,7 +139,7 @@ func (n *Node) start(cfg Config, conf *hraft.Config) error {
 		_, transport = hraft.NewInmemTransport(hraft.ServerAddress(cfg.ID))
 	}
 	if !cfg.Join {
-		if err := n.bootstrap(conf, transport); err != nil {
+		if err := n.bootstrap(cfg, conf, transport); err != nil {
 			return err
 		}
 	}
@@ -164,7 +165,7 @@ func (n *Node) fsm(cfg Config) fsm {
 	return f
 }
 
-func (n *Node) bootstrap(conf *hraft.Config, transport hraft.Transport) error {
+func (n *Node) bootstrap(cfg Config, conf *hraft.Config, transport hraft.Transport) error {
 	empty, err := n.disk.empty()
 	if err != nil || !empty {
 		return err
@@ -174,7 +175,26 @@ func (n *Node) bootstrap(conf *hraft.Config, transport hraft.Transport) error {
 		return fmt.Errorf("bootstrap Raft: %w", err)
 	}
 	voters := hraft.Configuration{Servers: []hraft.Server{{ID: conf.LocalID, Address: transport.LocalAddr()}}}
+	if cfg.After > 0 {
+		return n.beginAfter(cfg, voters, transport)
+	}
 	if err := hraft.BootstrapCluster(conf, n.disk.log, n.disk.stable, n.disk.snapshots, transport, voters); err != nil {
+		return fmt.Errorf("bootstrap Raft: %w", err)
+	}
+	return nil
+}
+
+// beginAfter begins the cluster with a snapshot of the empty state, so that the first entry comes behind its index.
+func (n *Node) beginAfter(cfg Config, voters hraft.Configuration, transport hraft.Transport) error {
+	const firstTerm = 1
+	sink, err := n.disk.snapshots.Create(hraft.SnapshotVersionMax, cfg.After, firstTerm, voters, cfg.After, transport)
+	if err != nil {
+		return fmt.Errorf("bootstrap Raft: %w", err)
+	}
+	if err := (fsmSnapshot{write: cfg.Machine.Snapshot(), persisted: func() {}}).Persist(sink); err != nil {
+		return fmt.Errorf("bootstrap Raft: %w", err)
+	}
+	if err := n.disk.stable.SetUint64([]byte("CurrentTerm"), firstTerm); err != nil {
 		return fmt.Errorf("bootstrap Raft: %w", err)
 	}
 	return nil

@@ -1,0 +1,92 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"covey.dev/covey/api/kind"
+	"covey.dev/covey/node/identity"
+	"covey.dev/covey/node/upstream"
+	"covey.dev/covey/store"
+)
+
+// revisionMargin is how far behind a backup's revision those of the restored state begin, so that none that was given out after
+// the backup comes again for something else.
+const revisionMargin = 1 << 20
+
+// restoreOrder has what others belong to written first and deleted last.
+var restoreOrder = []string{"namespaces", "nodes", "priorityclasses.scheduling.k8s.io", "", "replicasets.apps", "pods"}
+
+// keptByRestore are objects that say how the cluster is now, not how it should be.
+func keptByRestore(k store.Key) bool {
+	return k.Resource == "nodes" || k.Resource == upstream.PodCIDRs || k.Resource == "events"
+}
+
+// RestoreDir makes the state in a stopped node's data directory the one of a backup, and the node the only server of its
+// cluster. The state that was there is kept beside it, in the directory that is returned. When the backup is not whole, or
+// anything fails, nothing has changed.
+func RestoreDir(ctx context.Context, dataDir string, backup io.Reader, log *slog.Logger) (kept string, err error) {
+	if err := os.MkdirAll(dataDir, 0o711); err != nil {
+		return "", fmt.Errorf("restore: %w", err)
+	}
+	held, err := lock(dataDir)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = held.Close() }()
+	old, err := store.ReadBackup(backup, kind.Scheme())
+	if err != nil {
+		return "", fmt.Errorf("restore: %w", err)
+	}
+	id, err := identity.Open(filepath.Join(dataDir, "identity"), time.Now)
+	if err != nil {
+		return "", err
+	}
+	fresh := filepath.Join(dataDir, "store.restoring")
+	if err := os.RemoveAll(fresh); err != nil {
+		return "", fmt.Errorf("restore: %w", err)
+	}
+	if err := fill(ctx, fresh, id.NodeID(), old, log); err != nil {
+		return "", errors.Join(err, os.RemoveAll(fresh))
+	}
+	return exchange(dataDir, fresh)
+}
+
+// fill makes a store in dir with the state of old.
+func fill(ctx context.Context, dir, nodeID string, old *store.Snapshot, log *slog.Logger) error {
+	st, err := store.Open(store.Config{
+		Dir: dir, NodeID: nodeID, After: old.Revision() + revisionMargin, Scheme: kind.Scheme(), Logger: log,
+	})
+	if err != nil {
+		return err
+	}
+	return over(ctx, st.Run, func(ctx context.Context) error {
+		_, err := st.Restore(ctx, old, nil, restoreOrder)
+		return err
+	})
+}
+
+// exchange puts the fresh store in the place of the one that is there, if any.
+func exchange(dataDir, fresh string) (kept string, err error) {
+	place := filepath.Join(dataDir, "store")
+	if _, err := os.Stat(place); err == nil {
+		kept = fmt.Sprintf("%s.replaced-%s", place, time.Now().UTC().Format("20060102T150405Z"))
+		if err := os.Rename(place, kept); err != nil {
+			return "", fmt.Errorf("restore: set the old state aside: %w", err)
+		}
+	}
+	if err := os.Rename(fresh, place); err != nil {
+		return kept, fmt.Errorf("restore: put the restored state in its place: %w; the old one is in %s", err, kept)
+	}
+	dir, err := os.Open(dataDir)
+	if err != nil {
+		return kept, err
+	}
+	return kept, errors.Join(dir.Sync(), dir.Close())
+}
