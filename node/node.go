@@ -147,6 +147,7 @@ func (n *node) serve(ctx context.Context) error {
 	g.Go(func() error { return n.upstream.Run(ctx, n.cfg.Name) })
 	g.Go(func() error { return n.agent.Run(ctx) })
 	g.Go(func() error { return n.announce(ctx) })
+	g.Go(func() error { return n.releaseWhenQuiet(ctx) })
 	return g.Wait()
 }
 

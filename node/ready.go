@@ -14,9 +14,6 @@ import (
 // readyCheckInterval is how often a node that starts looks whether it is ready; once it is, nothing is polled.
 const readyCheckInterval = 5 * time.Millisecond
 
-// settleTime is how long after its start a node is taken to have settled.
-const settleTime = 10 * time.Second
-
 // ready says what is still missing before a client's first request would succeed.
 func (n *node) ready() error {
 	switch leader := n.store.LeaderID(); {
@@ -48,12 +45,6 @@ func (n *node) announce(ctx context.Context) error {
 	n.log.Debug("ready", "server", server, "node", n.cfg.Name, "id", n.identity.NodeID())
 	if n.cfg.Ready != nil {
 		n.cfg.Ready(Ready{Server: server, Kubeconfig: n.cfg.kubeconfig()})
-	}
-	if !sleep(ctx, settleTime) {
-		return nil
-	}
-	if err := release(); err != nil {
-		n.log.Debug("memory of the start was not given back", "error", err)
 	}
 	for sleep(ctx, time.Until(renew)) {
 		if renew, err = n.identity.EnsureAdminKubeconfig(n.cfg.kubeconfig(), server); err != nil {
