@@ -15,6 +15,9 @@ func (s *Store) Snapshot() *Snapshot { return s.table.current.Load() }
 // Linearizable returns a state that includes every write acknowledged before the call. It writes nothing. While there is
 // no leader it waits for one until ctx ends; when another server leads, it asks that one how far it is.
 func (s *Store) Linearizable(ctx context.Context) (*Snapshot, error) {
+	if s.node.IsCurrent() {
+		return s.Snapshot(), nil // also while it cannot lead, because its disk is full
+	}
 	for {
 		leader, err := s.current(ctx)
 		if err == nil && leader == "" {

@@ -71,22 +71,22 @@ func openStable(path string) (db *raftboltdb.BoltStore, err error) {
 	return db, nil
 }
 
-// segments is the log, and the file that says which segments it has. The one does not close the other.
-type segments struct {
-	*wal.WAL
-	meta *metadb.BoltMetaDB
-}
-
-func (s *segments) Close() error { return errors.Join(s.WAL.Close(), s.meta.Close()) }
-
 // openLog opens the log's segments, of which there may be none yet.
 func openLog(dir string, size int, logger hclog.Logger) (*segments, error) {
+	s, err := openSegments(dir, size, logger)
+	if err == nil {
+		s.reopen = func() (*segments, error) { return openSegments(dir, size, logger) }
+	}
+	return s, err
+}
+
+func openSegments(dir string, size int, logger hclog.Logger) (*segments, error) {
 	if err := boltfile.Verify(filepath.Join(dir, metadb.FileName)); err != nil {
 		return nil, err
 	}
 	s := &segments{meta: &metadb.BoltMetaDB{}}
 	err := boltfile.Guard(dir, func() (err error) {
-		s.WAL, err = wal.Open(dir, wal.WithMetaStore(s.meta), wal.WithSegmentFiler(segment.NewFiler(dir, direct.New())),
+		s.wal, err = wal.Open(dir, wal.WithMetaStore(s.meta), wal.WithSegmentFiler(segment.NewFiler(dir, direct.New())),
 			wal.WithSegmentSize(size), wal.WithLogger(logger))
 		return err
 	})

@@ -64,6 +64,7 @@ type Node struct {
 	mu       sync.Mutex
 	term     uint64        // the term that this server leads, its machine caught up; 0 while it does not
 	changed  chan struct{} // closed and replaced with every change of leadership
+	caughtUp bool          // it led once, so it has all that was committed before
 	closing  bool
 	inFlight sync.WaitGroup
 	leading  chan bool
@@ -271,6 +272,7 @@ func (n *Node) setTerm(term uint64) {
 		return
 	}
 	n.term = term
+	n.caughtUp = n.caughtUp || term != 0
 	n.broadcast()
 	select {
 	case <-n.leading: // not read yet, and out of date

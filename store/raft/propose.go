@@ -142,3 +142,12 @@ func translate(err error) error {
 	}
 	return fmt.Errorf("write the Raft log: %w", err)
 }
+
+// IsCurrent says whether this server has every acknowledged write though it may not lead at the moment: it is the only voter,
+// so nobody else can have been elected, and has led since it was started.
+func (n *Node) IsCurrent() bool {
+	n.mu.Lock()
+	caughtUp, closing := n.caughtUp, n.closing
+	n.mu.Unlock()
+	return caughtUp && !closing && n.onlyVoter()
+}

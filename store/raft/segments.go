@@ -1,0 +1,114 @@
+package raft
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	hraft "github.com/hashicorp/raft"
+	wal "github.com/hashicorp/raft-wal"
+	"github.com/hashicorp/raft-wal/metadb"
+)
+
+// failurePause is how long a failed write keeps Raft from trying the next one, which a server that is alone would do at once,
+// again and again.
+const failurePause = 250 * time.Millisecond
+
+// segments is the log, and the file that says which segments it has. The one does not close the other.
+//
+// After a write that failed, on a full disk for one, raft-wal's picture of the files no longer agrees with them and every later write
+// fails too. So the log is then opened anew from what is on the disk before the next write.
+type segments struct {
+	mu     sync.RWMutex
+	wal    *wal.WAL
+	meta   *metadb.BoltMetaDB
+	failed bool
+	reopen func() (*segments, error)
+}
+
+var _ hraft.LogStore = (*segments)(nil)
+
+// FirstIndex implements hraft.LogStore.
+func (s *segments) FirstIndex() (uint64, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.wal.FirstIndex()
+}
+
+// LastIndex implements hraft.LogStore.
+func (s *segments) LastIndex() (uint64, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.wal.LastIndex()
+}
+
+// GetLog implements hraft.LogStore.
+func (s *segments) GetLog(index uint64, entry *hraft.Log) error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.wal.GetLog(index, entry)
+}
+
+// DeleteRange implements hraft.LogStore.
+func (s *segments) DeleteRange(from, to uint64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.note(s.wal.DeleteRange(from, to))
+}
+
+// StoreLog implements hraft.LogStore.
+func (s *segments) StoreLog(entry *hraft.Log) error { return s.StoreLogs([]*hraft.Log{entry}) }
+
+// StoreLogs implements hraft.LogStore.
+func (s *segments) StoreLogs(entries []*hraft.Log) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failed && len(entries) > 0 {
+		if err := s.repair(entries[0].Index); err != nil {
+			time.Sleep(failurePause)
+			return fmt.Errorf("open the log again after a failed write: %w", err)
+		}
+	}
+	err := s.note(s.wal.StoreLogs(entries))
+	if err != nil {
+		time.Sleep(failurePause)
+	}
+	return err
+}
+
+func (s *segments) note(err error) error {
+	s.failed = s.failed || err != nil
+	return err
+}
+
+// repair opens the log from the disk. What a failed write left there from index on was refused to whoever asked for it, so it goes.
+func (s *segments) repair(index uint64) error {
+	// Closing what is closed does nothing. Until it is open again, reads say that it is closed.
+	if err := errors.Join(s.wal.Close(), s.meta.Close()); err != nil {
+		return err
+	}
+	fresh, err := s.reopen()
+	if err != nil {
+		return err
+	}
+	s.wal, s.meta = fresh.wal, fresh.meta
+	last, err := s.wal.LastIndex()
+	if err != nil {
+		return err
+	}
+	if last >= index {
+		if err := s.wal.DeleteRange(index, last); err != nil {
+			return err
+		}
+	}
+	s.failed = false
+	return nil
+}
+
+// Close closes the files.
+func (s *segments) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return errors.Join(s.wal.Close(), s.meta.Close())
+}
