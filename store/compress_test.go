@@ -40,7 +40,7 @@ func TestObjectsOfOldVersionsAreRead(t *testing.T) {
 
 // TestDictionaryNeverChanges fails when what was written with the dictionary could not be read any more.
 func TestDictionaryNeverChanges(t *testing.T) {
-	const want = 3072609394
+	const want uint32 = 3072609394
 	if got := crc32.ChecksumIEEE(dictionaryV1); got != want {
 		t.Errorf("dictionary/version1.bin has the checksum %d, want %d: make a version2.bin beside it", got, want)
 	}
