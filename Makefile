@@ -4,7 +4,7 @@ SHELL := /bin/bash
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 GOFILES = $(shell git ls-files --cached --others --exclude-standard '*.go')
 
-.PHONY: help build deps runtime release release-check smoke example-image test-image kubectl demo test fmt vet lint unit cross e2e fuzz bench microbench limits generate clean
+.PHONY: help build deps runtime release release-check smoke example-image test-image kubectl demo test fmt vet lint unit cross e2e fuzz bench microbench crash limits generate clean
 
 help: ## what the targets do
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ e2e: build example-image test-image kubectl ## the real binary with real contain
 FUZZTIME = 1m
 fuzz: runtime ## each fuzz target for FUZZTIME; what they find goes to testdata/fuzz
 	@.ci/fuzz $(FUZZTIME)
+
+crash: build example-image test-image kubectl ## kills a node under load 300 times and checks that nothing is lost, doubled or left over
+	cd e2e && COVEY_CRASHES=300 go test -count=1 -timeout 60m -run AcknowledgedWritesSurviveCrashes -v .
 
 bench: build example-image test-image ## covey beside its peers: memory, CPU, writes and times, as tables (docs/benchmarks.md)
 	@cd e2e && go run ./bench $(BENCH)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -18,7 +20,13 @@ import (
 // there at the end, and each pod has one container with one process.
 func TestAcknowledgedWritesSurviveCrashes(t *testing.T) {
 	t.Parallel()
-	const crashes = 20
+	crashes := 20
+	if text := os.Getenv("COVEY_CRASHES"); text != "" { // make crash
+		var err error
+		if crashes, err = strconv.Atoi(text); err != nil {
+			t.Fatalf("COVEY_CRASHES: %v", err)
+		}
+	}
 	n := harness.Start(t)
 	n.Apply(shell("web", sleeps))
 	n.Kubectl("scale", "deployment/web", "--replicas=3")

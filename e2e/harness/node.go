@@ -239,3 +239,16 @@ func (n *Node) logTail() string {
 	})
 	return "covey's log:\n" + strings.Join(all[max(0, len(all)-most):], "\n")
 }
+
+// Freeze stops covey's process for a time, as a machine that is suspended does. Its containers run on.
+func (n *Node) Freeze(d time.Duration) {
+	n.t.Helper()
+	pid := n.PID()
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		n.t.Fatal(err)
+	}
+	time.Sleep(d) // the time itself is what is tested
+	if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
+		n.t.Fatal(err)
+	}
+}

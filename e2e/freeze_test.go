@@ -1,0 +1,51 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"covey.dev/covey/e2e/harness"
+)
+
+// TestAFrozenNodeGoesOn stops covey's process for longer than its probes, its lease and its clients have patience, and lets it go
+// on: no container is started again for it, a watch goes on, and writes are taken.
+func TestAFrozenNodeGoesOn(t *testing.T) {
+	t.Parallel()
+	n := harness.Start(t)
+	n.Apply(pod("web", `  containers:
+  - name: c
+    image: busybox:1
+    command: [sleep, "100000"]
+    livenessProbe: {exec: {command: ["true"]}, periodSeconds: 1, failureThreshold: 1}
+    readinessProbe: {exec: {command: ["true"]}, periodSeconds: 1, failureThreshold: 1}`))
+	pod := n.Pod("app=web", harness.Ready)
+	pid := n.Processes(pod)[0]
+	watch, err := n.Clients.CoreV1().ConfigMaps("default").Watch(context.Background(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer watch.Stop()
+
+	n.Freeze(7 * time.Second)
+
+	n.Kubectl("create", "configmap", "after", "--from-literal=the=frost")
+	for ev := range watch.ResultChan() {
+		if m, ok := ev.Object.(metav1.Object); ok && m.GetName() == "after" {
+			break
+		}
+	}
+	n.Eventually(func() error {
+		p := n.Pod("app=web", harness.Ready)
+		if p.Name != pod.Name || p.Status.ContainerStatuses[0].RestartCount != 0 {
+			return fmt.Errorf("%s with %d restarts, want %s with none", p.Name, p.Status.ContainerStatuses[0].RestartCount, pod.Name)
+		}
+		return nil
+	})
+	if now := n.Processes(pod); len(now) == 0 || now[0] != pid {
+		t.Errorf("the container's processes are %v, was %d", now, pid)
+	}
+}
