@@ -175,7 +175,10 @@ func TestNamespaceIsEmptiedAndGoes(t *testing.T) {
 		t.Errorf("pods lose their configuration before they end:\n%s", dump(snap))
 	}
 	c.agent()
-	snap = c.until("the namespace to go", func(s *store.Snapshot) bool { return s.Count("namespaces", "") == 2 })
+	snap = c.until("the namespace to go", func(s *store.Snapshot) bool {
+		_, there := s.Get(store.Key{Resource: "namespaces", Name: "shop"})
+		return !there
+	})
 	for _, res := range []string{pods, replicaSets, deployments, "configmaps", "serviceaccounts", events} {
 		if n := snap.Count(res, "shop"); n != 0 {
 			t.Errorf("%d %s are left", n, res)
