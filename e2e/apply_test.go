@@ -47,10 +47,10 @@ func TestFieldsWithoutEffectAreNamed(t *testing.T) {
 	t.Parallel()
 	n := harness.New(t)
 	n.Start()
-	manifest := strings.Replace(shell("web", sleeps), "containers:", "priorityClassName: high\n      containers:", 1)
+	manifest := strings.Replace(shell("web", sleeps), "containers:", "subdomain: shops\n      containers:", 1)
 	for _, program := range []string{"kubectl", "covey"} {
 		r := n.Pipe(manifest, program, "apply", "-f", "-")
-		if r.Code != 0 || !strings.Contains(r.Stderr, "Warning: ") || !strings.Contains(r.Stderr, "priorityClassName") {
+		if r.Code != 0 || !strings.Contains(r.Stderr, "Warning: ") || !strings.Contains(r.Stderr, "subdomain") {
 			t.Errorf("%s apply: %+v", program, r)
 		}
 		n.Kubectl("delete", "deployment", "web")

@@ -66,7 +66,7 @@ func TestKubectlLooks(t *testing.T) {
 	if r := n.TryKubectl("get", "pods", "nosuch"); r.Code != 1 || !strings.Contains(r.Stderr, `pods "nosuch" not found`) {
 		t.Errorf("get of a pod that is not there: %+v", r)
 	}
-	if r := n.TryKubectl("get", "services"); r.Code != 1 || !strings.Contains(r.Stderr, "the server doesn't have a resource type") {
+	if r := n.TryKubectl("get", "cronjobs"); r.Code != 1 || !strings.Contains(r.Stderr, "the server doesn't have a resource type") {
 		t.Errorf("get of a kind that is not there: %+v", r)
 	}
 }

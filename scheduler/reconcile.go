@@ -218,19 +218,24 @@ func (r *round) namespace(w work) {
 	r.take(w, controller.Namespace(in, r.env))
 }
 
-// content is what is in a namespace: its pods, or when there are none, a part of the rest.
+// content is what is in a namespace: its pods, or when there are none, a part of the rest. The index may still have what the
+// snapshot has no more, so that only what is looked up counts.
 func (r *round) content(namespace string) []controller.Dependent {
 	all := r.index.inNamespace[namespace]
-	part := all.of(controller.Pods)
-	if len(part) == 0 {
-		for key := range all {
-			if part = append(part, key); len(part) == maxContent {
-				break
-			}
+	out := r.dependents(all.of(controller.Pods))
+	for key := range all {
+		if len(out) > 0 && (out[0].Ref.Resource == controller.Pods || len(out) == maxContent) {
+			break
 		}
+		out = append(out, r.dependents([]store.Key{key})...)
 	}
+	return out
+}
+
+// dependents are those of the objects that are there.
+func (r *round) dependents(objects []store.Key) []controller.Dependent {
 	var out []controller.Dependent
-	for _, key := range part {
+	for _, key := range objects {
 		if obj, ok := get[store.Object](r.view, key); ok {
 			out = append(out, controller.Dependent{Ref: controller.Ref(key), Object: obj})
 		}
