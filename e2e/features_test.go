@@ -42,8 +42,8 @@ func TestHostPortsAndKernelParameters(t *testing.T) {
 		t.Helper()
 		n.Eventually(func() error {
 			for _, host := range []string{"127.0.0.1", gateway} {
-				if code, body := n.Get("http://" + host + ":4080/"); body != name+"\n" {
-					return fmt.Errorf("at %s: %d %q", host, code, body)
+				if body, err := n.TryGet("http://" + host + ":4080/"); err != nil || body != name+"\n" {
+					return fmt.Errorf("at %s: %q %w", host, body, err)
 				}
 			}
 			return nil

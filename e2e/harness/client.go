@@ -146,6 +146,12 @@ func (n *Node) Serves(url string) {
 	})
 }
 
+// TryGet is Get from what may not listen yet.
+func (n *Node) TryGet(url string) (string, error) {
+	_, body, err := n.request(http.MethodGet, url, "")
+	return body, err
+}
+
 func (n *Node) request(method, url, body string) (int, string, error) {
 	client := &http.Client{Transport: &http.Transport{DialContext: n.net.dial, DisableKeepAlives: true}, Timeout: 10 * time.Second}
 	return ask(client, method, url, "application/json", body)
