@@ -65,6 +65,9 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	defer func() { _ = held.Close() }()
 	routeKlog(cfg.Logger)
+	if err := examine(cfg.DataDir, cfg.Logger); err != nil {
+		return err
+	}
 	n := &node{cfg: cfg, log: cfg.Logger}
 	if err := n.openAudit(); err != nil {
 		return err

@@ -1,0 +1,71 @@
+package machine
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Level is how much a finding matters.
+type Level string
+
+// The levels of findings.
+const (
+	OK      Level = "ok"
+	Warning Level = "warning" // pods run, but not as well as they could
+	Missing Level = "missing" // pods cannot run
+)
+
+// Finding is what was found about one thing that pods need.
+type Finding struct {
+	Check  string `json:"check"` // what was looked at: "cgroups"
+	Level  Level  `json:"level"`
+	Found  string `json:"found"`            // "cgroup v1 without the memory controller"
+	Remedy string `json:"remedy,omitempty"` // what to do about it; empty where there is nothing to do
+}
+
+func (f Finding) String() string {
+	if f.Remedy == "" {
+		return f.Check + ": " + f.Found
+	}
+	return fmt.Sprintf("%s: %s; %s", f.Check, f.Found, f.Remedy)
+}
+
+func ok(check, found string, args ...any) Finding {
+	return Finding{Check: check, Level: OK, Found: fmt.Sprintf(found, args...)}
+}
+
+// Machine is where to look. The zero value of Root is the machine itself.
+type Machine struct {
+	Root    string // of the file system; "/" but in tests
+	DataDir string // of the node; need not exist yet
+	Now     time.Time
+}
+
+// Check looks at all that pods need, in the order in which one would repair it.
+func (m Machine) Check() []Finding {
+	return []Finding{
+		m.user(), m.cgroups(), m.overlay(), m.network(), m.vxlan(), m.forwarding(), m.seccomp(), m.clock(), m.disk(), m.programs(),
+	}
+}
+
+func (m Machine) path(name string) string { return filepath.Join("/", m.Root, name) }
+
+func (m Machine) user() Finding {
+	if uid := os.Geteuid(); uid != 0 {
+		return Finding{"user", Missing, fmt.Sprintf("the user with ID %d", uid), "run covey as root"}
+	}
+	return ok("user", "root")
+}
+
+// existing is the nearest directory above a path that is there.
+func existing(path string) string {
+	for path != "/" {
+		if _, err := os.Stat(path); err == nil {
+			return path
+		}
+		path = filepath.Dir(path)
+	}
+	return path
+}
