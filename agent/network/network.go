@@ -83,9 +83,9 @@ func (n *Network) Detach(uid string) error {
 	return nil
 }
 
-// Teardown removes what Open made for an instance.
+// Teardown removes what an instance made: its pods' veth pairs, the bridge, tables and routes.
 func Teardown(instanceID string) error {
-	return errors.Join(deleteLink(Name(instanceID)), dropTable("covey-"+instanceID), dropTable(portsTable("covey-"+instanceID)))
+	return errors.Join(deletePorts(Name(instanceID)), deleteLink(Name(instanceID)), deleteRoutes(), dropTable("covey-"+instanceID), dropTable(portsTable("covey-"+instanceID)))
 }
 
 func (n *Network) ensureBridge() error {
@@ -203,6 +203,28 @@ func deleteLink(name string) error {
 		return err
 	}
 	return netlink.LinkDel(link)
+}
+
+// deletePorts deletes the veth pairs that are plugged into a bridge.
+func deletePorts(bridge string) error {
+	master, err := netlink.LinkByName(bridge)
+	if isMissing(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	links, err := netlink.LinkList()
+	if err != nil {
+		return fmt.Errorf("list the interfaces: %w", err)
+	}
+	var errs []error
+	for _, link := range links {
+		if link.Type() == "veth" && link.Attrs().MasterIndex == master.Attrs().Index {
+			errs = append(errs, deleteLink(link.Attrs().Name))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func isMissing(err error) bool {

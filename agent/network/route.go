@@ -46,6 +46,21 @@ func (n *Network) Route(peers []Peer) error {
 	return errors.Join(errs...)
 }
 
+// deleteRoutes forgets the ways to all other nodes.
+func deleteRoutes() error {
+	old, err := netlink.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Protocol: routeProtocol}, netlink.RT_FILTER_PROTOCOL)
+	if err != nil {
+		return fmt.Errorf("list the routes: %w", err)
+	}
+	var errs []error
+	for i := range old {
+		if err := netlink.RouteDel(&old[i]); err != nil && !errors.Is(err, unix.ESRCH) {
+			errs = append(errs, fmt.Errorf("remove the route to %s: %w", old[i].Dst, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 var errNotOnLink = errors.New("it is not on a network of this machine, and there is no overlay yet")
 
 func routeVia(dst *net.IPNet, address netip.Addr) error {

@@ -10,9 +10,11 @@ import (
 
 	"github.com/spf13/pflag"
 	"sigs.k8s.io/yaml"
+
+	"covey.dev/covey/cmd/covey/service"
 )
 
-const defaultConfigFile = "/etc/covey/config.yaml"
+const defaultConfigFile = service.ConfigFile
 
 // settle fills in the flags that the command line left alone: from the environment first, then from the file.
 func settle(flags *pflag.FlagSet, lookup func(string) (string, bool)) error {
@@ -93,4 +95,32 @@ func names(flags *pflag.FlagSet) []string {
 		}
 	})
 	return list
+}
+
+// configured is a configuration file's content with the flags that were given on the command line set in it.
+func configured(old []byte, flags *pflag.FlagSet) ([]byte, error) {
+	settings := map[string]any{}
+	if err := yaml.Unmarshal(old, &settings); err != nil {
+		return nil, fmt.Errorf("read the configuration: %w", err)
+	}
+	flags.Visit(func(f *pflag.Flag) {
+		if f.Name != "config" && f.Name != "help" {
+			settings[f.Name] = flagText(f.Value)
+		}
+	})
+	return yaml.Marshal(settings)
+}
+
+// flagText is the value of a flag as it would stand on the command line.
+func flagText(v pflag.Value) string {
+	switch v := v.(type) {
+	case pflag.SliceValue:
+		return strings.Join(v.GetSlice(), ",")
+	default:
+		text := v.String()
+		if v.Type() == "stringToString" {
+			return strings.TrimSuffix(strings.TrimPrefix(text, "["), "]")
+		}
+		return text
+	}
 }

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -69,5 +71,36 @@ func TestSettleNamedFileMustExist(t *testing.T) {
 	err := settle(flags, func(string) (string, bool) { return "", false })
 	if err == nil || !strings.Contains(err.Error(), "/nonexistent/covey.yaml") {
 		t.Errorf("error %v, want one that names the file", err)
+	}
+}
+
+// TestWhatIsConfiguredIsRead writes flags as covey install does and reads them as covey start does.
+func TestWhatIsConfiguredIsRead(t *testing.T) {
+	var given, read startOptions
+	flags := pflag.NewFlagSet("install", pflag.ContinueOnError)
+	given.addFlags(flags)
+	args := []string{"--join", "a:1,b:2", "--label", "site=plant", "--label", "a=b", "--max-pods=30", "--eviction-hard=nodefs.available<5%"}
+	if err := flags.Parse(args); err != nil {
+		t.Fatal(err)
+	}
+	content, err := configured([]byte("node-name: kept\nmax-pods: 20\n"), flags)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "config.yaml")
+	if err := os.WriteFile(file, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	flags = pflag.NewFlagSet("start", pflag.ContinueOnError)
+	read.addFlags(flags)
+	if err := flags.Parse([]string{"--config", file}); err != nil {
+		t.Fatal(err)
+	}
+	if err := settle(flags, func(string) (string, bool) { return "", false }); err != nil {
+		t.Fatalf("%v\n%s", err, content)
+	}
+	if !slices.Equal(read.join, given.join) || !maps.Equal(read.labels, given.labels) || read.maxPods != 30 ||
+		read.nodeName != "kept" || read.housekeeping.EvictionHard != "nodefs.available<5%" {
+		t.Errorf("read %+v of\n%s", read, content)
 	}
 }

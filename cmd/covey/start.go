@@ -10,9 +10,11 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"covey.dev/covey/agent/containerd"
+	"covey.dev/covey/cmd/covey/service"
 	"covey.dev/covey/node"
 )
 
@@ -56,11 +58,16 @@ configuration file (data-dir: ...). A flag wins over the environment, the enviro
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 			defer stop()
+			context.AfterFunc(ctx, service.Stopping)
 			return o.run(ctx, cmd)
 		},
 	}
+	o.addFlags(cmd.Flags())
+	return cmd
+}
+
+func (o *startOptions) addFlags(f *pflag.FlagSet) {
 	hostname, _ := os.Hostname()
-	f := cmd.Flags()
 	f.StringVar(&o.dataDir, "data-dir", "/var/lib/covey", "what must survive a reboot: state, keys, images, logs")
 	f.StringVar(&o.stateDir, "state-dir", "/run/covey", "what may go with a reboot: sockets, mounts, namespaces")
 	f.StringVar(&o.listen, "listen", "0.0.0.0:7443", "address and port to serve on")
@@ -88,7 +95,6 @@ configuration file (data-dir: ...). A flag wins over the environment, the enviro
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
 	f.StringVar(&o.configFile, "config", defaultConfigFile, "configuration file")
-	return cmd
 }
 
 func (o *startOptions) run(ctx context.Context, cmd *cobra.Command) error {
@@ -139,6 +145,7 @@ func (o *startOptions) run(ctx context.Context, cmd *cobra.Command) error {
 		AuditMaxBytes:  auditMaxBytes,
 		Housekeeping:   o.housekeeping,
 		Ready: func(r node.Ready) {
+			service.Ready(ctx, r.Server)
 			fmt.Fprintf(cmd.OutOrStdout(), "covey is ready on %s. Next: export KUBECONFIG=%s && kubectl get nodes\n", r.Server, r.Kubeconfig)
 		},
 	})

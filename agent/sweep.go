@@ -1,0 +1,16 @@
+package agent
+
+import (
+	"context"
+	"time"
+
+	"covey.dev/covey/agent/sweep"
+)
+
+// sweepGrace is what containers have to end after SIGTERM when their node is taken off the machine.
+const sweepGrace = 10 * time.Second
+
+// Sweep takes away all that a stopped node has on its machine but the data directory.
+func Sweep(ctx context.Context, dataDir, stateDir, instanceID string) error {
+	return sweep.Sweep(ctx, sweep.Node{DataDir: dataDir, StateDir: stateDir, InstanceID: instanceID, Grace: sweepGrace})
+}

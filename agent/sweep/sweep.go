@@ -1,0 +1,47 @@
+package sweep
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"time"
+
+	"covey.dev/covey/agent/containerd/cgroup"
+	"covey.dev/covey/agent/network"
+	"covey.dev/covey/agent/sandbox"
+)
+
+// Node is a node that is stopped.
+type Node struct {
+	DataDir, StateDir string        // absolute
+	InstanceID        string        // that its interfaces, tables and cgroups are named with
+	Grace             time.Duration // that containers have to end after SIGTERM
+}
+
+// Sweep takes away all that the node has on the machine but its data directory. It goes on after an error, and may be
+// called again.
+func Sweep(ctx context.Context, n Node) error {
+	pods := "/covey-" + n.InstanceID
+	terminate(ctx, pods, n.Grace)
+	errs := []error{killPrograms(n.DataDir), cgroup.Remove(ctx, pods)}
+	errs = append(errs, unpin(n.StateDir))
+	errs = append(errs, unmount(n.StateDir), unmount(n.DataDir), network.Teardown(n.InstanceID))
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	return os.RemoveAll(n.StateDir)
+}
+
+// unpin ends the namespaces of pods that share one of processes.
+func unpin(stateDir string) error {
+	dirs, err := filepath.Glob(filepath.Join(stateDir, "pods", "*", "ns"))
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, dir := range dirs {
+		errs = append(errs, sandbox.Unpin(dir))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,123 @@
+package service
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// Where things are put.
+const (
+	Program    = "/usr/local/bin/covey"
+	ConfigFile = "/etc/covey/config.yaml"
+	LogFile    = "/var/log/covey.log" // with OpenRC; systemd has its journal
+)
+
+// ErrNoInit says that the machine's init system is none that covey knows.
+var ErrNoInit = errors.New("neither systemd nor OpenRC runs this machine: have its init system run \"" + Program + " start\", restart it when it ends, and end that process only")
+
+// Init is an init system.
+type Init struct {
+	Name  string
+	file  string              // of covey's service
+	mode  fs.FileMode         // of that file
+	text  func(string) string // what is in it, for a program
+	start [][]string          // commands that enable and (re)start the service
+	stop  [][]string          // commands that stop and disable it
+	after [][]string          // commands once the file is gone
+	run   func(context.Context, []string) error
+}
+
+func systemd() *Init {
+	return &Init{
+		Name: "systemd", file: "/etc/systemd/system/covey.service", mode: 0o644, text: unit, run: command,
+		start: [][]string{{"systemctl", "daemon-reload"}, {"systemctl", "enable", "--quiet", "covey"}, {"systemctl", "restart", "covey"}},
+		stop:  [][]string{{"systemctl", "disable", "--quiet", "--now", "covey"}},
+		after: [][]string{{"systemctl", "daemon-reload"}, {"systemctl", "reset-failed"}},
+	}
+}
+
+func openRC() *Init {
+	return &Init{
+		Name: "OpenRC", file: "/etc/init.d/covey", mode: 0o755, text: script, run: command,
+		start: [][]string{{"rc-update", "--quiet", "add", "covey", "default"}, {"rc-service", "covey", "restart"}},
+		stop:  [][]string{{"rc-service", "--ifstarted", "covey", "stop"}, {"rc-update", "--quiet", "delete", "covey"}},
+	}
+}
+
+// Detect finds the init system that runs this machine.
+func Detect() (*Init, error) {
+	if _, err := os.Stat("/run/systemd/system"); err == nil {
+		return systemd(), nil
+	}
+	if _, err := os.Stat("/run/openrc"); err == nil {
+		return openRC(), nil
+	}
+	return nil, ErrNoInit
+}
+
+// Start puts the service in place and starts it anew; with systemd it returns when the node is ready.
+func (i *Init) Start(ctx context.Context) error {
+	if err := Write(i.file, []byte(i.text(Program)), i.mode); err != nil {
+		return err
+	}
+	return i.all(ctx, i.start)
+}
+
+// Stop stops the service and takes it away. Containers go on. One that was never installed is no error.
+func (i *Init) Stop(ctx context.Context) error {
+	if _, err := os.Stat(i.file); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err := i.all(ctx, i.stop); err != nil {
+		return err
+	}
+	if err := os.Remove(i.file); err != nil {
+		return err
+	}
+	return i.all(ctx, i.after)
+}
+
+func (i *Init) all(ctx context.Context, commands [][]string) error {
+	for _, c := range commands {
+		if err := i.run(ctx, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func command(ctx context.Context, words []string) error {
+	out, err := exec.CommandContext(ctx, words[0], words[1:]...).CombinedOutput()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w\n%s", strings.Join(words, " "), err, bytes.TrimSpace(out))
+	}
+	return nil
+}
+
+// Write puts a file in place as a whole or not at all.
+func Write(file string, content []byte, mode fs.FileMode) error {
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return err
+	}
+	temporary, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+"-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(temporary.Name()) }()
+	_, err = temporary.Write(content)
+	err = errors.Join(err, temporary.Chmod(mode), temporary.Sync(), temporary.Close())
+	if err != nil {
+		return fmt.Errorf("write %s: %w", file, err)
+	}
+	return os.Rename(temporary.Name(), file)
+}

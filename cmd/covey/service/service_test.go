@@ -1,0 +1,154 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// recorded is an init system whose commands are written down.
+func recorded(t *testing.T, i *Init, fail string) (*Init, *[]string) {
+	t.Helper()
+	var ran []string
+	i.file = filepath.Join(t.TempDir(), "etc", "covey")
+	i.run = func(_ context.Context, words []string) error {
+		line := strings.Join(words, " ")
+		ran = append(ran, line)
+		if line == fail {
+			return errors.New("failed")
+		}
+		return nil
+	}
+	return i, &ran
+}
+
+func TestAServiceIsStartedAndStopped(t *testing.T) {
+	for _, i := range []*Init{systemd(), openRC()} {
+		t.Run(i.Name, func(t *testing.T) {
+			i, ran := recorded(t, i, "")
+			if err := i.Start(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			text, err := os.ReadFile(i.file)
+			if err != nil || !strings.Contains(string(text), Program) || strings.Contains(string(text), "%!") {
+				t.Errorf("the service file: %v\n%s", err, text)
+			}
+			if info, _ := os.Stat(i.file); info.Mode().Perm() != i.mode {
+				t.Errorf("mode %v, want %v", info.Mode(), i.mode)
+			}
+			if last := (*ran)[len(*ran)-1]; !strings.Contains(last, "restart") {
+				t.Errorf("the last command is %q; an upgrade needs a restart", last)
+			}
+			*ran = nil
+			if err := i.Stop(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := os.Stat(i.file); err == nil || len(*ran) == 0 {
+				t.Errorf("the service file is left; ran %v", *ran)
+			}
+			*ran = nil
+			if err := i.Stop(t.Context()); err != nil || len(*ran) > 0 {
+				t.Errorf("a second time: %v, ran %v", err, *ran)
+			}
+		})
+	}
+}
+
+func TestAServiceThatDoesNotStopIsNotTakenAway(t *testing.T) {
+	i, _ := recorded(t, systemd(), "systemctl disable --quiet --now covey")
+	if err := i.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := i.Stop(t.Context()); err == nil {
+		t.Fatal("no error")
+	}
+	if _, err := os.Stat(i.file); err != nil {
+		t.Error(err)
+	}
+}
+
+// notified stands in for systemd's socket.
+func notified(t *testing.T) <-chan string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "notify")
+	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = socket.Close() })
+	t.Setenv("NOTIFY_SOCKET", name)
+	told := make(chan string, 100)
+	go func() {
+		defer close(told)
+		for buffer := make([]byte, 256); ; {
+			n, err := socket.Read(buffer)
+			if err != nil {
+				return
+			}
+			told <- string(buffer[:n])
+		}
+	}()
+	return told
+}
+
+func next(t *testing.T, told <-chan string) string {
+	t.Helper()
+	select {
+	case text := <-told:
+		return text
+	case <-time.After(30 * time.Second):
+		t.Fatal("systemd was told nothing")
+		return ""
+	}
+}
+
+func TestSystemdIsToldThatANodeIsAlive(t *testing.T) {
+	told := notified(t)
+	t.Setenv("WATCHDOG_USEC", "30000")
+	asked := make(chan string, 100)
+	api := httptest.NewTLSServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { asked <- r.URL.Path }))
+	defer api.Close()
+	Ready(t.Context(), api.URL)
+	if text := next(t, told); text != "READY=1" {
+		t.Errorf("told %q", text)
+	}
+	if text := next(t, told); text != "WATCHDOG=1" {
+		t.Errorf("told %q", text)
+	}
+	if path := <-asked; path != "/livez" {
+		t.Errorf("asked %s", path)
+	}
+}
+
+func TestSystemdIsNotToldThatADeadNodeIsAlive(t *testing.T) {
+	told := notified(t)
+	t.Setenv("WATCHDOG_USEC", "30000")
+	asked := make(chan struct{}, 100)
+	api := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusInternalServerError)
+		asked <- struct{}{}
+	}))
+	defer api.Close()
+	ctx, stop := context.WithCancel(t.Context())
+	Ready(ctx, api.URL)
+	for range 3 {
+		<-asked
+	}
+	stop()
+	Stopping()
+	var all []string
+	for !slices.Contains(all, "STOPPING=1") {
+		all = append(all, next(t, told))
+	}
+	if slices.Contains(all, "WATCHDOG=1") {
+		t.Errorf("told %v", all)
+	}
+}

@@ -1,0 +1,58 @@
+package service
+
+import "fmt"
+
+// unit is the systemd unit. Containers outlive covey, so only the main process is killed (KillMode), and what they do is not
+// counted or limited with it (Delegate, TasksMax). It waits for no network: a node alone starts its pods.
+func unit(program string) string {
+	return fmt.Sprintf(`# Made by "covey install"; "covey uninstall" removes it. Settings are in %s.
+[Unit]
+Description=covey, a node that runs containers through the Kubernetes API
+After=network.target local-fs.target
+StartLimitIntervalSec=0
+
+[Service]
+Type=notify
+NotifyAccess=main
+ExecStart=%s start
+Restart=always
+RestartSec=1
+WatchdogSec=60
+TimeoutStartSec=infinity
+TimeoutStopSec=60
+KillMode=process
+Delegate=yes
+TasksMax=infinity
+LimitNOFILE=1048576
+LimitNPROC=infinity
+OOMScoreAdjust=-999
+
+[Install]
+WantedBy=multi-user.target
+`, ConfigFile, program)
+}
+
+// script is the OpenRC service. Its supervisor ends covey alone; rc_cgroup_cleanup would end containers too.
+func script(program string) string {
+	return fmt.Sprintf(`#!/sbin/openrc-run
+# Made by "covey install"; "covey uninstall" removes it. Settings are in %[1]s.
+name="covey"
+description="a node that runs containers through the Kubernetes API"
+supervisor="supervise-daemon"
+command="%[2]s"
+command_args="start"
+respawn_delay=1
+respawn_max=0
+retry="TERM/60/KILL/5"
+output_log="%[3]s"
+error_log="%[3]s"
+rc_ulimit="-n 1048576"
+rc_cgroup_cleanup="no"
+
+depend() {
+	need localmount
+	use cgroups
+	after net firewall
+}
+`, ConfigFile, program, LogFile)
+}
