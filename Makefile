@@ -4,7 +4,7 @@ SHELL := /bin/bash
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 GOFILES = $(shell git ls-files --cached --others --exclude-standard '*.go')
 
-.PHONY: help build deps runtime release release-check smoke example-image test-image kubectl demo test fmt vet lint unit cross e2e fuzz bench microbench crash limits generate clean
+.PHONY: help build deps runtime release release-check smoke example-image test-image kubectl vm-image demo test fmt vet lint unit cross e2e fuzz bench microbench crash limits generate clean
 
 help: ## what the targets do
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,8 +63,11 @@ cross: ## that covey compiles for other machines, of 64 and of 32 bits
 	@for arch in arm64 arm; do echo "$$arch"; export CGO_ENABLED=0 GOOS=linux GOARCH=$$arch GOARM=7; \
 		go vet ./... && go build -trimpath -o /dev/null ./cmd/covey || exit 1; done
 
-e2e: build example-image test-image kubectl ## the real binary with real containers, driven by the real kubectl
+e2e: build example-image test-image kubectl vm-image ## the real binary with real containers, driven by the real kubectl
 	cd e2e && go test -count=1 -timeout 25m ./...
+
+vm-image: deps ## bin/vm: a kernel and a small Debian for virtual machines
+	@.ci/vm-image
 
 FUZZTIME = 1m
 fuzz: runtime ## each fuzz target for FUZZTIME; what they find goes to testdata/fuzz

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
 
 	"covey.dev/covey/agent"
 )
@@ -33,5 +36,20 @@ func Purge(dataDir string) error {
 		return err
 	}
 	defer func() { _ = held.Close() }()
-	return os.RemoveAll(dataDir)
+	entries, err := os.ReadDir(dataDir)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if entry.Name() == "lost+found" {
+			continue // the file system's own
+		}
+		if err := os.RemoveAll(filepath.Join(dataDir, entry.Name())); err != nil {
+			return err
+		}
+	}
+	if err := os.Remove(dataDir); err != nil && !errors.Is(err, unix.EBUSY) && !errors.Is(err, unix.ENOTEMPTY) {
+		return err // a disk of its own stays mounted
+	}
+	return nil
 }

@@ -1,0 +1,93 @@
+package vm
+
+import (
+	"strings"
+	"testing"
+)
+
+const manifest = `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      containers:
+      - name: web
+        image: busybox:1
+        command: [sh, -c, "echo here > /scratch/index.html; exec httpd -f -p 8080 -h /scratch"]
+        resources: {limits: {memory: 32Mi, cpu: 200m}}
+        readinessProbe: {httpGet: {port: 8080}, periodSeconds: 1}
+        volumeMounts: [{name: scratch, mountPath: /scratch}]
+      volumes: [{name: scratch, emptyDir: {medium: Memory}}]
+`
+
+const ready = `covey get deployment web -o jsonpath='{.status.readyReplicas}'`
+
+func two(out string) bool { return strings.TrimSpace(out) == "2" }
+
+// TestANodeIsInstalledSurvivesAPowerCutAndGoes is what its owner does with one device.
+func TestANodeIsInstalledSurvivesAPowerCutAndGoes(t *testing.T) {
+	m := New(t, 1, "")
+	m.Boot()
+	before := m.Run(machineState)
+	m.Run("/tools/covey check")
+	m.Run("/tools/covey install --node-name shop")
+	m.Run("covey image load /tools/busybox.tar")
+	m.Run("cat > /root/web.yaml <<'END'\n" + manifest + "END")
+	m.Run("covey apply -f /root/web.yaml")
+	m.Eventually(ready, two)
+	limits := m.Run("cat $(find /sys/fs/cgroup/covey-* -name memory.max) $(find /sys/fs/cgroup/covey-* -name cpu.max)")
+	if !strings.Contains(limits, "33554432") || !strings.Contains(limits, "20000 100000") {
+		t.Errorf("no cgroup has the pods' limits:\n%s", limits)
+	}
+	processes := func() string { return m.Run("pgrep -x httpd | sort") }
+	pids := processes()
+	goOn := func(after string) {
+		t.Helper()
+		if now := processes(); now != pids {
+			t.Errorf("after %s: the containers' processes were\n%sand are\n%s", after, pids, now)
+		}
+	}
+
+	m.Run("systemctl kill --kill-who=main -s KILL covey")
+	m.Eventually("systemctl show -p NRestarts covey", func(out string) bool { return strings.TrimSpace(out) != "NRestarts=0" })
+	m.Eventually("systemctl is-active covey", func(out string) bool { return strings.TrimSpace(out) == "active" })
+	m.Eventually(ready, two)
+	goOn("the program was killed")
+	m.Run("systemctl stop covey")
+	goOn("the service was stopped")
+	m.Run("systemctl start covey")
+	m.Eventually(ready, two)
+	goOn("the service was started")
+	m.Run("/tools/covey install")
+	m.Eventually(ready, two)
+	goOn("an upgrade")
+
+	m.Run("covey scale deployment web --replicas=3 && covey scale deployment web --replicas=2")
+	m.PowerCut()
+	m.Boot()
+	m.Eventually(ready, two)
+	m.Eventually(`covey get pods -l app=web -o jsonpath='{range .items[*]}{.status.podIP}{"\n"}{end}' |
+		while read ip; do exec 3<>/dev/tcp/$ip/8080 && printf 'GET / HTTP/1.0\r\n\r\n' >&3 && cat <&3 || exit 1; done`,
+		func(out string) bool { return strings.Count(out, "here") == 2 })
+
+	m.Run("covey uninstall --purge")
+	if after := m.Run(machineState); after != before {
+		t.Errorf("the machine was\n%s\nand is\n%s", before, after)
+	}
+}
+
+// machineState shows all that covey may have on a machine.
+const machineState = `
+findmnt -rno TARGET | grep -v -e ^/proc -e ^/sys -e ^/dev -e ^/run/user -e ^/run/credentials | sort
+ip -o link | cut -d: -f2 | sort
+ip route
+nft list ruleset
+find /sys/fs/cgroup -maxdepth 1 -type d | sort
+ls /usr/local/bin /etc/systemd/system/multi-user.target.wants /run/covey /etc/covey /var/lib/covey 2>&1
+pgrep -l -e 'covey|shim|httpd' || true`
