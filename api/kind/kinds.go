@@ -27,7 +27,7 @@ func Find(group, version, resource string) *Kind {
 var kinds = sync.OnceValue(func() []*Kind {
 	return []*Kind{
 		configMapKind(), eventKind(), namespaceKind(), nodeKind(), podKind(), secretKind(), serviceKind(), serviceAccountKind(),
-		deploymentKind(), replicaSetKind(), leaseKind(), endpointSliceKind(), podDisruptionBudgetKind(), priorityClassKind(),
+		deploymentKind(), replicaSetKind(), horizontalPodAutoscalerKind(), leaseKind(), endpointSliceKind(), podDisruptionBudgetKind(), priorityClassKind(),
 	}
 })
 

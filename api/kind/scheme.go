@@ -8,6 +8,7 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -17,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	appsdefaults "k8s.io/kubernetes/pkg/apis/apps/v1"
+	autoscalingdefaults "k8s.io/kubernetes/pkg/apis/autoscaling/v2"
 	coredefaults "k8s.io/kubernetes/pkg/apis/core/v1"
 	discoverydefaults "k8s.io/kubernetes/pkg/apis/discovery/v1"
 	schedulingdefaults "k8s.io/kubernetes/pkg/apis/scheduling/v1"
@@ -53,6 +55,7 @@ var Scheme = sync.OnceValue(func() *runtime.Scheme {
 	)
 	s.AddKnownTypes(schedulingv1.SchemeGroupVersion, &schedulingv1.PriorityClass{}, &schedulingv1.PriorityClassList{})
 	s.AddKnownTypes(autoscalingv1.SchemeGroupVersion, &autoscalingv1.Scale{})
+	s.AddKnownTypes(autoscalingv2.SchemeGroupVersion, &autoscalingv2.HorizontalPodAutoscaler{}, &autoscalingv2.HorizontalPodAutoscalerList{})
 	s.AddKnownTypes(authorizationv1.SchemeGroupVersion,
 		&authorizationv1.SelfSubjectAccessReview{}, &authorizationv1.SelfSubjectRulesReview{},
 		&authorizationv1.SubjectAccessReview{}, &authorizationv1.LocalSubjectAccessReview{},
@@ -62,14 +65,14 @@ var Scheme = sync.OnceValue(func() *runtime.Scheme {
 	)
 	for _, gv := range []schema.GroupVersion{
 		corev1.SchemeGroupVersion, appsv1.SchemeGroupVersion, coordinationv1.SchemeGroupVersion, discoveryv1.SchemeGroupVersion,
-		policyv1.SchemeGroupVersion, schedulingv1.SchemeGroupVersion, autoscalingv1.SchemeGroupVersion,
+		policyv1.SchemeGroupVersion, schedulingv1.SchemeGroupVersion, autoscalingv1.SchemeGroupVersion, autoscalingv2.SchemeGroupVersion,
 		authorizationv1.SchemeGroupVersion, authenticationv1.SchemeGroupVersion,
 	} {
 		metav1.AddToGroupVersion(s, gv)
 	}
 	for _, add := range []func(*runtime.Scheme) error{
 		metav1.AddMetaToScheme, coredefaults.RegisterDefaults, appsdefaults.RegisterDefaults, discoverydefaults.RegisterDefaults,
-		schedulingdefaults.RegisterDefaults,
+		schedulingdefaults.RegisterDefaults, autoscalingdefaults.RegisterDefaults,
 	} {
 		if err := add(s); err != nil {
 			panic(fmt.Sprintf("build the scheme: %v", err)) // it is made of constants

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -20,7 +21,7 @@ var whole = map[reflect.Type]bool{
 	of[metav1.TypeMeta](): true, of[metav1.ObjectMeta](): true, of[metav1.LabelSelector](): true,
 	of[metav1.Time](): true, of[metav1.MicroTime](): true, of[intstr.IntOrString](): true, of[resource.Quantity](): true,
 	of[corev1.PodStatus](): true, of[appsv1.DeploymentStatus](): true, of[appsv1.ReplicaSetStatus](): true,
-	of[policyv1.PodDisruptionBudgetStatus](): true, of[corev1.ServiceSpec](): true, of[corev1.ServiceStatus](): true, of[discoveryv1.Endpoint](): true, of[discoveryv1.EndpointPort](): true,
+	of[policyv1.PodDisruptionBudgetStatus](): true, of[autoscalingv2.HorizontalPodAutoscalerStatus](): true, of[corev1.ServiceSpec](): true, of[corev1.ServiceStatus](): true, of[discoveryv1.Endpoint](): true, of[discoveryv1.EndpointPort](): true,
 	of[corev1.NamespaceStatus](): true, of[corev1.NodeStatus](): true,
 	of[appsv1.DeploymentStrategy](): true, of[corev1.ObjectReference](): true, of[corev1.EventSource](): true, of[corev1.EventSeries](): true,
 	of[corev1.Affinity](): true, of[corev1.TopologySpreadConstraint](): true, of[corev1.PodSchedulingGate](): true, of[corev1.HostAlias](): true, of[corev1.PodDNSConfig](): true,
@@ -36,7 +37,7 @@ func TestNoFieldIsForgotten(t *testing.T) {
 	for _, obj := range []any{
 		corev1.Pod{}, appsv1.Deployment{}, appsv1.ReplicaSet{}, corev1.Namespace{}, corev1.Node{}, corev1.ConfigMap{},
 		corev1.Secret{}, corev1.Event{}, corev1.ServiceAccount{}, schedulingv1.PriorityClass{}, policyv1.PodDisruptionBudget{},
-		corev1.Service{}, coordinationv1.Lease{}, discoveryv1.EndpointSlice{},
+		corev1.Service{}, autoscalingv2.HorizontalPodAutoscaler{}, coordinationv1.Lease{}, discoveryv1.EndpointSlice{},
 	} {
 		checkType(t, reflect.TypeOf(obj), seen)
 	}

@@ -18,7 +18,7 @@ import (
 // To change what covey says of a field, change its line in the files of this package and run go generate.
 var Tables = sync.OnceValue(func() map[reflect.Type]Table {
 	all := map[reflect.Type]Table{}
-	for _, some := range []map[reflect.Type]Table{kindTables(), podTables(), containerTables(), actionTables(), volumeTables()} {
+	for _, some := range []map[reflect.Type]Table{kindTables(), autoscalerTables(), podTables(), containerTables(), actionTables(), volumeTables()} {
 		maps.Copy(all, some)
 	}
 	return all
@@ -57,7 +57,7 @@ func kindTables() map[reflect.Type]Table {
 			"providerID":          acted("Stored for others; covey has no cloud provider."),
 			"configSource":        warned("nodes take their configuration from their own files"),
 			"externalID":          warned("Kubernetes no longer uses it"),
-			"podPreemptionPolicy": warned("pods do not preempt each other"),
+			"podPreemptionPolicy": warned("a pod preempts by its priority on every node"),
 		},
 		of[corev1.Taint](): {
 			"key": acted(), "value": acted(), "timeAdded": acted(), "effect": acted(),
