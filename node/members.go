@@ -25,6 +25,7 @@ const (
 func (n *node) term(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return n.scheduler.Run(ctx) })
+	g.Go(func() error { return n.autoscaler.Run(ctx) })
 	g.Go(func() error { return n.keepSystemObjects(ctx) })
 	g.Go(func() error { return n.keepMembers(ctx) })
 	g.Go(func() error { return n.keepReadiness(ctx) })

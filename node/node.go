@@ -26,6 +26,7 @@ import (
 	"covey.dev/covey/node/port"
 	"covey.dev/covey/node/upstream"
 	"covey.dev/covey/scheduler"
+	"covey.dev/covey/scheduler/autoscaler"
 	"covey.dev/covey/store"
 )
 
@@ -45,6 +46,7 @@ type node struct {
 	agent      *agent.Agent
 	api        *api.Server
 	scheduler  *scheduler.Scheduler
+	autoscaler *autoscaler.Autoscaler
 	serverCert *identity.Server
 	audit      *audit.Log // nil when none is kept
 }
@@ -178,6 +180,7 @@ func (n *node) build() (err error) {
 		return err
 	}
 	n.scheduler = scheduler.New(scheduler.Config{Store: n.store, Logger: n.log, AdmitPod: admitPod, Resources: resources()})
+	n.autoscaler = n.newAutoscaler()
 	n.api, err = api.New(api.Config{
 		Store:   n.store,
 		Kinds:   kind.All(),

@@ -1,0 +1,79 @@
+package node
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/uuid"
+
+	"covey.dev/covey/api/kind"
+	"covey.dev/covey/api/metrics"
+	"covey.dev/covey/scheduler/autoscaler"
+	"covey.dev/covey/store"
+)
+
+// sampleTime is how long an autoscaler waits for a node's samples.
+const sampleTime = 3 * time.Second
+
+func (n *node) newAutoscaler() *autoscaler.Autoscaler {
+	return autoscaler.New(autoscaler.Config{
+		Store: n.store, Sampler: &sampler{collector: metrics.New(n.Handler), node: n}, Targets: scaled, NewUID: uuid.NewUUID, Logger: n.log,
+	})
+}
+
+// scaled finds a kind that has a size.
+func scaled(group, name string) (autoscaler.Target, bool) {
+	for _, k := range kind.All() {
+		if k.Scale == nil || k.GVK.Group != group || k.GVK.Kind != name {
+			continue
+		}
+		return autoscaler.Target{
+			Resource: k.Resource(),
+			Replicas: func(obj store.Object) int32 { return k.Scale.Get(obj).Spec.Replicas },
+			Resize: func(obj store.Object, replicas int32) store.Object {
+				out := obj.DeepCopyObject().(kind.Object)
+				k.Scale.Set(out, replicas)
+				k.PrepareUpdate(out, obj)
+				return out
+			},
+		}, true
+	}
+	return autoscaler.Target{}, false
+}
+
+// sampler asks nodes for what their containers use, as `kubectl top` does.
+type sampler struct {
+	collector *metrics.Collector
+	node      *node
+}
+
+// Sample implements autoscaler.Sampler.
+func (s *sampler) Sample(ctx context.Context, nodes []string, _ []types.NamespacedName) autoscaler.Samples {
+	ctx, cancel := context.WithTimeout(ctx, sampleTime)
+	defer cancel()
+	out := autoscaler.Samples{Containers: map[autoscaler.Container]autoscaler.Use{}}
+	var mu sync.Mutex
+	var asking sync.WaitGroup
+	for _, name := range nodes {
+		asking.Go(func() {
+			used, err := s.collector.Node(ctx, name)
+			if err != nil {
+				s.node.log.Debug("sample a node", "node", name, "err", err)
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			for c, use := range used.Containers {
+				out.Containers[autoscaler.Container(c)] = autoscaler.Use(use)
+			}
+		})
+	}
+	asking.Wait()
+	s.collector.Forget(func(name string) bool {
+		_, ok := s.node.store.Snapshot().Get(store.Key{Resource: "nodes", Name: name})
+		return ok
+	})
+	return out
+}

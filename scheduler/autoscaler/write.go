@@ -1,0 +1,80 @@
+package autoscaler
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"covey.dev/covey/store"
+)
+
+const (
+	component = "horizontal-pod-autoscaler"
+	// batch is how many autoscalers are written in one transaction.
+	batch = 200
+)
+
+// write scales the targets and tells of it, some autoscalers at a time.
+func (a *Autoscaler) write(ctx context.Context, changed []*scaling, now time.Time) error {
+	for len(changed) > 0 {
+		some := changed[:min(batch, len(changed))]
+		changed = changed[len(some):]
+		if _, err := a.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+			for _, c := range some {
+				a.writeOne(tx, c, now)
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeOne leaves an autoscaler that is gone, and a target that has another size by now, to the next step.
+func (a *Autoscaler) writeOne(tx *store.Tx, c *scaling, now time.Time) {
+	key := store.Key{Resource: resource, Namespace: c.hpa.Namespace, Name: c.hpa.Name}
+	rec, ok := tx.Get(key)
+	if !ok {
+		return
+	}
+	hpa := rec.Object().(*autoscalingv2.HorizontalPodAutoscaler)
+	if hpa.UID != c.hpa.UID {
+		return
+	}
+	if c.err == nil && c.status.DesiredReplicas != c.current {
+		target, ok := tx.Get(c.key)
+		if !ok || target.Object().GetUID() != c.object.GetUID() || c.target.Replicas(target.Object()) != c.current {
+			return
+		}
+		tx.Put(c.key, c.target.Resize(target.Object(), c.status.DesiredReplicas), target.Revision())
+	}
+	hpa = hpa.DeepCopy()
+	hpa.Status = c.status
+	tx.Put(key, hpa, rec.Revision())
+	for i, e := range c.events {
+		a.tell(tx, hpa, e, now.Add(time.Duration(i)))
+	}
+}
+
+func (a *Autoscaler) tell(tx *store.Tx, hpa *autoscalingv2.HorizontalPodAutoscaler, e event, now time.Time) {
+	key := store.Key{Resource: "events", Namespace: hpa.Namespace, Name: fmt.Sprintf("%s.%x", hpa.Name, now.UnixNano())}
+	if _, taken := tx.Get(key); taken {
+		return // the clock stands still; the status says the same
+	}
+	stamp := metav1.NewTime(now).Rfc3339Copy()
+	tx.Create(key, &corev1.Event{
+		ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name, UID: a.cfg.NewUID(), CreationTimestamp: stamp},
+		InvolvedObject: corev1.ObjectReference{
+			Kind: "HorizontalPodAutoscaler", APIVersion: autoscalingv2.SchemeGroupVersion.String(),
+			Namespace: hpa.Namespace, Name: hpa.Name, UID: hpa.UID,
+		},
+		Reason: e.reason, Message: e.message, Type: e.kind,
+		Source: corev1.EventSource{Component: component}, ReportingController: component,
+		FirstTimestamp: stamp, LastTimestamp: stamp, Count: 1,
+	})
+}
