@@ -19,7 +19,7 @@ var rules = []struct {
 	folder, why string
 	may         []string
 }{
-	{"cmd/", "the command line hands the real runtime to the node and is a client of the API otherwise", []string{"cmd/", "node", "api/client", "agent/containerd"}},
+	{"cmd/", "the command line hands the real runtime to the node and is a client of the API otherwise; a simulation needs no cluster", []string{"cmd/", "node", "api/client", "agent/containerd", "scheduler/autoscale/simulate"}},
 	{"node/identity", "keys and certificates know nothing of the cluster", nil},
 	{"node/port", "the port knows protocols by name only", nil},
 	{"node", "the node builds all parts, but the runtime is handed to it", []string{"node/", "api", "api/", "scheduler", "scheduler/autoscaler", "store", "agent"}},

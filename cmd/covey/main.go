@@ -112,7 +112,7 @@ the machine of a node they find its kubeconfig by themselves.`,
 		newStartCommand(), newCheckCommand(), newInstallCommand(), newUninstallCommand(),
 		newApplyCommand(o), newGetCommand(o), newDescribeCommand(o), newDeleteCommand(o),
 		newLogsCommand(o), newExecCommand(o), newScaleCommand(o), newRolloutCommand(o), newTokenCommand(o), newStatusCommand(o), newBackupCommand(o), newRestoreCommand(o),
-		newImageCommand(o), newVersionCommand(o), newCompletionCommand(),
+		newImageCommand(o), newSimulateCommand(), newVersionCommand(o), newCompletionCommand(),
 	)
 	return root
 }
