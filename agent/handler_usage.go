@@ -8,10 +8,13 @@ import (
 	"net/http"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/gorilla/mux"
+	"golang.org/x/sync/errgroup"
 
+	"covey.dev/covey/agent/requests"
 	"covey.dev/covey/agent/serve"
 	"covey.dev/covey/agent/usage"
 )
@@ -28,9 +31,40 @@ func (a *Agent) serveUsage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+	node.Pods = a.askPods(r.Context(), r.URL.Query()["pod"])
 	if err := node.WriteText(w); err != nil {
 		a.Logger.Debug("metrics were cut short", "error", err)
 	}
+}
+
+// askAtOnce is how many pods are asked for their requests at a time.
+const askAtOnce = 16
+
+// askPods asks pods, named namespace/name, for their requests. Those that don't answer are left out.
+func (a *Agent) askPods(ctx context.Context, names []string) []usage.Pod {
+	if len(names) == 0 {
+		return nil
+	}
+	var mu sync.Mutex
+	var out []usage.Pod
+	var g errgroup.Group
+	g.SetLimit(askAtOnce)
+	for _, w := range a.active(func(w *worker) bool { return slices.Contains(names, w.ref.Namespace+"/"+w.ref.Name) }) {
+		g.Go(func() error {
+			pod := w.currentPod()
+			counts, err := requests.Ask(ctx, pod, pod.Status.PodIP)
+			if err != nil {
+				a.Logger.Debug("ask a pod for its requests", "pod", pod.Namespace+"/"+pod.Name, "err", err)
+				return nil
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			out = append(out, usage.Pod{Namespace: pod.Namespace, Name: pod.Name, Requests: counts.Total, InFlight: counts.InFlight, At: time.Now()})
+			return nil
+		})
+	}
+	_ = g.Wait() // no question fails
+	return out
 }
 
 // readUsage reads the use of the node and of all containers that run.

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/uuid"
 
@@ -50,15 +51,18 @@ type sampler struct {
 }
 
 // Sample implements autoscaler.Sampler.
-func (s *sampler) Sample(ctx context.Context, nodes []string, _ []types.NamespacedName) autoscaler.Samples {
+func (s *sampler) Sample(ctx context.Context, nodes []string, requests []types.NamespacedName) autoscaler.Samples {
 	ctx, cancel := context.WithTimeout(ctx, sampleTime)
 	defer cancel()
-	out := autoscaler.Samples{Containers: map[autoscaler.Container]autoscaler.Use{}}
+	out := autoscaler.Samples{
+		Containers: map[autoscaler.Container]autoscaler.Use{}, Requests: map[types.NamespacedName]autoscaler.Requests{},
+	}
+	pods := s.podsOf(requests)
 	var mu sync.Mutex
 	var asking sync.WaitGroup
 	for _, name := range nodes {
 		asking.Go(func() {
-			used, err := s.collector.Node(ctx, name)
+			used, err := s.collector.Node(ctx, name, pods[name]...)
 			if err != nil {
 				s.node.log.Debug("sample a node", "node", name, "err", err)
 				return
@@ -68,6 +72,9 @@ func (s *sampler) Sample(ctx context.Context, nodes []string, _ []types.Namespac
 			for c, use := range used.Containers {
 				out.Containers[autoscaler.Container(c)] = autoscaler.Use(use)
 			}
+			for p, r := range used.Pods {
+				out.Requests[types.NamespacedName{Namespace: p.Namespace, Name: p.Name}] = autoscaler.Requests(r)
+			}
 		})
 	}
 	asking.Wait()
@@ -75,5 +82,19 @@ func (s *sampler) Sample(ctx context.Context, nodes []string, _ []types.Namespac
 		_, ok := s.node.store.Snapshot().Get(store.Key{Resource: "nodes", Name: name})
 		return ok
 	})
+	return out
+}
+
+// podsOf are pods by the nodes that they are on.
+func (s *sampler) podsOf(names []types.NamespacedName) map[string][]metrics.Pod {
+	out := map[string][]metrics.Pod{}
+	snap := s.node.store.Snapshot()
+	for _, name := range names {
+		if rec, ok := snap.Get(store.Key{Resource: "pods", Namespace: name.Namespace, Name: name.Name}); ok {
+			if pod, ok := rec.Object().(*corev1.Pod); ok {
+				out[pod.Spec.NodeName] = append(out[pod.Spec.NodeName], metrics.Pod{Namespace: name.Namespace, Name: name.Name})
+			}
+		}
+	}
 	return out
 }

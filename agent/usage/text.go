@@ -3,6 +3,7 @@ package usage
 import (
 	"fmt"
 	"io"
+	"math"
 	"time"
 )
 
@@ -14,12 +15,20 @@ type Container struct {
 	At time.Time // when it was read
 }
 
+// Pod is what a pod says of its requests; NaN for what it does not say.
+type Pod struct {
+	Namespace, Name    string
+	Requests, InFlight float64
+	At                 time.Time // when it was asked
+}
+
 // Node is what a node and its containers use, those of a pod one after the other.
 type Node struct {
 	Use
 	At         time.Time
 	Containers []Container
-	Failed     bool // not all could be read
+	Pods       []Pod // those that were asked
+	Failed     bool  // not all could be read
 }
 
 // WriteText writes n as metrics in Prometheus' text format, with the names that Kubernetes' kubelet gives them under
@@ -41,6 +50,7 @@ func (n *Node) WriteText(w io.Writer) error {
 		c := &n.Containers[i]
 		t.sample(c.labels(), float64(c.Started.UnixMilli())/1000, time.Time{})
 	}
+	n.writeRequests(&t)
 	t.family("node_cpu_usage_seconds_total", "counter", "Cumulative cpu time consumed by the node in core-seconds")
 	t.sample("", n.CPU.Seconds(), n.At)
 	t.family("node_memory_working_set_bytes", "gauge", "Current working set of the node in bytes")
@@ -53,6 +63,23 @@ func (n *Node) WriteText(w io.Writer) error {
 	t.sample("", failed, time.Time{})
 	return t.err
 }
+
+// writeRequests writes what pods said of their requests, under names of covey's own.
+func (n *Node) writeRequests(t *text) {
+	if len(n.Pods) == 0 {
+		return
+	}
+	t.family("covey_pod_requests_total", "counter", "Requests that the pod says it has served")
+	for _, p := range n.Pods {
+		t.known(p.labels(), p.Requests, p.At)
+	}
+	t.family("covey_pod_requests_in_flight", "gauge", "Requests that the pod says it is serving")
+	for _, p := range n.Pods {
+		t.known(p.labels(), p.InFlight, p.At)
+	}
+}
+
+func (p *Pod) labels() string { return fmt.Sprintf("{namespace=%q,pod=%q}", p.Namespace, p.Name) }
 
 func (c *Container) labels() string {
 	return fmt.Sprintf("{container=%q,namespace=%q,pod=%q}", c.Name, c.Namespace, c.Pod)
@@ -76,6 +103,13 @@ func (t *text) sample(labels string, value float64, at time.Time) {
 		return
 	}
 	t.print("%s%s %v %d\n", t.name, labels, value, at.UnixMilli())
+}
+
+// known is a sample unless it is not known.
+func (t *text) known(labels string, value float64, at time.Time) {
+	if !math.IsNaN(value) {
+		t.sample(labels, value, at)
+	}
 }
 
 func (t *text) print(format string, args ...any) {

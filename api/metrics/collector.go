@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math"
 	"net/http"
 	"net/url"
 	"sync"
@@ -28,7 +29,11 @@ type Node struct {
 	At         time.Time
 	Window     time.Duration
 	Containers map[Container]Use
+	Pods       map[Pod]Requests // those that were asked and have answered
 }
+
+// Requests are what a pod says of its requests; NaN for what is not known.
+type Requests struct{ PerSecond, InFlight float64 }
 
 // Collector reads the metrics of nodes. It is safe for concurrent use.
 type Collector struct {
@@ -60,12 +65,12 @@ func wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Node is the use of a node.
-func (c *Collector) Node(ctx context.Context, name string) (*Node, error) {
+// Node is the use of a node, and the requests of those of its pods that are named.
+func (c *Collector) Node(ctx context.Context, name string, pods ...Pod) (*Node, error) {
 	s := c.source(name)
 	s.Lock()
 	defer s.Unlock()
-	now, err := c.read(ctx, name)
+	now, err := c.read(ctx, name, pods)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +82,7 @@ func (c *Collector) Node(ctx context.Context, name string) (*Node, error) {
 		if err := c.wait(ctx, shortest); err != nil {
 			return nil, err
 		}
-		if now, err = c.read(ctx, name); err != nil {
+		if now, err = c.read(ctx, name, pods); err != nil {
 			return nil, err
 		}
 	}
@@ -109,14 +114,19 @@ func (c *Collector) Forget(kept func(name string) bool) {
 	}
 }
 
-func (c *Collector) read(ctx context.Context, name string) (*reading, error) {
+func (c *Collector) read(ctx context.Context, name string, pods []Pod) (*reading, error) {
 	handler, err := c.node(name)
 	if err != nil {
 		return nil, err
 	}
 	const path = "/metrics/resource"
+	query := url.Values{}
+	for _, p := range pods {
+		query.Add("pod", p.Namespace+"/"+p.Name)
+	}
+	where := &url.URL{Path: path, RawQuery: query.Encode()}
 	r := (&http.Request{
-		Method: http.MethodGet, URL: &url.URL{Path: path}, RequestURI: path, Header: http.Header{}, Body: http.NoBody,
+		Method: http.MethodGet, URL: where, RequestURI: where.RequestURI(), Header: http.Header{}, Body: http.NoBody,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}).WithContext(ctx)
 	w := &response{header: http.Header{}}
@@ -147,13 +157,30 @@ func (r *reading) follows(before *reading) bool {
 func (r *reading) since(before *reading) *Node {
 	out := &Node{
 		Use: r.node.since(before.node), At: r.node.at, Window: r.node.at.Sub(before.node.at), Containers: map[Container]Use{},
+		Pods: map[Pod]Requests{},
 	}
 	for name, c := range r.containers {
 		if was, ok := before.containers[name]; ok && was.started == c.started {
 			out.Containers[name] = c.since(was)
 		}
 	}
+	for name, p := range r.pods {
+		was, ok := before.pods[name]
+		if !ok {
+			was.requests = math.NaN()
+		}
+		out.Pods[name] = p.since(was)
+	}
 	return out
+}
+
+// since is the rate of requests between two readings, which is not known where a counter went back: the pod began anew.
+func (p podCounters) since(before podCounters) Requests {
+	r := Requests{PerSecond: math.NaN(), InFlight: p.inFlight}
+	if seconds := p.at.Sub(before.at).Seconds(); seconds > 0 && p.requests >= before.requests {
+		r.PerSecond = (p.requests - before.requests) / seconds
+	}
+	return r
 }
 
 func (c counters) since(before counters) Use {

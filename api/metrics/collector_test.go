@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"strings"
 	"testing"
@@ -100,5 +101,41 @@ func TestParseRefusesWhatItCannotRead(t *testing.T) {
 		if _, err := parse(strings.NewReader(text)); err == nil {
 			t.Errorf("%q was read", text)
 		}
+	}
+}
+
+// TestRequestsOfPods follows a pod's counter: its rate, a restart, a metric that is not there.
+func TestRequestsOfPods(t *testing.T) {
+	now, asked := time.UnixMilli(1_000_000), ""
+	total := "100"
+	c := New(func(string) (http.Handler, error) {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			asked = r.URL.Query().Get("pod")
+			at := now.UnixMilli()
+			_, _ = fmt.Fprintf(w, "node_cpu_usage_seconds_total 1 %d\n", at)
+			if total != "" {
+				_, _ = fmt.Fprintf(w, "covey_pod_requests_total{namespace=\"default\",pod=\"p\"} %s %d\n", total, at)
+			}
+			_, _ = fmt.Fprintf(w, "covey_pod_requests_in_flight{namespace=\"default\",pod=\"p\"} 7 %d\n", at)
+		}), nil
+	})
+	c.wait = func(_ context.Context, d time.Duration) error { now = now.Add(d); return nil }
+	pod := Pod{Namespace: "default", Name: "p"}
+	for _, step := range []struct {
+		total string
+		rate  float64
+	}{{"100", 0}, {"150", 10}, {"30", math.NaN()}, {"40", 2}, {"", math.NaN()}, {"70", math.NaN()}} {
+		total, now = step.total, now.Add(5*time.Second)
+		n, err := c.Node(t.Context(), "n1", pod)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := n.Pods[pod]
+		if got.PerSecond != step.rate && !(math.IsNaN(got.PerSecond) && math.IsNaN(step.rate)) || got.InFlight != 7 {
+			t.Errorf("at %q: %+v, want a rate of %v", step.total, got, step.rate)
+		}
+	}
+	if asked != "default/p" {
+		t.Errorf("asked for %q", asked)
 	}
 }

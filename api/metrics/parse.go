@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -12,6 +13,15 @@ import (
 
 // Container names a container.
 type Container struct{ Namespace, Pod, Name string }
+
+// Pod names a pod.
+type Pod struct{ Namespace, Name string }
+
+// podCounters are what a pod has counted of its requests by a time; NaN for what it does not count.
+type podCounters struct {
+	requests, inFlight float64
+	at                 time.Time
+}
 
 // counters are what a node has counted of one thing by a time.
 type counters struct {
@@ -25,11 +35,12 @@ type counters struct {
 type reading struct {
 	node       counters
 	containers map[Container]counters
+	pods       map[Pod]podCounters
 }
 
 // parse reads the metrics that are of use here out of Prometheus' text format.
 func parse(r io.Reader) (*reading, error) {
-	out := &reading{containers: map[Container]counters{}}
+	out := &reading{containers: map[Container]counters{}, pods: map[Pod]podCounters{}}
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
 		line := lines.Text()
@@ -58,6 +69,9 @@ func (r *reading) add(line string) error {
 	} else {
 		name, rest, _ = strings.Cut(line, " ")
 	}
+	if field, ok := strings.CutPrefix(name, "covey_pod_requests_"); ok {
+		return r.addRequests(field, Pod{Namespace: c.Namespace, Name: c.Pod}, rest)
+	}
 	set := r.setter(name)
 	if set == nil {
 		return nil
@@ -73,6 +87,26 @@ func (r *reading) add(line string) error {
 	had := r.containers[c]
 	set(&had, value, at)
 	r.containers[c] = had
+	return nil
+}
+
+func (r *reading) addRequests(field string, pod Pod, rest string) error {
+	value, at, err := sample(rest)
+	if err != nil {
+		return err
+	}
+	p, ok := r.pods[pod]
+	if !ok {
+		p = podCounters{requests: math.NaN(), inFlight: math.NaN()}
+	}
+	p.at = at
+	switch field {
+	case "total":
+		p.requests = value
+	case "in_flight":
+		p.inFlight = value
+	}
+	r.pods[pod] = p
 	return nil
 }
 

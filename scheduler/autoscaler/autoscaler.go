@@ -25,7 +25,7 @@ type Container struct{ Namespace, Pod, Name string }
 // Use is what a container uses: of the processor in thousandths of a core, of memory in bytes.
 type Use struct{ MilliCPU, Memory int64 }
 
-// Requests are what a pod says of its own requests.
+// Requests are what a pod says of its own requests; NaN for what it does not say.
 type Requests struct{ PerSecond, InFlight float64 }
 
 // Samples are what containers use on some nodes, and what pods say of their requests.

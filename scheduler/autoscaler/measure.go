@@ -126,14 +126,15 @@ func (c *scaling) measureRequests(m *metric, spec *autoscalingv2.PodsMetricSourc
 	m.Target = spec.Target.AverageValue.AsApproximateFloat64()
 	for _, pod := range c.ready {
 		r, ok := s.Requests[types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name}]
-		switch {
-		case !ok:
-			m.Missed++
-		case spec.Metric.Name == "requests_in_flight":
-			m.Load += r.InFlight
-		default:
-			m.Load += r.PerSecond
+		load := r.PerSecond
+		if spec.Metric.Name == "requests_in_flight" {
+			load = r.InFlight
 		}
+		if !ok || math.IsNaN(load) {
+			m.Missed++
+			continue
+		}
+		m.Load += load
 	}
 }
 
