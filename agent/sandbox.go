@@ -44,6 +44,7 @@ func (w *worker) trySetUp(ctx context.Context, v *view) (reason string, err erro
 	if w.before, err = w.beforeReboot(v); err != nil {
 		return "FailedCreatePodSandBox", err
 	}
+	w.lostBefore()
 	namespaces, err := sandbox.Pin(w.namespaceDir(w.ref.UID), sandbox.Options{
 		Hostname: hostname(pod), HostNetwork: pod.Spec.HostNetwork, HostIPC: pod.Spec.HostIPC, ShareProcesses: sharesProcesses(pod),
 	})

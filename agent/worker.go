@@ -29,6 +29,7 @@ type worker struct {
 	failed    map[string]startFailure // by container ID
 	steady    map[string]int          // by container name
 	before    map[string]bool         // containers from before a reboot
+	lost      map[string]Container    // that the runtime has no records of, by name; nil until it was looked
 	announced map[string]bool         // containers whose back-off was told
 	last      *corev1.PodStatus       // what was said last
 	stale     bool                    // the volumes made from the API are to be brought up to date
@@ -171,6 +172,7 @@ func (w *worker) look(ctx context.Context) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
+	w.findLost(containers)
 	for name, list := range containers {
 		w.markFailed(list)
 		w.readMessages(name, list)

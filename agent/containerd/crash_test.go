@@ -134,11 +134,9 @@ func checkCounted(t *testing.T, all []string) {
 	}
 }
 
-// TestKilled kills covey with SIGKILL while one container prints slowly, and another one prints 600 KB and ends with
-// nobody there.
-func TestKilled(t *testing.T) {
-	needRoot(t)
-	m := newMachine(t)
+// runKilled has a covey in a process of its own that starts the two containers and is killed.
+func (m *testMachine) runKilled(t *testing.T) {
+	t.Helper()
 	if err := os.WriteFile(filepath.Join(m.dir, "image.tar"), imagetest.Archive(t, testImage), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +159,14 @@ func TestKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = covey.Wait() // killed
+}
 
+// TestKilled kills covey with SIGKILL while one container prints slowly, and another one prints 600 KB and ends with
+// nobody there.
+func TestKilled(t *testing.T) {
+	needRoot(t)
+	m := newMachine(t)
+	m.runKilled(t)
 	tick, later := filepath.Join(m.dir, "tick.log"), filepath.Join(m.dir, "later.log")
 	eventually(t, "the talkative one has finished", func() bool { return len(lines(t, later)) == 100_000 })
 	seen := len(lines(t, tick))

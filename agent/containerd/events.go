@@ -78,6 +78,8 @@ func (r *Runtime) handle(envelope *events.Envelope) {
 		}
 		ended := exit{FinishedAt: e.ExitedAt.AsTime(), Code: int32(e.ExitStatus)}
 		r.exits.Go(func() { r.exited(e.ContainerID, ended) })
+	case *apievents.ImageCreate, *apievents.ImageUpdate, *apievents.ImageDelete:
+		r.exits.Go(func() { r.noteNames(r.in(context.Background())) })
 	case *apievents.ContainerDelete:
 		// By somebody with nerdctl, or by Remove; the ID may have been taken again since.
 		rec, ok := r.lookup(e.ID)

@@ -145,33 +145,6 @@ func dockerArchive(t *testing.T, oci []byte, name string) []byte {
 	return out.Bytes()
 }
 
-// TestDamagedDatabase opens a runtime whose database is not one, or was cut short.
-func TestDamagedDatabase(t *testing.T) {
-	needRoot(t)
-	for name, damage := range map[string]func(file string) error{
-		"overwritten": func(file string) error { return os.WriteFile(file, bytes.Repeat([]byte("rubbish "), 8<<10), 0o600) },
-		"cut short":   func(file string) error { return os.Truncate(file, 3*4096) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			m := newMachine(t)
-			m.openLoaded(t)
-			m.close(t)
-			file := databaseFile(m.config(t).Root)
-			if err := damage(file); err != nil {
-				t.Fatal(err)
-			}
-			damaged, err := Open(t.Context(), m.config(t))
-			if err == nil {
-				damaged.close()
-				t.Fatal("it was opened")
-			}
-			if !strings.Contains(err.Error(), file) {
-				t.Errorf("the error does not name the file: %v", err)
-			}
-		})
-	}
-}
-
 // TestUnpack has the runtime's programs damaged as a power cut does.
 func TestUnpack(t *testing.T) {
 	needRoot(t)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"os"
 	"sync"
 
 	"github.com/containerd/log"
@@ -26,6 +27,7 @@ func routeLogs(to *slog.Logger) {
 	logSink.once.Do(func() {
 		log.L.Logger.SetOutput(io.Discard)
 		log.L.Logger.AddHook(logHook{})
+		log.L.Logger.ExitFunc = exitUnlessEnding
 	})
 	level := logrus.WarnLevel
 	if to.Enabled(context.Background(), slog.LevelDebug) {
@@ -40,6 +42,17 @@ func quietLogs() {
 	logSink.Lock()
 	defer logSink.Unlock()
 	logSink.ending = true
+}
+
+// exitUnlessEnding is what a fatal message of containerd's does. When it is stopped before it serves its socket it calls that
+// fatal: covey, which stops it because something else went wrong, would end before it says what.
+func exitUnlessEnding(code int) {
+	logSink.Lock()
+	ending := logSink.ending
+	logSink.Unlock()
+	if !ending {
+		os.Exit(code)
+	}
 }
 
 // harmless are messages that containerd gives too high a level: they belong to the ordinary course of things.

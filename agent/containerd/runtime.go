@@ -66,6 +66,8 @@ type Runtime struct {
 	groups   map[string]*shimGroup
 	pulls    map[string]int // under way, by lease
 	exits    sync.WaitGroup
+
+	naming sync.Mutex // of the file of images' names
 }
 
 var _ agent.Runtime = (*Runtime)(nil)
@@ -102,6 +104,10 @@ func Open(ctx context.Context, cfg Config) (*Runtime, error) {
 	if err := r.attach(ctx); err != nil {
 		return nil, err
 	}
+	if err := r.finishRebuild(r.in(ctx)); err != nil {
+		r.containerd.stop()
+		return nil, fmt.Errorf("make containerd's database anew: %w", err)
+	}
 	// Before the containers are looked at, so that no exit falls between.
 	r.subscribe(context.WithoutCancel(ctx))
 	if cfg.Containerd != "" {
@@ -114,6 +120,7 @@ func Open(ctx context.Context, cfg Config) (*Runtime, error) {
 		r.close()
 		return nil, fmt.Errorf("find running containers: %w", err)
 	}
+	r.noteNames(r.in(ctx))
 	return r, nil
 }
 
@@ -208,6 +215,7 @@ func (r *Runtime) Run(ctx context.Context) error {
 func (r *Runtime) close() {
 	r.cancelWatch()
 	r.exits.Wait()
+	r.noteNames(r.in(context.Background()))
 	r.containerd.stop()
 }
 

@@ -59,7 +59,7 @@ func startContainerd(ctx context.Context, cfg Config) (*embedded, error) {
 	if err := server.CreateTopLevelDirectories(conf); err != nil {
 		return nil, fmt.Errorf("make containerd's folders: %w", err)
 	}
-	if err := checkDatabase(cfg.Root); err != nil {
+	if err := repairDatabases(ctx, cfg); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
