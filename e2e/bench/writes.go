@@ -53,7 +53,8 @@ func measureWriter(ctx context.Context, opts options, name string, w writer) err
 	created := objects
 	for _, kind := range []string{"create", "update"} {
 		for _, clients := range []int{1, 16, 64} {
-			do := func(ctx context.Context, c, n int) error { return w.update(ctx, (n*clients+c)%objects, n) }
+			// Each client has objects of its own: no one changes what another has read.
+			do := func(ctx context.Context, c, n int) error { return w.update(ctx, c+n%(objects/clients)*clients, n) }
 			if kind == "create" {
 				first := created
 				do = func(ctx context.Context, c, n int) error { return w.create(ctx, first+n*clients+c) }
