@@ -52,7 +52,7 @@ func deleteCollection(c *call) error {
 	}
 	objs := make([]kind.Object, len(done))
 	for i, d := range done {
-		objs[i] = d.obj
+		objs[i] = c.kind.Read(d.obj)
 	}
 	revision := c.cfg.Store.Snapshot().Revision()
 	answer := listMeta(fmt.Sprint(revision))

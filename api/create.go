@@ -58,6 +58,9 @@ func (c *call) add(tx *store.Tx, obj kind.Object, track func(*managed.Manager)) 
 	if err := c.checkNamespace(tx, obj); err != nil {
 		return err
 	}
+	if err := c.kind.CanWrite(obj); err != nil {
+		return apierrors.NewBadRequest(err.Error())
+	}
 	if c.kind.Default != nil {
 		c.kind.Default(obj)
 	}
@@ -85,7 +88,7 @@ func (c *call) add(tx *store.Tx, obj kind.Object, track func(*managed.Manager)) 
 	if _, exists := tx.Get(key); exists {
 		return apierrors.NewAlreadyExists(c.groupResource(), obj.GetName())
 	}
-	tx.Create(key, obj)
+	tx.Create(key, c.kind.Write(obj))
 	return nil
 }
 

@@ -48,7 +48,7 @@ func deleteObject(c *call) error {
 	if !result.gone && foreground(opts) {
 		code = http.StatusAccepted
 	}
-	return c.respond(code, result.obj)
+	return c.respond(code, c.kind.Read(result.obj))
 }
 
 // deleted is the Status that says an object is gone. Pods are answered themselves, as in Kubernetes.

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/version"
 
 	"covey.dev/covey/api/kind"
 	"covey.dev/covey/api/wire"
@@ -59,7 +60,7 @@ func groupVersions(kinds []*kind.Kind) []groupVersion {
 		out = append(out, *gv)
 	}
 	slices.SortFunc(out, func(a, b groupVersion) int {
-		return cmp.Or(strings.Compare(a.Group, b.Group), strings.Compare(a.Version, b.Version))
+		return cmp.Or(strings.Compare(a.Group, b.Group), version.CompareKubeAwareVersionStrings(b.Version, a.Version))
 	})
 	return out
 }

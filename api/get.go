@@ -30,7 +30,7 @@ func (c *call) find(notOlderThan string) (kind.Object, error) {
 	if !ok {
 		return nil, apierrors.NewNotFound(c.groupResource(), c.name)
 	}
-	return rec.Object(), nil
+	return c.kind.Read(rec.Object()), nil
 }
 
 // snapshot is the state to read: "" stands for one with every acknowledged write, "0" for any, and a revision for one

@@ -111,7 +111,7 @@ func (o *listOptions) collect(from page, limit int) (objs []kind.Object, rest *r
 			continue
 		}
 		if limit <= 0 || len(objs) < limit {
-			objs = append(objs, rec.Object())
+			objs = append(objs, o.kind.Read(rec.Object()))
 			continue
 		}
 		if o.labels != nil || o.fields != nil {

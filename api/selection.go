@@ -99,7 +99,7 @@ func (s *selection) selects(rec *store.Record) bool {
 	if s.labels == nil && s.fields == nil {
 		return true
 	}
-	obj := rec.Object()
+	obj := s.kind.Read(rec.Object())
 	if s.labels != nil && !s.labels.Matches(labels.Set(obj.GetLabels())) {
 		return false
 	}

@@ -106,7 +106,7 @@ func (w *watcher) sendInitial(snap *store.Snapshot) error {
 		if !w.opts.selects(rec) {
 			continue
 		}
-		if err := w.send(apiwatch.Added, rec.Object()); err != nil {
+		if err := w.send(apiwatch.Added, w.kind.Read(rec.Object())); err != nil {
 			return err
 		}
 	}
@@ -192,11 +192,11 @@ func (o *listOptions) seen(e store.Event) (apiwatch.EventType, kind.Object) {
 	is, was := o.selects(e.Cur), o.selects(e.Prev)
 	switch {
 	case is && was:
-		return apiwatch.Modified, e.Cur.Object()
+		return apiwatch.Modified, o.kind.Read(e.Cur.Object())
 	case is:
-		return apiwatch.Added, e.Cur.Object()
+		return apiwatch.Added, o.kind.Read(e.Cur.Object())
 	case was:
-		obj := e.Prev.Object().DeepCopyObject().(kind.Object)
+		obj := o.kind.Read(e.Prev.Object()).DeepCopyObject().(kind.Object)
 		obj.SetResourceVersion(fmt.Sprint(e.Revision))
 		return apiwatch.Deleted, obj
 	}

@@ -39,13 +39,16 @@ func (c *call) modify(ch change) (kind.Object, error) {
 
 // replace puts the wanted object in the place of rec, unless they are the same.
 func (c *call) replace(tx *store.Tx, rec *store.Record, ch change) (kind.Object, effect, error) {
-	live := rec.Object()
+	live := c.kind.Read(rec.Object())
 	obj, err := ch.make(live)
 	if err != nil {
 		return nil, unchanged, err
 	}
 	if err := c.sameObject(obj, live); err != nil {
 		return nil, unchanged, err
+	}
+	if err := c.kind.CanWrite(obj); err != nil {
+		return nil, unchanged, apierrors.NewBadRequest(err.Error())
 	}
 	if c.kind.Default != nil {
 		c.kind.Default(obj)
@@ -66,7 +69,7 @@ func (c *call) replace(tx *store.Tx, rec *store.Record, ch change) (kind.Object,
 	if finished(obj, live) {
 		tx.Delete(rec.Key(), rec.Revision())
 	} else {
-		tx.Put(rec.Key(), obj, rec.Revision())
+		tx.Put(rec.Key(), c.kind.Write(obj), rec.Revision())
 	}
 	return obj, changed, nil
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -90,4 +91,27 @@ func eventRow(e *corev1.Event, now time.Time) []any {
 		since(last, now), e.Type, e.Reason, target, e.InvolvedObject.FieldPath, source, strings.TrimSpace(e.Message),
 		since(first, now), int64(count), e.Name,
 	}
+}
+
+// eventV1Kind is the version of events.k8s.io, which newer clients record with: stricter on what is new, and with other names
+// for some fields.
+func eventV1Kind(stored *Kind) *Kind {
+	k := version[eventsv1.Event, eventsv1.EventList, core.Event](stored, eventsv1.SchemeGroupVersion.WithKind("Event"))
+	check[core.Event](k,
+		func(e *core.Event) field.ErrorList {
+			return validation.ValidateEventCreate(e, eventsv1.SchemeGroupVersion)
+		},
+		func(e, old *core.Event) field.ErrorList {
+			return validation.ValidateEventUpdate(e, old, eventsv1.SchemeGroupVersion)
+		})
+	k.FieldNames = nil
+	selectable(k, func(e *eventsv1.Event) fields.Set {
+		on := e.Regarding
+		return fields.Set{
+			"regarding.kind": on.Kind, "regarding.namespace": on.Namespace, "regarding.name": on.Name, "regarding.uid": string(on.UID),
+			"regarding.apiVersion": on.APIVersion, "regarding.resourceVersion": on.ResourceVersion, "regarding.fieldPath": on.FieldPath,
+			"reason": e.Reason, "reportingController": e.ReportingController, "type": e.Type,
+		}
+	})
+	return k
 }

@@ -1,15 +1,19 @@
 package kind
 
 import (
+	"cmp"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
 
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/kubernetes/pkg/apis/autoscaling"
 	corevalidation "k8s.io/kubernetes/pkg/apis/core/validation"
 )
 
@@ -128,4 +132,30 @@ func valueCell(now *autoscalingv2.MetricValueStatus, target autoscalingv2.Metric
 		current = now.AverageValue.String()
 	}
 	return current + "/" + target.AverageValue.String()
+}
+
+// horizontalPodAutoscalerV1Kind is version 1, which knows the processor's use alone; the rest is in annotations of it.
+func horizontalPodAutoscalerV1Kind(stored *Kind) *Kind {
+	k := version[autoscalingv1.HorizontalPodAutoscaler, autoscalingv1.HorizontalPodAutoscalerList, autoscaling.HorizontalPodAutoscaler](
+		stored, autoscalingv1.SchemeGroupVersion.WithKind("HorizontalPodAutoscaler"))
+	convertible := k.Stored.check
+	k.Stored.check = func(obj Object) error { return cmp.Or(checkAnnotations(obj.GetAnnotations()), convertible(obj)) }
+	return k
+}
+
+// checkAnnotations refuses what Kubernetes' conversion would drop without a word.
+func checkAnnotations(annotations map[string]string) error {
+	for name, into := range map[string]any{
+		autoscaling.MetricSpecsAnnotation:                       new([]autoscalingv1.MetricSpec),
+		autoscaling.BehaviorSpecsAnnotation:                     new(autoscaling.HorizontalPodAutoscalerBehavior),
+		autoscaling.MetricStatusesAnnotation:                    new([]autoscalingv1.MetricStatus),
+		autoscaling.HorizontalPodAutoscalerConditionsAnnotation: new([]autoscalingv1.HorizontalPodAutoscalerCondition),
+	} {
+		if text, ok := annotations[name]; ok {
+			if err := json.Unmarshal([]byte(text), into); err != nil {
+				return fmt.Errorf("metadata.annotations[%s]: %w; it has what version 1 has no fields for, use autoscaling/v2 to change it", name, err)
+			}
+		}
+	}
+	return nil
 }

@@ -28,6 +28,9 @@ type Kind struct {
 	Categories []string // "all"
 	Namespaced bool
 
+	// Stored is set for kinds that are another version of a kind: objects are stored as that one, and read and written through it.
+	Stored *Stored
+
 	New     func() Object
 	NewList func() runtime.Object
 
@@ -95,5 +98,8 @@ func (k *Kind) GVR() schema.GroupVersionResource {
 
 // Resource names the kind's table in the store: "pods", "deployments.apps".
 func (k *Kind) Resource() string {
+	if k.Stored != nil {
+		return k.Stored.As.Resource()
+	}
 	return schema.GroupResource{Group: k.GVK.Group, Resource: k.Plural}.String()
 }

@@ -25,9 +25,10 @@ func Find(group, version, resource string) *Kind {
 }
 
 var kinds = sync.OnceValue(func() []*Kind {
+	events, autoscalers := eventKind(), horizontalPodAutoscalerKind()
 	return []*Kind{
-		configMapKind(), eventKind(), namespaceKind(), nodeKind(), podKind(), secretKind(), serviceKind(), serviceAccountKind(),
-		deploymentKind(), replicaSetKind(), horizontalPodAutoscalerKind(), leaseKind(), endpointSliceKind(), podDisruptionBudgetKind(), priorityClassKind(),
+		configMapKind(), events, eventV1Kind(events), namespaceKind(), nodeKind(), podKind(), secretKind(), serviceKind(), serviceAccountKind(),
+		deploymentKind(), replicaSetKind(), autoscalers, horizontalPodAutoscalerV1Kind(autoscalers), leaseKind(), endpointSliceKind(), podDisruptionBudgetKind(), priorityClassKind(),
 	}
 })
 

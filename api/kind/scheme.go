@@ -12,12 +12,14 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	appsdefaults "k8s.io/kubernetes/pkg/apis/apps/v1"
+	autoscalingv1defaults "k8s.io/kubernetes/pkg/apis/autoscaling/v1"
 	autoscalingdefaults "k8s.io/kubernetes/pkg/apis/autoscaling/v2"
 	coredefaults "k8s.io/kubernetes/pkg/apis/core/v1"
 	discoverydefaults "k8s.io/kubernetes/pkg/apis/discovery/v1"
@@ -54,7 +56,10 @@ var Scheme = sync.OnceValue(func() *runtime.Scheme {
 		&policyv1.PodDisruptionBudget{}, &policyv1.PodDisruptionBudgetList{}, &policyv1.Eviction{},
 	)
 	s.AddKnownTypes(schedulingv1.SchemeGroupVersion, &schedulingv1.PriorityClass{}, &schedulingv1.PriorityClassList{})
-	s.AddKnownTypes(autoscalingv1.SchemeGroupVersion, &autoscalingv1.Scale{})
+	s.AddKnownTypes(autoscalingv1.SchemeGroupVersion,
+		&autoscalingv1.Scale{}, &autoscalingv1.HorizontalPodAutoscaler{}, &autoscalingv1.HorizontalPodAutoscalerList{},
+	)
+	s.AddKnownTypes(eventsv1.SchemeGroupVersion, &eventsv1.Event{}, &eventsv1.EventList{})
 	s.AddKnownTypes(autoscalingv2.SchemeGroupVersion, &autoscalingv2.HorizontalPodAutoscaler{}, &autoscalingv2.HorizontalPodAutoscalerList{})
 	s.AddKnownTypes(authorizationv1.SchemeGroupVersion,
 		&authorizationv1.SelfSubjectAccessReview{}, &authorizationv1.SelfSubjectRulesReview{},
@@ -66,13 +71,13 @@ var Scheme = sync.OnceValue(func() *runtime.Scheme {
 	for _, gv := range []schema.GroupVersion{
 		corev1.SchemeGroupVersion, appsv1.SchemeGroupVersion, coordinationv1.SchemeGroupVersion, discoveryv1.SchemeGroupVersion,
 		policyv1.SchemeGroupVersion, schedulingv1.SchemeGroupVersion, autoscalingv1.SchemeGroupVersion, autoscalingv2.SchemeGroupVersion,
-		authorizationv1.SchemeGroupVersion, authenticationv1.SchemeGroupVersion,
+		eventsv1.SchemeGroupVersion, authorizationv1.SchemeGroupVersion, authenticationv1.SchemeGroupVersion,
 	} {
 		metav1.AddToGroupVersion(s, gv)
 	}
 	for _, add := range []func(*runtime.Scheme) error{
 		metav1.AddMetaToScheme, coredefaults.RegisterDefaults, appsdefaults.RegisterDefaults, discoverydefaults.RegisterDefaults,
-		schedulingdefaults.RegisterDefaults, autoscalingdefaults.RegisterDefaults,
+		schedulingdefaults.RegisterDefaults, autoscalingdefaults.RegisterDefaults, autoscalingv1defaults.RegisterDefaults,
 	} {
 		if err := add(s); err != nil {
 			panic(fmt.Sprintf("build the scheme: %v", err)) // it is made of constants

@@ -8,26 +8,31 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/kubernetes/pkg/apis/apps"
 	appsconversion "k8s.io/kubernetes/pkg/apis/apps/v1"
+	"k8s.io/kubernetes/pkg/apis/autoscaling"
+	autoscalingv1conversion "k8s.io/kubernetes/pkg/apis/autoscaling/v1"
+	autoscalingv2conversion "k8s.io/kubernetes/pkg/apis/autoscaling/v2"
 	"k8s.io/kubernetes/pkg/apis/coordination"
 	coordinationconversion "k8s.io/kubernetes/pkg/apis/coordination/v1"
 	"k8s.io/kubernetes/pkg/apis/core"
 	coreconversion "k8s.io/kubernetes/pkg/apis/core/v1"
 	"k8s.io/kubernetes/pkg/apis/discovery"
 	discoveryconversion "k8s.io/kubernetes/pkg/apis/discovery/v1"
+	eventsconversion "k8s.io/kubernetes/pkg/apis/events/v1"
 	"k8s.io/kubernetes/pkg/apis/policy"
 	policyconversion "k8s.io/kubernetes/pkg/apis/policy/v1"
 	"k8s.io/kubernetes/pkg/apis/scheduling"
 	schedulingconversion "k8s.io/kubernetes/pkg/apis/scheduling/v1"
 )
 
-// internal converts wire types to the internal types that Kubernetes' validation is written for. It is built at the
+// internal converts wire types to the internal types that Kubernetes' validation and conversion between versions are written for. It is built at the
 // first write, for a node that only reads should not pay its memory.
 var internal = sync.OnceValue(func() *runtime.Scheme {
 	s := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
-		core.AddToScheme, apps.AddToScheme, coordination.AddToScheme, discovery.AddToScheme, policy.AddToScheme, scheduling.AddToScheme,
+		core.AddToScheme, apps.AddToScheme, autoscaling.AddToScheme, coordination.AddToScheme, discovery.AddToScheme, policy.AddToScheme, scheduling.AddToScheme,
 		coreconversion.AddToScheme, appsconversion.AddToScheme, coordinationconversion.AddToScheme, discoveryconversion.AddToScheme,
-		policyconversion.AddToScheme, schedulingconversion.AddToScheme,
+		policyconversion.AddToScheme, schedulingconversion.AddToScheme, eventsconversion.AddToScheme,
+		autoscalingv1conversion.AddToScheme, autoscalingv2conversion.AddToScheme,
 	} {
 		if err := add(s); err != nil {
 			panic(fmt.Sprintf("build the validation's scheme: %v", err)) // it is made of constants
