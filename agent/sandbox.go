@@ -197,6 +197,10 @@ func (w *worker) tearDown(ctx context.Context) {
 	if err := w.remove(ctx); err != nil {
 		if ctx.Err() == nil {
 			w.Logger.Warn("the pod could not be removed, trying again", "pod", w.ref, "error", err)
+			if message := "error killing pod: " + err.Error(); message != w.stuck { // once, and not every second
+				w.stuck = message
+				w.event(corev1.EventTypeWarning, "FailedKillPod", message, "")
+			}
 			w.pause(ctx, w.Now().Add(time.Second))
 		}
 		return

@@ -34,6 +34,7 @@ type worker struct {
 	last      *corev1.PodStatus       // what was said last
 	stale     bool                    // the volumes made from the API are to be brought up to date
 	torn      bool
+	stuck     string         // why the pod cannot be removed, as told
 	released  bool           // the volumes of the pod, which has ended, are removed
 	tasks     sync.WaitGroup // probes, stops and hooks under way
 

@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -16,8 +19,9 @@ import (
 	"covey.dev/covey/e2e/harness"
 )
 
-// TestAcknowledgedWritesSurviveCrashes kills covey again and again while objects are made. Whatever was acknowledged is
-// there at the end, and each pod has one container with one process.
+// TestAcknowledgedWritesSurviveCrashes kills covey again and again while objects are made, changed and deleted, and while
+// pods come, go, are rolled out and restarted. On each start what was acknowledged is there, and no container was
+// restarted or runs twice. Now and then the load pauses, and nothing is left over.
 func TestAcknowledgedWritesSurviveCrashes(t *testing.T) {
 	t.Parallel()
 	crashes := 20
@@ -27,77 +31,200 @@ func TestAcknowledgedWritesSurviveCrashes(t *testing.T) {
 			t.Fatalf("COVEY_CRASHES: %v", err)
 		}
 	}
-	n := harness.Start(t)
-	n.Apply(shell("web", sleeps))
-	n.Kubectl("scale", "deployment/web", "--replicas=3")
-	n.Kubectl("rollout", "status", "deployment/web")
-	first := map[string]int{}
-	pods, err := n.Pods("app=web")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range pods {
-		first[p.Name] = n.Processes(&p)[0]
-	}
-
-	ctx, cancel := context.WithCancel(context.Background())
-	acknowledged := map[string]bool{}
-	var writing sync.WaitGroup
-	writing.Go(func() {
-		for i := 0; ctx.Err() == nil; i++ {
-			name := fmt.Sprintf("c-%d", i)
-			cm := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}, Data: map[string]string{"i": fmt.Sprint(i)}}
-			if _, err := n.Clients.CoreV1().ConfigMaps("default").Create(ctx, cm, metav1.CreateOptions{}); err == nil {
-				acknowledged[name] = true
-			}
-		}
-	})
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
-	random := rand.New(rand.NewPCG(seed, seed))
-	for i := range crashes {
-		if i%4 == 0 { // pods come and go while it crashes
-			n.Kubectl("scale", "deployment/web", fmt.Sprintf("--replicas=%d", 3+random.IntN(3)))
-		}
-		time.Sleep(time.Duration(random.IntN(150)) * time.Millisecond) // when is the question that the test asks
-		n.Kill()
-		n.Start()
-	}
-	cancel()
-	writing.Wait()
-	if len(acknowledged) < crashes {
-		t.Errorf("only %d writes were acknowledged", len(acknowledged))
-	}
+	c := &crashing{Node: harness.Start(t), t: t, random: rand.New(rand.NewPCG(seed, seed)), ledger: newLedger(seed), killed: map[string]bool{}}
+	c.Apply(shell("web", sleeps))
+	c.Kubectl("scale", "deployment/web", "--replicas=3")
+	c.Kubectl("rollout", "status", "deployment/web")
 
-	n.Kubectl("scale", "deployment/web", "--replicas=3")
-	n.Kubectl("rollout", "status", "deployment/web", "--timeout=60s")
+	ctx, cancel := context.WithCancel(context.Background())
+	var writing sync.WaitGroup
+	writing.Go(func() {
+		for ctx.Err() == nil {
+			c.ledger.write(ctx, c.Node)
+		}
+	})
+	defer writing.Wait()
+	defer cancel()
+	for i := range crashes {
+		c.disturb()
+		time.Sleep(time.Duration(c.random.IntN(150)) * time.Millisecond) // when is the question that the test asks
+		before := c.Running()
+		c.Kill()
+		c.Start()
+		c.checkRunning(before)
+		c.ledger.check(t, c.Node)
+		if i%7 == 6 || i == crashes-1 {
+			c.settle()
+		}
+		if t.Failed() {
+			t.Fatalf("after %d crashes", i+1)
+		}
+	}
+	t.Logf("%d writes were acknowledged, %d cut off", c.ledger.acknowledged, c.ledger.cut)
+	if c.ledger.acknowledged < crashes {
+		t.Errorf("only %d writes were acknowledged", c.ledger.acknowledged)
+	}
+}
+
+// crashing is a node that is killed again and again.
+type crashing struct {
+	*harness.Node
+	t       *testing.T
+	random  *rand.Rand
+	ledger  *ledger
+	killed  map[string]bool // containers whose processes the test killed
+	rollout int
+}
+
+// disturb begins something with pods that is not over when covey is killed.
+func (c *crashing) disturb() {
+	c.t.Helper()
+	pods, err := c.Pods("app=web")
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	switch c.random.IntN(5) {
+	case 0:
+		c.Kubectl("scale", "deployment/web", fmt.Sprintf("--replicas=%d", 3+c.random.IntN(3)))
+	case 1:
+		c.rollout++
+		c.Kubectl("patch", "deployment/web", "-p", fmt.Sprintf(`{"spec":{"template":{"metadata":{"annotations":{"rollout":"%d"}}}}}`, c.rollout))
+	case 2:
+		if len(pods) > 0 {
+			c.Kubectl("delete", "pod", pods[c.random.IntN(len(pods))].Name, "--wait=false", "--ignore-not-found")
+		}
+	case 3: // the container's end, not the pod's
+		for uid, containers := range c.Running() {
+			for id, pids := range containers {
+				if !slices.ContainsFunc(pods, func(p corev1.Pod) bool { return string(p.UID) == uid && harness.Restarts(0)(&p) == nil }) {
+					continue // the next one would wait for its back-off
+				}
+				c.killed[id] = true
+				_ = syscall.Kill(slices.Min(pids), syscall.SIGKILL) // it may have ended by itself
+				return
+			}
+		}
+	}
+}
+
+// checkRunning compares what runs on a start with what ran before covey was killed: the containers of pods that are to go on are the
+// same, and none runs twice.
+func (c *crashing) checkRunning(before map[string]map[string][]int) {
+	c.t.Helper()
+	now := c.Running()
+	pods, err := c.Pods("")
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for _, p := range pods {
+		uid := string(p.UID)
+		if len(now[uid]) > 1 {
+			c.t.Errorf("%s runs more than once: %v", p.Name, now[uid])
+		}
+		for id, pids := range before[uid] {
+			goesOn := p.DeletionTimestamp == nil && !c.killed[id]
+			if goesOn && (len(now[uid][id]) == 0 || slices.Min(now[uid][id]) != slices.Min(pids)) {
+				c.t.Errorf("%s had the container %s with the processes %v, it now has %v", p.Name, id, pids, now[uid])
+			}
+		}
+	}
+}
+
+// settle waits until all pods are as they are to be, and nothing is on the machine but what they have there.
+func (c *crashing) settle() {
+	c.t.Helper()
+	c.Kubectl("rollout", "status", "deployment/web", "--timeout=60s")
+	c.Eventually(func() error {
+		pods, err := c.Pods("")
+		if err != nil {
+			return err
+		}
+		running := c.Running()
+		var uids []string
+		for _, p := range pods {
+			uids = append(uids, string(p.UID))
+			if err := harness.Ready(&p); err != nil || p.DeletionTimestamp != nil {
+				return fmt.Errorf("%s: %v, deleted %v", p.Name, err, p.DeletionTimestamp)
+			}
+			for id, pids := range running[string(p.UID)] {
+				if want := strings.TrimPrefix(p.Status.ContainerStatuses[0].ContainerID, "containerd://"); id != want || len(pids) != 2 { // the shell and its sleep
+					return fmt.Errorf("%s has container %s with processes %v, its status says %s", p.Name, id, pids, want)
+				}
+			}
+		}
+		if len(running) != len(pods) {
+			return fmt.Errorf("%d pods run, want %d", len(running), len(pods))
+		}
+		return c.OnlyOf(uids)
+	})
+}
+
+// ledger keeps what was written, and so what has to be there.
+type ledger struct {
+	mu                sync.Mutex
+	random            *rand.Rand
+	values            map[string]string   // acknowledged, by name; "" when it is not to be there
+	doubtful          map[string][]string // values of writes that were not answered
+	acknowledged, cut int
+	next              int
+}
+
+func newLedger(seed uint64) *ledger {
+	return &ledger{random: rand.New(rand.NewPCG(seed, 1)), values: map[string]string{}, doubtful: map[string][]string{}}
+}
+
+// write creates, updates or deletes one of a few config maps.
+func (l *ledger) write(ctx context.Context, n *harness.Node) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	client := n.Clients.CoreV1().ConfigMaps("default")
+	name := fmt.Sprintf("c-%d", l.random.IntN(50))
+	l.next++
+	value := strconv.Itoa(l.next)
+	cm := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}, Data: map[string]string{"value": value}}
+	var err error
+	switch {
+	case l.values[name] == "":
+		_, err = client.Create(ctx, cm, metav1.CreateOptions{})
+	case l.random.IntN(4) == 0:
+		value = ""
+		err = client.Delete(ctx, name, metav1.DeleteOptions{})
+	default:
+		_, err = client.Update(ctx, cm, metav1.UpdateOptions{})
+	}
+	if err != nil {
+		l.cut++
+		l.doubtful[name] = append(l.doubtful[name], value)
+		return
+	}
+	l.acknowledged++
+	l.values[name], l.doubtful[name] = value, nil
+}
+
+// check compares what is there with what was acknowledged.
+func (l *ledger) check(t *testing.T, n *harness.Node) {
+	t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	list, err := n.Clients.CoreV1().ConfigMaps("default").List(context.Background(), metav1.ListOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
+	have := map[string]string{}
 	for _, cm := range list.Items {
-		delete(acknowledged, cm.Name)
+		have[cm.Name] = cm.Data["value"]
 	}
-	if len(acknowledged) > 0 {
-		t.Errorf("%d acknowledged writes are lost: %v", len(acknowledged), acknowledged)
+	for name, want := range l.values {
+		if got := have[name]; got != want && !slices.Contains(l.doubtful[name], got) {
+			t.Errorf("%s is %q, acknowledged was %q, and %q are not known", name, got, want, l.doubtful[name])
+		}
+		l.values[name], l.doubtful[name] = have[name], nil
 	}
-	n.Eventually(func() error {
-		pods, err := n.Pods("app=web")
-		if err != nil {
-			return err
+	for name, doubtful := range l.doubtful {
+		if _, known := l.values[name]; !known && have[name] != "" && slices.Contains(doubtful, have[name]) {
+			l.values[name], l.doubtful[name] = have[name], nil
 		}
-		if len(pods) != 3 {
-			return fmt.Errorf("%d pods, want 3", len(pods))
-		}
-		for _, p := range pods {
-			if err := harness.Restarts(0)(&p); err != nil {
-				return fmt.Errorf("%s: %w", p.Name, err)
-			}
-			// The shell and its sleep.
-			if pids := n.Processes(&p); len(pids) != 2 || first[p.Name] != 0 && first[p.Name] != pids[0] {
-				return fmt.Errorf("%s has processes %v, at first it was %d", p.Name, pids, first[p.Name])
-			}
-		}
-		return nil
-	})
+	}
 }

@@ -97,9 +97,13 @@ func (r *Runtime) newContainer(ctx context.Context, spec *agent.ContainerSpec, i
 
 // Signal implements agent.Runtime.
 func (r *Runtime) Signal(ctx context.Context, id string, sig syscall.Signal) error {
-	task, err := r.runningTask(r.in(ctx), id)
+	ctx = r.in(ctx)
+	task, err := r.runningTask(ctx, id)
 	if err == nil {
-		err = task.Kill(r.in(ctx), sig)
+		err = r.step(ctx, "runc kill", func(ctx context.Context) error { return task.Kill(ctx, sig) })
+	}
+	if rec, ok := r.lookup(id); ok && errors.Is(err, errHung) {
+		err = r.signalPast(&rec, sig)
 	}
 	if errdefs.IsNotFound(err) || errdefs.IsFailedPrecondition(err) {
 		err = agent.ErrNotRunning // it ended just now
@@ -123,7 +127,7 @@ func (r *Runtime) runningTask(ctx context.Context, id string) (client.Task, erro
 	if err != nil {
 		return nil, err
 	}
-	return c.Task(ctx, nil)
+	return r.task(ctx, c)
 }
 
 // Remove implements agent.Runtime. It works too when the container's shim was killed.
@@ -141,7 +145,8 @@ func (r *Runtime) Remove(ctx context.Context, id string) error {
 	if err != nil && !isNotFound(err) {
 		return fmt.Errorf("remove container %s: %w", id, err)
 	}
-	taskErr := r.deleteTask(ctx, c)
+	rec, _ := r.lookup(id)
+	taskErr := r.deleteTask(ctx, c, &rec)
 	cgroupErr := cgroup.Remove(ctx, labels[labelCgroup])
 	if cgroupErr != nil || taskErr != nil {
 		return fmt.Errorf("remove container %s: %w", id, errors.Join(taskErr, cgroupErr))
@@ -154,15 +159,21 @@ func (r *Runtime) Remove(ctx context.Context, id string) error {
 }
 
 // deleteTask kills a container's processes and ends its part of the shim.
-func (r *Runtime) deleteTask(ctx context.Context, c client.Container) error {
-	task, err := c.Task(ctx, nil)
+func (r *Runtime) deleteTask(ctx context.Context, c client.Container, rec *record) error {
+	task, err := r.task(ctx, c)
 	if err == nil {
-		err = client.WithProcessKill(ctx, task)
+		err = r.step(ctx, "runc kill", func(ctx context.Context) error { return client.WithProcessKill(ctx, task) })
 	}
-	unlock := r.lockGroup(c.ID())
+	if errors.Is(err, errHung) { // without it
+		err = cgroup.Remove(ctx, rec.cgroup)
+	}
+	unlock, lockErr := r.lockGroup(ctx, c.ID())
+	if lockErr != nil {
+		return lockErr
+	}
 	defer unlock()
 	if err == nil {
-		_, err = task.Delete(ctx)
+		err = r.step(ctx, "runc delete", func(ctx context.Context) error { _, err := task.Delete(ctx); return err })
 	}
 	if err != nil && !isNotFound(err) {
 		return err
@@ -180,12 +191,25 @@ func (r *Runtime) forget(id string) {
 		return
 	}
 	delete(r.records, id)
+	if !r.hasRecords(rec.Pod.UID) {
+		delete(r.hung, rec.Pod.UID)
+	}
 	for _, other := range r.records {
 		if other.shimGroup == rec.shimGroup {
 			return
 		}
 	}
 	delete(r.groups, rec.shimGroup) // its name will not come again
+}
+
+// hasRecords is whether a pod has any container. r.mu is held.
+func (r *Runtime) hasRecords(uid string) bool {
+	for _, rec := range r.records {
+		if rec.Pod.UID == uid {
+			return true
+		}
+	}
+	return false
 }
 
 // runcOptions tell the shim which runc to run and where runc keeps its state.

@@ -69,6 +69,7 @@ type testMachine struct {
 	bootID      string // "": the real one
 	hostDir     string
 	pullTimeout time.Duration
+	stepTimeout time.Duration
 	diskSpace   func(string) (free, total uint64, err error)
 	stop        func(testing.TB)
 	daemon      *daemon // the machine's own containerd; nil: there is none
@@ -109,7 +110,7 @@ func (m *testMachine) config(t testing.TB) Config {
 		Root:       filepath.Join(m.dir, "root"), State: state, Bin: filepath.Join(m.dir, "bin"),
 		Address: filepath.Join(state, "containerd.sock"),
 		Logger:  logger,
-		HostDir: m.hostDir, PullTimeout: m.pullTimeout,
+		HostDir: m.hostDir, PullTimeout: m.pullTimeout, StepTimeout: m.stepTimeout,
 		bootID: m.bootID, diskSpace: m.diskSpace,
 	}
 }

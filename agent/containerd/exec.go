@@ -45,7 +45,11 @@ func (r *Runtime) exec(ctx context.Context, id string, spec *agent.ExecSpec) (in
 	}
 	stdin := newStdin(spec.Stdin)
 	// Making and starting it is not cut short when ctx ends, which would leave it in an unknown state.
-	process, err := task.Exec(context.WithoutCancel(ctx), "exec-"+uuid.NewString(), execProcess(parent.Process, spec), r.execIO(spec, stdin))
+	var process client.Process
+	err = r.step(ctx, "runc exec", func(ctx context.Context) (err error) {
+		process, err = task.Exec(ctx, "exec-"+uuid.NewString(), execProcess(parent.Process, spec), r.execIO(spec, stdin))
+		return err
+	})
 	if err != nil {
 		return 0, shorten(err)
 	}
@@ -96,7 +100,7 @@ func (r *Runtime) runExec(ctx context.Context, process client.Process, spec *age
 	if err != nil {
 		return 0, err
 	}
-	if err := process.Start(background); err != nil {
+	if err := r.step(ctx, "runc exec", func(ctx context.Context) error { return process.Start(ctx) }); err != nil {
 		return 0, shorten(err)
 	}
 	var feeding sync.WaitGroup
@@ -109,7 +113,8 @@ func (r *Runtime) runExec(ctx context.Context, process client.Process, spec *age
 	select {
 	case status = <-exited:
 	case <-ctx.Done():
-		_ = process.Kill(background, syscall.SIGKILL) // it may have ended
+		// It may have ended.
+		_ = r.step(background, "runc kill", func(ctx context.Context) error { return process.Kill(ctx, syscall.SIGKILL) })
 		process.IO().Cancel()
 		return 0, ctx.Err()
 	}

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
-	"sync"
 
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/containers"
@@ -19,28 +18,43 @@ import (
 // ends it still takes calls that it then drops. So tasks are made and deleted one at a time within a group, and a group
 // whose shim was let end is not used again.
 type shimGroup struct {
-	sync.Mutex
-	ended bool // guarded by Runtime.mu
+	busy  chan struct{} // holds one while a task is made or deleted
+	ended bool          // guarded by Runtime.mu
 }
+
+func (g *shimGroup) lock(ctx context.Context) error {
+	select {
+	case g.busy <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (g *shimGroup) unlock() { <-g.busy }
 
 // group finds a group. r.mu is held.
 func (r *Runtime) group(name string) *shimGroup {
 	g, ok := r.groups[name]
 	if !ok {
-		g = &shimGroup{}
+		g = &shimGroup{busy: make(chan struct{}, 1)}
 		r.groups[name] = g
 	}
 	return g
 }
 
 // chooseGroup gives the group for a pod's container: the pod's own, or the fullest that has room, so that few shims are
-// needed, or a new one. r.mu is held.
+// needed, or a new one. A pod with which runc hung has its containers alone, so that others need not wait when it does again.
+// r.mu is held.
 func (r *Runtime) chooseGroup(uid string) string {
+	if r.hung[uid] {
+		return r.newGroup()
+	}
 	pods := map[string]map[string]bool{} // UIDs by group
 	for _, rec := range r.records {
 		name := rec.shimGroup
-		if !strings.HasPrefix(name, r.programs.version) || r.group(name).ended {
-			continue // another version's shim, or one that ends
+		if !strings.HasPrefix(name, r.programs.version) || r.group(name).ended || r.hung[rec.Pod.UID] {
+			continue // another version's shim, or one that ends, or is left to a pod alone
 		}
 		if rec.Pod.UID == uid {
 			return name
@@ -59,6 +73,10 @@ func (r *Runtime) chooseGroup(uid string) string {
 	if best != "" {
 		return best
 	}
+	return r.newGroup()
+}
+
+func (r *Runtime) newGroup() string {
 	var id [4]byte
 	_, _ = rand.Read(id[:]) // never fails
 	return r.programs.version + "-" + hex.EncodeToString(id[:])
@@ -67,6 +85,7 @@ func (r *Runtime) chooseGroup(uid string) string {
 // enterGroup locks the group that a container is to be started in, and counts its task as there. The container is moved
 // when its group has ended meanwhile.
 func (r *Runtime) enterGroup(ctx context.Context, c client.Container) (*shimGroup, error) {
+	known := "" // to containerd
 	for {
 		r.mu.Lock()
 		rec, ok := r.records[c.ID()]
@@ -74,19 +93,31 @@ func (r *Runtime) enterGroup(ctx context.Context, c client.Container) (*shimGrou
 			r.mu.Unlock()
 			return nil, fmt.Errorf("it was removed")
 		}
-		before := rec.shimGroup
-		if r.group(before).ended {
+		if known == "" {
+			known = rec.shimGroup
+		}
+		if r.group(rec.shimGroup).ended {
 			rec.shimGroup = r.chooseGroup(rec.Pod.UID)
 		}
 		name := rec.shimGroup
 		g := r.group(name)
 		r.mu.Unlock()
-		if name != before {
+		if name != known {
 			if err := regroup(ctx, c, name); err != nil {
 				return nil, err
 			}
+			known = name
 		}
-		g.Lock()
+		waitCtx, cancel := context.WithTimeout(ctx, r.cfg.StepTimeout/6)
+		err := g.lock(waitCtx)
+		cancel()
+		if err != nil && ctx.Err() == nil {
+			r.leave(c.ID(), g) // it hangs with another's container
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
 		r.mu.Lock()
 		ended := g.ended
 		rec.task = !ended
@@ -94,7 +125,16 @@ func (r *Runtime) enterGroup(ctx context.Context, c client.Container) (*shimGrou
 		if !ended {
 			return g, nil
 		}
-		g.Unlock()
+		g.unlock()
+	}
+}
+
+// leave moves a container that has no task yet from a group to one of its own.
+func (r *Runtime) leave(id string, from *shimGroup) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if rec, ok := r.records[id]; ok && r.group(rec.shimGroup) == from {
+		rec.shimGroup = r.newGroup()
 	}
 }
 
@@ -116,17 +156,16 @@ func (r *Runtime) taskGone(id string) {
 }
 
 // lockGroup locks a container's group for the deletion of its task.
-func (r *Runtime) lockGroup(id string) (unlock func()) {
+func (r *Runtime) lockGroup(ctx context.Context, id string) (unlock func(), err error) {
 	r.mu.Lock()
 	rec, ok := r.records[id]
 	if !ok {
 		r.mu.Unlock()
-		return func() {}
+		return func() {}, nil
 	}
 	g := r.group(rec.shimGroup)
 	r.mu.Unlock()
-	g.Lock()
-	return g.Unlock
+	return g.unlock, g.lock(ctx)
 }
 
 // regroup changes the group in a container's spec and labels.

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -37,6 +38,7 @@ type Config struct {
 	HostDir    string // hosts.toml files of registries, need not exist; "": certs.d beside Root
 
 	PullTimeout time.Duration // a pull fails after receiving nothing for so long; 0: 5 minutes
+	StepTimeout time.Duration // a step of runc's, such as making or killing a container, fails then; 0: 1 minute
 
 	LogMaxBytes int64 // of one log file; 0: 10 MiB
 	LogMaxFiles int   // 0: 5
@@ -64,7 +66,8 @@ type Runtime struct {
 	records  map[string]*record // every container of covey's, by ID
 	watchers map[*watcher]struct{}
 	groups   map[string]*shimGroup
-	pulls    map[string]int // under way, by lease
+	pulls    map[string]int  // under way, by lease
+	hung     map[string]bool // UIDs of pods that runc hung with
 	exits    sync.WaitGroup
 
 	naming sync.Mutex // of the file of images' names
@@ -99,7 +102,7 @@ func Open(ctx context.Context, cfg Config) (*Runtime, error) {
 	routeLogs(cfg.Logger)
 	r := &Runtime{
 		cfg: cfg, log: cfg.Logger, programs: programs,
-		records: map[string]*record{}, watchers: map[*watcher]struct{}{}, groups: map[string]*shimGroup{}, pulls: map[string]int{},
+		records: map[string]*record{}, watchers: map[*watcher]struct{}{}, groups: map[string]*shimGroup{}, pulls: map[string]int{}, hung: map[string]bool{},
 	}
 	if err := r.attach(ctx); err != nil {
 		return nil, err
@@ -166,6 +169,7 @@ func (c *Config) complete() error {
 	}
 	c.PodsPerShim = cmp.Or(max(c.PodsPerShim, 0), 16)
 	c.PullTimeout = cmp.Or(c.PullTimeout, 5*time.Minute)
+	c.StepTimeout = cmp.Or(c.StepTimeout, time.Minute)
 	c.Bin = cmp.Or(c.Bin, filepath.Join(filepath.Dir(c.Root), "bin"))
 	c.HostDir = cmp.Or(c.HostDir, filepath.Join(filepath.Dir(c.Root), "certs.d"))
 	c.Address = cmp.Or(c.Address, filepath.Join(c.State, "containerd.sock"))
@@ -250,6 +254,9 @@ func (r *Runtime) lookup(id string) (record, bool) {
 
 // load finds the containers that were made before this process began.
 func (r *Runtime) load(ctx context.Context) error {
+	if err := r.dropLeases(ctx); err != nil {
+		return err
+	}
 	all, err := r.client.Containers(ctx)
 	if err != nil {
 		return err
@@ -271,6 +278,30 @@ func (r *Runtime) load(ctx context.Context) error {
 		r.records[info.ID] = rec
 	}
 	return r.dropOldPrograms(inUse)
+}
+
+// clientLease is the form of the names that containerd's client gives to leases for the time of one call.
+var clientLease = regexp.MustCompile(`^[0-9]{1,9}-[A-Za-z0-9_-]{4}$`)
+
+// dropLeases ends the leases of calls that a covey which was killed did not bring to an end; they would hold what nobody uses for a
+// day. With the machine's own containerd there may be others whose calls go on.
+func (r *Runtime) dropLeases(ctx context.Context) error {
+	if r.cfg.Containerd != "" {
+		return nil
+	}
+	held, err := r.client.LeasesService().List(ctx)
+	if err != nil {
+		return err
+	}
+	for _, lease := range held {
+		if !clientLease.MatchString(lease.ID) {
+			continue
+		}
+		if err := r.client.LeasesService().Delete(ctx, lease); err != nil && !isNotFound(err) {
+			return err
+		}
+	}
+	return nil
 }
 
 // loadState finds out what a container made by an earlier process does now.

@@ -38,13 +38,14 @@ func (r *Runtime) Start(ctx context.Context, id string) error {
 	// Before the process runs: should covey be killed now, the container is known to have been started.
 	started, err := r.markStarted(id)
 	if err == nil {
-		err = task.Start(ctx)
+		err = r.step(ctx, "runc start", func(ctx context.Context) error { return task.Start(ctx) })
 	}
 	if err != nil {
+		r.noteHung(id, err)
 		r.clearNotes(id)
 		cleanCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 		defer cancel()
-		deleteErr := r.deleteTask(cleanCtx, c)
+		deleteErr := r.deleteTask(cleanCtx, c, &rec)
 		r.dropEarlyExit(id)
 		return fmt.Errorf("start container %s: %w", id, errors.Join(shorten(err), deleteErr))
 	}
@@ -54,13 +55,15 @@ func (r *Runtime) Start(ctx context.Context, id string) error {
 
 // createdTask makes the container's first process, which waits to be started, or finds it where an earlier covey made it.
 func (r *Runtime) createdTask(ctx context.Context, c client.Container, rec *record) (client.Task, error) {
-	if task, err := c.Task(ctx, nil); err == nil {
-		return task, nil
+	if task, err := r.task(ctx, c); !isNotFound(err) {
+		return task, err
 	}
 	spec, err := c.Spec(ctx)
 	if err != nil {
 		return nil, err
 	}
+	// A covey that was killed while it made the task has left the socket for attachments there.
+	r.clearNotes(rec.ID)
 	if err := os.MkdirAll(r.notes(rec.ID), 0o700); err != nil {
 		return nil, err
 	}
@@ -73,12 +76,26 @@ func (r *Runtime) createdTask(ctx context.Context, c client.Container, rec *reco
 	if err != nil {
 		return nil, err
 	}
-	defer group.Unlock()
-	task, err := c.NewTask(ctx, creator(destination.URI(), spec.Process.Terminal, stdin))
+	defer group.unlock()
+	var task client.Task
+	err = r.step(ctx, "runc create", func(ctx context.Context) (err error) {
+		task, err = c.NewTask(ctx, creator(destination.URI(), spec.Process.Terminal, stdin))
+		return err
+	})
 	if err != nil {
+		r.noteHung(rec.ID, err)
 		r.taskGone(rec.ID)
 	}
 	return task, err
+}
+
+// noteHung remembers the pod of a container that runc hung with.
+func (r *Runtime) noteHung(id string, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if rec, ok := r.records[id]; ok && errors.Is(err, errHung) {
+		r.hung[rec.Pod.UID] = true
+	}
 }
 
 // creator has the shim write the output to the log.

@@ -206,6 +206,26 @@ func (n *Node) Processes(p *corev1.Pod) []int {
 	return pids
 }
 
+// Running are the process IDs of all containers that have been started, by the pod's UID and the container's ID.
+func (n *Node) Running() map[string]map[string][]int {
+	found := map[string]map[string][]int{}
+	for _, pid := range n.pids() {
+		cgroup, _ := os.ReadFile(filepath.Join("/proc", fmt.Sprint(pid), "cgroup"))
+		_, path, ok := strings.Cut(string(cgroup), "/pod")
+		exe, _ := os.Readlink(filepath.Join("/proc", fmt.Sprint(pid), "exe"))
+		if !ok || exe == "" || strings.Contains(exe, "containerd-shim") || strings.Contains(exe, "runc") {
+			continue // it ends just now, or is runc, about to become the container's process
+		}
+		uid, rest, _ := strings.Cut(path, "/")
+		id, _, _ := strings.Cut(strings.SplitN(rest, "\n", 2)[0], "/")
+		if found[uid] == nil {
+			found[uid] = map[string][]int{}
+		}
+		found[uid][id] = append(found[uid][id], pid)
+	}
+	return found
+}
+
 // ReadableByOthers lists the regular files of the node that any user of the machine may open and read.
 func (n *Node) ReadableByOthers() []string {
 	n.t.Helper()

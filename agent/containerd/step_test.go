@@ -1,0 +1,122 @@
+package containerd
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"covey.dev/covey/agent"
+)
+
+// hangRunc has a program that sleeps in the place of runc until the function that it returns is called.
+func (m *testMachine) hangRunc(t *testing.T) (work func()) {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(m.dir, "bin", "*", "runc"))
+	if err != nil || len(found) != 1 {
+		t.Fatalf("runc: %v %v", found, err)
+	}
+	runc := found[0]
+	err = errors.Join(os.Rename(runc, runc+".works"), os.WriteFile(runc, []byte("#!/bin/sh\nexec sleep 100000\n"), 0o700))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if err := os.Rename(runc+".works", runc); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestRuncHangs has steps of a container's life hang: each fails and says so, what runs goes on and can be ended, and all is as before when
+// runc works again.
+func TestRuncHangs(t *testing.T) {
+	needRoot(t)
+	m := newMachine(t)
+	m.stepTimeout = time.Second
+	r := m.openLoaded(t)
+	for _, id := range []string{"tick", "ended"} {
+		if err := errors.Join(r.Create(t.Context(), m.spec(id, "tick")), r.Start(t.Context(), id)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, id := range []string{"hangs", "removed"} {
+		if err := r.Create(t.Context(), m.spec(id, "tick")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	work := m.hangRunc(t)
+	says := func(what string, err error, parts ...string) {
+		t.Helper()
+		if err == nil {
+			t.Errorf("%s: no error", what)
+			return
+		}
+		for _, part := range parts {
+			if !strings.Contains(err.Error(), part) {
+				t.Errorf("%s: %v, want it to tell of %q", what, err, part)
+			}
+		}
+	}
+	says("start", r.Start(t.Context(), "hangs"), "runc create", "hangs", "1s")
+	_, err := r.Exec(t.Context(), "tick", &agent.ExecSpec{Command: []string{"/program", "exit", "0"}})
+	says("exec", err, "runc exec", "hangs")
+	// Without runc's help.
+	if err := r.Signal(t.Context(), "ended", syscall.SIGTERM); err != nil {
+		t.Error(err)
+	}
+	eventually(t, "the signalled one has ended", func() bool { return find(t, r, "ended").State == agent.StateExited })
+	if err := r.Remove(t.Context(), "removed"); err != nil {
+		t.Errorf("remove one that was never started: %v", err)
+	}
+	says("remove", r.Remove(t.Context(), "ended"), "runc delete", "hangs")
+	seen := len(lines(t, filepath.Join(m.dir, "tick.log")))
+	eventually(t, "the other one ticks on", func() bool { return len(lines(t, filepath.Join(m.dir, "tick.log"))) > seen })
+	if c := find(t, r, "tick"); c.State != agent.StateRunning {
+		t.Errorf("the other one: %+v", c)
+	}
+
+	work()
+	remove(t, r, "ended", "hangs")
+	next := m.spec("next", "tick")
+	next.Pod = m.spec("hangs").Pod
+	if err := errors.Join(r.Create(t.Context(), next), r.Start(t.Context(), "next")); err != nil {
+		t.Error(err)
+	}
+	remove(t, r, "next", "tick")
+}
+
+// TestCoveyEndsWhileRuncHangs ends covey with steps under way; the next one takes up what there is.
+func TestCoveyEndsWhileRuncHangs(t *testing.T) {
+	needRoot(t)
+	m := newMachine(t)
+	r := m.openLoaded(t)
+	if err := errors.Join(r.Create(t.Context(), m.spec("one", "tick")), r.Create(t.Context(), m.spec("two", "tick"))); err != nil {
+		t.Fatal(err)
+	}
+	work := m.hangRunc(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 2)
+	for _, id := range []string{"one", "two"} {
+		go func() { ended <- r.Start(ctx, id) }()
+	}
+	eventually(t, "runc hangs", func() bool { return len(running(filepath.Join(m.dir, "bin"))) > 0 })
+	cancel()
+	for range 2 {
+		if err := <-ended; err == nil {
+			t.Error("it was started")
+		}
+	}
+	m.close(t)
+	work()
+	r = m.open(t)
+	remove(t, r, "one", "two")
+	if err := errors.Join(r.Create(t.Context(), m.spec("one", "tick")), r.Start(t.Context(), "one")); err != nil {
+		t.Error(err)
+	}
+	remove(t, r, "one")
+}
