@@ -216,6 +216,7 @@ func (w *worker) forget(id string) {
 	delete(w.messages, id)
 	delete(w.failed, id)
 	delete(w.announced, id)
+	delete(w.ends, id)
 	w.dropLost(id)
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -205,6 +205,9 @@ func (v *view) grace() time.Duration {
 	case v.pod.DeletionTimestamp != nil:
 		// The timestamp is the moment by which the pod is to be gone.
 		left := max(v.pod.DeletionTimestamp.Sub(v.now), time.Second)
+		if most := v.pod.DeletionGracePeriodSeconds; most != nil { // the clock may have been set back since
+			left = min(left, max(time.Duration(*most)*time.Second, time.Second))
+		}
 		if v.evicted != nil {
 			left = min(left, v.evicted.grace)
 		}

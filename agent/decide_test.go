@@ -129,6 +129,12 @@ func TestDecide(t *testing.T) {
 			v.gone = true
 			v.stopping[v.has("c", 0, StateRunning, 0, 0).ID] = noon.Add(30 * time.Second)
 		}, step{verb: stop, id: containerID("u", "c", 0), inTurn: true, grace: time.Second}},
+		{"its grace is no longer than it was when the clock was set back", func(v *view) {
+			grace := int64(5)
+			deletedIn(7200)(v)
+			v.pod.DeletionGracePeriodSeconds = &grace
+			v.has("c", 0, StateRunning, 0, 0)
+		}, step{verb: stop, id: containerID("u", "c", 0), inTurn: true, grace: 5 * time.Second}},
 		{"and torn down", func(v *view) { deletedIn(5)(v); v.has("c", 0, StateExited, 0, 0) }, step{verb: tearDown}},
 		{"once", func(v *view) { deletedIn(5)(v); v.done = true }, step{verb: rest}},
 
@@ -155,6 +161,29 @@ func TestDecide(t *testing.T) {
 				t.Errorf("%+v, want %+v", got, c.want)
 			}
 		})
+	}
+}
+
+// TestBackOffWhenTheClockIsSetBack has a container whose end is hours in the future: it waits no longer than its back-off.
+func TestBackOffWhenTheClockIsSetBack(t *testing.T) {
+	now := noon
+	w := &worker{Agent: &Agent{Config: Config{Now: func() time.Time { return now }}}, ends: map[string]time.Time{}}
+	v := aView(nil)
+	end := v.has("c", 1, StateExited, 1, -3*time.Hour).FinishedAt
+	for _, passed := range []time.Duration{0, 5 * time.Second, 10 * time.Second} {
+		now = noon.Add(passed)
+		v.containers["c"][0].FinishedAt = end // as the runtime has it
+		w.boundEnds(v.containers["c"])
+		v.now = now
+		want := step{verb: rest, at: noon.Add(10 * time.Second)}
+		if passed == 10*time.Second {
+			want = step{verb: create, attempt: 2}
+		}
+		got := decide(v)
+		got.container = nil
+		if got != want {
+			t.Errorf("after %s: %+v, want %+v", passed, got, want)
+		}
 	}
 }
 

@@ -34,9 +34,10 @@ type worker struct {
 	last      *corev1.PodStatus       // what was said last
 	stale     bool                    // the volumes made from the API are to be brought up to date
 	torn      bool
-	stuck     string         // why the pod cannot be removed, as told
-	released  bool           // the volumes of the pod, which has ended, are removed
-	tasks     sync.WaitGroup // probes, stops and hooks under way
+	ends      map[string]time.Time // when one was seen ended whose end is in the future by the clock, by container ID
+	stuck     string               // why the pod cannot be removed, as told
+	released  bool                 // the volumes of the pod, which has ended, are removed
+	tasks     sync.WaitGroup       // probes, stops and hooks under way
 
 	mu          sync.Mutex
 	pod         *corev1.Pod
@@ -55,7 +56,7 @@ func newWorker(a *Agent, pod *corev1.Pod) *worker {
 		Agent: a, ref: refOf(pod), wake: make(chan struct{}, 1),
 		problems: map[string]*problem{}, probing: map[string]context.CancelFunc{}, messages: map[string]string{},
 		failed: map[string]startFailure{}, steady: map[string]int{}, announced: map[string]bool{},
-		deleting: make(chan struct{}), verdicts: map[string]verdict{}, stopping: map[string]*stopping{},
+		ends: map[string]time.Time{}, deleting: make(chan struct{}), verdicts: map[string]verdict{}, stopping: map[string]*stopping{},
 	}
 	w.recallFailures(pod)
 	w.update(pod, false)
@@ -176,6 +177,7 @@ func (w *worker) look(ctx context.Context) (*view, error) {
 	w.findLost(containers)
 	for name, list := range containers {
 		w.markFailed(list)
+		w.boundEnds(list)
 		w.readMessages(name, list)
 	}
 	steadyAttempts(w.steady, containers)
@@ -205,6 +207,24 @@ func (w *worker) markFailed(list []Container) {
 		if f, ok := w.failed[list[i].ID]; ok && list[i].State == StateCreated {
 			list[i].State, list[i].ExitCode = StateExited, startErrorCode
 			list[i].StartedAt, list[i].FinishedAt = f.at, f.at
+		}
+	}
+}
+
+// boundEnds has no container end in the future, as it did when the clock was set back since: its back-off would last until the
+// clock is there again. It counts from when the end was seen.
+func (w *worker) boundEnds(list []Container) {
+	now := w.Now()
+	for i := range list {
+		c := &list[i]
+		if c.State != StateExited {
+			continue
+		}
+		if _, bound := w.ends[c.ID]; !bound && c.FinishedAt.After(now.Add(time.Second)) {
+			w.ends[c.ID] = now
+		}
+		if seen, bound := w.ends[c.ID]; bound {
+			c.FinishedAt = seen
 		}
 	}
 }

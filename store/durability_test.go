@@ -392,3 +392,54 @@ func overwrite(t *testing.T, path string, from int64) {
 	}
 	check(t, f.Close())
 }
+
+// TestTornLogTail has the power fail while an entry is written: only the beginning of it is on the disk, with or without the rest of the
+// file. It was never acknowledged; what was before is there, and the log goes on.
+func TestTornLogTail(t *testing.T) {
+	dir := t.TempDir()
+	s, stop := start(t, dir)
+	for i := range 20 {
+		set(t, s, "default", fmt.Sprintf("m%d", i), "1")
+	}
+	found, err := filepath.Glob(filepath.Join(dir, "log", "*.wal"))
+	if check(t, err); len(found) != 1 {
+		t.Fatalf("segments: %v", found)
+	}
+	before, err := os.ReadFile(found[0])
+	check(t, err)
+	// The state on disk is that of before, too.
+	kept := t.TempDir()
+	check(t, os.CopyFS(filepath.Join(kept, "store"), os.DirFS(dir)))
+	set(t, s, "default", "torn", strings.Repeat("x", 300))
+	stop()
+	after, err := os.ReadFile(found[0])
+	check(t, err)
+	from := 0
+	for from < len(before) && before[from] == after[from] {
+		from++
+	}
+	to := len(after)
+	for to > from && (to > len(before) && after[to-1] == 0 || to <= len(before) && after[to-1] == before[to-1]) {
+		to--
+	}
+	if to-from < 100 {
+		t.Fatalf("the entry is from %d to %d", from, to)
+	}
+	for cut := from + 1; cut < to; cut += (to - from) / 12 {
+		for name, tail := range map[string][]byte{"zeros": make([]byte, len(after)-cut), "no file": nil} {
+			t.Run(fmt.Sprintf("%d bytes and then %s", cut-from, name), func(t *testing.T) {
+				again := filepath.Join(t.TempDir(), "store")
+				check(t, os.CopyFS(again, os.DirFS(filepath.Join(kept, "store"))))
+				file := filepath.Join(again, "log", filepath.Base(found[0]))
+				check(t, os.WriteFile(file, append(bytes.Clone(after[:cut]), tail...), 0o600))
+				s, stop := start(t, again)
+				defer stop()
+				v, err := s.Linearizable(testContext(t))
+				if err != nil || v.Count("configmaps", "") < 20 || value(v, "default", "m19") != "1" {
+					t.Errorf("%v: %d objects, m19=%s", err, v.Count("configmaps", ""), value(v, "default", "m19"))
+				}
+				set(t, s, "default", "next", "1")
+			})
+		}
+	}
+}

@@ -221,6 +221,26 @@ func TestShimKilled(t *testing.T) {
 	remove(t, r, "three")
 }
 
+// TestTheClockIsSetBack has a container end hours before it was made: its end is seen all the same.
+func TestTheClockIsSetBack(t *testing.T) {
+	needRoot(t)
+	m := newMachine(t)
+	r := m.openLoaded(t)
+	defer remove(t, r, "tick")
+	if err := errors.Join(r.Create(t.Context(), m.spec("tick", "tick")), r.Start(t.Context(), "tick")); err != nil {
+		t.Fatal(err)
+	}
+	all := r.(*Runtime)
+	all.mu.Lock()
+	all.records["tick"].CreatedAt = time.Now().Add(3 * time.Hour)
+	all.records["tick"].StartedAt = time.Now().Add(3 * time.Hour)
+	all.mu.Unlock()
+	if err := r.Signal(t.Context(), "tick", syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "its exit is known", func() bool { return find(t, r, "tick").State == agent.StateExited })
+}
+
 // shimOf is the parent of a container's first process.
 func shimOf(t *testing.T, pid int) int {
 	t.Helper()

@@ -76,15 +76,26 @@ func (r *Runtime) handle(envelope *events.Envelope) {
 		if e.ID != e.ContainerID {
 			return // a process of Exec
 		}
-		ended := exit{FinishedAt: e.ExitedAt.AsTime(), Code: int32(e.ExitStatus)}
+		ended := exit{FinishedAt: e.ExitedAt.AsTime(), Code: int32(e.ExitStatus), pid: int(e.Pid)}
 		r.exits.Go(func() { r.exited(e.ContainerID, ended) })
 	case *apievents.ImageCreate, *apievents.ImageUpdate, *apievents.ImageDelete:
 		r.exits.Go(func() { r.noteNames(r.in(context.Background())) })
 	case *apievents.ContainerDelete:
-		// By somebody with nerdctl, or by Remove; the ID may have been taken again since.
-		rec, ok := r.lookup(e.ID)
-		if ok && rec.State != creating && rec.CreatedAt.Before(envelope.Timestamp) {
-			r.forget(e.ID)
+		r.exits.Go(func() { r.deleted(e.ID) })
+	}
+}
+
+// deleted forgets a container that was deleted, by somebody with nerdctl or by Remove, unless its ID was taken again since.
+func (r *Runtime) deleted(id string) {
+	ctx, cancel := context.WithTimeout(r.in(context.Background()), 10*time.Second)
+	defer cancel()
+	rec, ok := r.lookup(id)
+	if !ok || rec.State == creating {
+		return
+	}
+	if _, err := r.client.LoadContainer(ctx, id); isNotFound(err) {
+		if now, ok := r.lookup(id); ok && now.CreatedAt.Equal(rec.CreatedAt) {
+			r.forget(id)
 		}
 	}
 }
@@ -96,10 +107,11 @@ func (r *Runtime) exited(id string, ended exit) {
 	r.awaitOutput(ctx, id)
 	r.mu.Lock()
 	rec, ok := r.records[id]
-	if ok && rec.State == agent.StateCreated && ended.FinishedAt.After(rec.CreatedAt) {
+	if ok && rec.State == agent.StateCreated {
 		rec.ended = &ended // Start decides whether it had been started
 	}
-	done := !ok || rec.State != agent.StateRunning || ended.FinishedAt.Before(rec.CreatedAt)
+	// An ID may have been taken again, so the process is compared; not the times, for the clock may have been set back.
+	done := !ok || rec.State != agent.StateRunning || ended.pid != 0 && rec.Pid != ended.pid
 	r.mu.Unlock()
 	if !done {
 		r.finish(ctx, rec, ended)

@@ -43,6 +43,8 @@ type exit struct {
 	StartedAt, FinishedAt time.Time
 	Code                  int32
 	OOMKilled             bool `json:",omitempty"`
+
+	pid int // of the process that ended; 0 when that is not known
 }
 
 // labelsFor gives a new container's labels: nerdctl's, Kubernetes' and our own.

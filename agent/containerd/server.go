@@ -91,6 +91,8 @@ func serverConfig(cfg Config) (conf *srvconfig.Config, socketDir string) {
 			"io.containerd.server.v1.grpc":  map[string]any{"address": cfg.Address},
 			"io.containerd.server.v1.ttrpc": map[string]any{"address": cfg.Address + ".ttrpc"},
 			"io.containerd.shim.v1.manager": map[string]any{"socket_dir": socketDir},
+			// Or the files of an image that was unpacked shortly before a power cut are empty, while the database has it as unpacked.
+			"io.containerd.service.v1.diff-service": map[string]any{"sync_fs": true},
 		},
 	}, socketDir
 }

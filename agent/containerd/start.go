@@ -128,7 +128,7 @@ func (r *Runtime) running(ctx context.Context, id string, pid int, started time.
 	rec.State, rec.Pid, rec.StartedAt = agent.StateRunning, pid, started
 	ended := rec.ended
 	r.mu.Unlock()
-	if ended != nil {
+	if ended != nil && (ended.pid == 0 || ended.pid == pid) {
 		r.finish(ctx, rec, *ended)
 	}
 }

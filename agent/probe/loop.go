@@ -35,7 +35,9 @@ func (c *counter) add(ok bool, p *corev1.Probe) bool {
 // Loop checks after the initial delay, counted from started, and then every period, until ctx ends or report says that it
 // has heard enough.
 func Loop(ctx context.Context, p *corev1.Probe, started time.Time, t Target, report func(Verdict) (more bool)) {
-	timer := time.NewTimer(time.Until(started.Add(time.Duration(p.InitialDelaySeconds) * time.Second)))
+	delay := time.Duration(p.InitialDelaySeconds) * time.Second
+	// A clock that was set back has it started in the future.
+	timer := time.NewTimer(min(time.Until(started.Add(delay)), delay))
 	defer timer.Stop()
 	var c counter
 	for {

@@ -37,6 +37,14 @@ func newNetwork(t *testing.T) *network {
 	return n
 }
 
+// SetLoopback sets the node's only interface up or down. While it is down nothing reaches covey, not even from its own machine.
+func (n *Node) SetLoopback(state string) {
+	n.t.Helper()
+	if out, err := n.net.output(exec.Command("ip", "link", "set", "lo", state)); err != nil {
+		n.t.Fatalf("set lo %s: %v\n%s", state, err, out)
+	}
+}
+
 // enter runs fn on a thread in the namespace. Processes and sockets made by fn are in it; goroutines are not.
 func (n *network) enter(fn func() error) error {
 	return onOwnThread(func() error {

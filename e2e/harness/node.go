@@ -96,6 +96,50 @@ func (n *Node) OnSmallDisk(size int64) {
 	n.smallDisk = true
 }
 
+// OnFragileDisk is OnSmallDisk with a file system that can fail, which turns it read-only. The test is skipped where the machine has
+// no loop devices.
+func (n *Node) OnFragileDisk(size int64) {
+	n.t.Helper()
+	image := filepath.Join(n.Dir, "disk")
+	f, err := os.Create(image)
+	if err == nil {
+		err = errors.Join(f.Truncate(size), f.Close(), os.MkdirAll(n.DataDir, 0o755))
+	}
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	if out, err := exec.Command("mkfs.ext4", "-q", image).CombinedOutput(); err != nil {
+		n.t.Skipf("mkfs.ext4: %v\n%s", err, out)
+	}
+	if out, err := exec.Command("mount", "-o", "loop", image, n.DataDir).CombinedOutput(); err != nil {
+		n.t.Skipf("mount a disk from a file: %v\n%s", err, out)
+	}
+	n.smallDisk = true
+}
+
+// FailDisk has the kernel take the file system for damaged: it is read-only until it is mounted again.
+func (n *Node) FailDisk() {
+	n.t.Helper()
+	// mount reports that it could not make it writable again, which is what is wanted.
+	_, _ = exec.Command("mount", "-o", "remount,abort", n.DataDir).CombinedOutput()
+	if err := os.WriteFile(filepath.Join(n.DataDir, "probe"), nil, 0o600); !errors.Is(err, unix.EROFS) {
+		n.t.Fatalf("a write to a failed disk: %v", err)
+	}
+}
+
+// RepairDisk mounts it again, after a power cut.
+func (n *Node) RepairDisk() {
+	n.t.Helper()
+	if err := unix.Unmount(n.DataDir, 0); err != nil {
+		n.t.Fatal(err)
+	}
+	n.smallDisk = false
+	if out, err := exec.Command("mount", "-o", "loop", filepath.Join(n.Dir, "disk"), n.DataDir).CombinedOutput(); err != nil {
+		n.t.Fatalf("mount the disk again: %v\n%s", err, out)
+	}
+	n.smallDisk = true
+}
+
 // Start starts covey and returns when it says that it is ready.
 func (n *Node) Start() {
 	n.t.Helper()

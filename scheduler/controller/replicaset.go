@@ -103,6 +103,10 @@ func (r *Result) replicaSetEvent(rs *appsv1.ReplicaSet, reason, message string) 
 	})
 }
 
+// clockSetBack is how far in the future a time of readiness may be, because nodes' clocks differ. Of one further on the clock was set
+// back since: its pod would not count until the clock is there again.
+const clockSetBack = time.Minute
+
 func (r *Result) replicaSetStatus(rs *appsv1.ReplicaSet, active []*corev1.Pod, stopping int32, failure error, env *Env) {
 	status := appsv1.ReplicaSetStatus{
 		Replicas: int32(len(active)), TerminatingReplicas: &stopping, ObservedGeneration: rs.Generation,
@@ -119,7 +123,7 @@ func (r *Result) replicaSetStatus(rs *appsv1.ReplicaSet, active []*corev1.Pod, s
 			continue
 		}
 		status.ReadyReplicas++
-		if at := since.Add(wait); wait == 0 || !env.Now.Before(at) {
+		if at := since.Add(wait); wait == 0 || !env.Now.Before(at) || since.Sub(env.Now) > clockSetBack {
 			status.AvailableReplicas++
 		} else {
 			r.dueAt(at)
