@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"syscall"
 
 	runcoptions "github.com/containerd/containerd/api/types/runc/options"
 	"github.com/containerd/containerd/v2/client"
@@ -95,25 +94,6 @@ func (r *Runtime) newContainer(ctx context.Context, spec *agent.ContainerSpec, i
 	)
 }
 
-// Signal implements agent.Runtime.
-func (r *Runtime) Signal(ctx context.Context, id string, sig syscall.Signal) error {
-	ctx = r.in(ctx)
-	task, err := r.runningTask(ctx, id)
-	if err == nil {
-		err = r.step(ctx, "runc kill", func(ctx context.Context) error { return task.Kill(ctx, sig) })
-	}
-	if rec, ok := r.lookup(id); ok && errors.Is(err, errHung) {
-		err = r.signalPast(&rec, sig)
-	}
-	if errdefs.IsNotFound(err) || errdefs.IsFailedPrecondition(err) {
-		err = agent.ErrNotRunning // it ended just now
-	}
-	if err != nil {
-		return fmt.Errorf("signal container %s: %w", id, err)
-	}
-	return nil
-}
-
 // runningTask finds the process of a running container.
 func (r *Runtime) runningTask(ctx context.Context, id string) (client.Task, error) {
 	rec, ok := r.lookup(id)
@@ -162,12 +142,14 @@ func (r *Runtime) Remove(ctx context.Context, id string) error {
 func (r *Runtime) deleteTask(ctx context.Context, c client.Container, rec *record) error {
 	task, err := r.task(ctx, c)
 	if err == nil {
-		err = r.step(ctx, "runc kill", func(ctx context.Context) error { return client.WithProcessKill(ctx, task) })
+		err = r.step(ctx, "runc kill", func(ctx context.Context) error {
+			return r.call(ctx, c.ID(), func() error { return client.WithProcessKill(ctx, task) })
+		})
 	}
 	if errors.Is(err, errHung) { // without it
 		err = cgroup.Remove(ctx, rec.cgroup)
 	}
-	unlock, lockErr := r.lockGroup(ctx, c.ID())
+	unlock, before, lockErr := r.leaveGroup(ctx, c.ID())
 	if lockErr != nil {
 		return lockErr
 	}
@@ -176,9 +158,10 @@ func (r *Runtime) deleteTask(ctx context.Context, c client.Container, rec *recor
 		err = r.step(ctx, "runc delete", func(ctx context.Context) error { _, err := task.Delete(ctx); return err })
 	}
 	if err != nil && !isNotFound(err) {
+		r.taskIs(c.ID(), before)
 		return err
 	}
-	r.taskGone(c.ID())
+	r.taskIs(c.ID(), noTask)
 	return nil
 }
 

@@ -70,6 +70,7 @@ type testMachine struct {
 	hostDir     string
 	pullTimeout time.Duration
 	stepTimeout time.Duration
+	podsPerShim int
 	diskSpace   func(string) (free, total uint64, err error)
 	stop        func(testing.TB)
 	daemon      *daemon // the machine's own containerd; nil: there is none
@@ -110,7 +111,7 @@ func (m *testMachine) config(t testing.TB) Config {
 		Root:       filepath.Join(m.dir, "root"), State: state, Bin: filepath.Join(m.dir, "bin"),
 		Address: filepath.Join(state, "containerd.sock"),
 		Logger:  logger,
-		HostDir: m.hostDir, PullTimeout: m.pullTimeout, StepTimeout: m.stepTimeout,
+		HostDir: m.hostDir, PullTimeout: m.pullTimeout, StepTimeout: m.stepTimeout, PodsPerShim: m.podsPerShim,
 		bootID: m.bootID, diskSpace: m.diskSpace,
 	}
 }

@@ -78,6 +78,8 @@ func (r *Runtime) handle(envelope *events.Envelope) {
 		}
 		ended := exit{FinishedAt: e.ExitedAt.AsTime(), Code: int32(e.ExitStatus), pid: int(e.Pid)}
 		r.exits.Go(func() { r.exited(e.ContainerID, ended) })
+	case *apievents.TaskDelete:
+		r.taskLost(e.ContainerID)
 	case *apievents.ImageCreate, *apievents.ImageUpdate, *apievents.ImageDelete:
 		r.exits.Go(func() { r.noteNames(r.in(context.Background())) })
 	case *apievents.ContainerDelete:

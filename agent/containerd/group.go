@@ -12,32 +12,33 @@ import (
 	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/containerd/containerd/v2/pkg/oci"
 	"github.com/containerd/typeurl/v2"
+	"golang.org/x/sync/semaphore"
 )
 
-// shimGroup is the containers that share one shim process. A shim ends itself when its last task is deleted, and while it
-// ends it still takes calls that it then drops. So tasks are made and deleted one at a time within a group, and a group
-// whose shim was let end is not used again.
+// shimGroup is the containers that share one shim process. A shim ends itself when its last task is deleted, and also when
+// the only one cannot be made; while it ends it still takes calls that it then drops. So a task is made or deleted while
+// others are only as long as the shim is sure to have one more, and alone otherwise. A group whose shim was let end is not
+// used again.
 type shimGroup struct {
-	busy  chan struct{} // holds one while a task is made or deleted
-	ended bool          // guarded by Runtime.mu
+	calls *semaphore.Weighted
+	ended bool // guarded by Runtime.mu
 }
 
-func (g *shimGroup) lock(ctx context.Context) error {
-	select {
-	case g.busy <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
+// callsPerShim is how many calls at a time have a shim run runc. It has room for the ends of 32 processes that it has not
+// looked at yet; when there are more at once, it goes on by one a second.
+const callsPerShim = 8
 
-func (g *shimGroup) unlock() { <-g.busy }
+// How much of a group's calls one takes.
+const (
+	beside int64 = 1
+	alone  int64 = callsPerShim
+)
 
 // group finds a group. r.mu is held.
 func (r *Runtime) group(name string) *shimGroup {
 	g, ok := r.groups[name]
 	if !ok {
-		g = &shimGroup{busy: make(chan struct{}, 1)}
+		g = &shimGroup{calls: semaphore.NewWeighted(callsPerShim)}
 		r.groups[name] = g
 	}
 	return g
@@ -82,9 +83,9 @@ func (r *Runtime) newGroup() string {
 	return r.programs.version + "-" + hex.EncodeToString(id[:])
 }
 
-// enterGroup locks the group that a container is to be started in, and counts its task as there. The container is moved
+// enterGroup locks the group that a container is to be started in, and counts its task as being made. The container is moved
 // when its group has ended meanwhile.
-func (r *Runtime) enterGroup(ctx context.Context, c client.Container) (*shimGroup, error) {
+func (r *Runtime) enterGroup(ctx context.Context, c client.Container) (unlock func(), err error) {
 	known := "" // to containerd
 	for {
 		r.mu.Lock()
@@ -109,7 +110,7 @@ func (r *Runtime) enterGroup(ctx context.Context, c client.Container) (*shimGrou
 			known = name
 		}
 		waitCtx, cancel := context.WithTimeout(ctx, r.cfg.StepTimeout/6)
-		err := g.lock(waitCtx)
+		unlock, _, err := r.lockGroup(waitCtx, rec, g)
 		cancel()
 		if err != nil && ctx.Err() == nil {
 			r.leave(c.ID(), g) // it hangs with another's container
@@ -120,12 +121,14 @@ func (r *Runtime) enterGroup(ctx context.Context, c client.Container) (*shimGrou
 		}
 		r.mu.Lock()
 		ended := g.ended
-		rec.task = !ended
+		if !ended {
+			rec.task = taskChanging
+		}
 		r.mu.Unlock()
 		if !ended {
-			return g, nil
+			return unlock, nil
 		}
-		g.unlock()
+		unlock()
 	}
 }
 
@@ -138,34 +141,92 @@ func (r *Runtime) leave(id string, from *shimGroup) {
 	}
 }
 
-// taskGone counts a container's task as deleted; its group is locked.
-func (r *Runtime) taskGone(id string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	gone, ok := r.records[id]
-	if !ok {
-		return
-	}
-	gone.task = false
-	for _, rec := range r.records {
-		if rec.shimGroup == gone.shimGroup && rec.task {
-			return
-		}
-	}
-	r.group(gone.shimGroup).ended = true
-}
-
-// lockGroup locks a container's group for the deletion of its task.
-func (r *Runtime) lockGroup(ctx context.Context, id string) (unlock func(), err error) {
+// leaveGroup locks the group that a container's task is deleted from, and tells what the shim had for it until now.
+func (r *Runtime) leaveGroup(ctx context.Context, id string) (unlock func(), before taskState, err error) {
 	r.mu.Lock()
 	rec, ok := r.records[id]
 	if !ok {
 		r.mu.Unlock()
-		return func() {}, nil
+		return func() {}, noTask, nil
 	}
 	g := r.group(rec.shimGroup)
 	r.mu.Unlock()
-	return g.unlock, g.lock(ctx)
+	return r.lockGroup(ctx, rec, g)
+}
+
+// lockGroup locks a container's group, so that its task can be made or deleted; one that is there counts no more from now.
+func (r *Runtime) lockGroup(ctx context.Context, rec *record, g *shimGroup) (unlock func(), before taskState, err error) {
+	if err := g.calls.Acquire(ctx, beside); err != nil {
+		return nil, noTask, err
+	}
+	if before, ok := r.change(rec, beside); ok {
+		return func() { g.calls.Release(beside) }, before, nil
+	}
+	g.calls.Release(beside)
+	if err := g.calls.Acquire(ctx, alone); err != nil {
+		return nil, noTask, err
+	}
+	before, _ = r.change(rec, alone)
+	return func() { g.calls.Release(alone) }, before, nil
+}
+
+// change marks a container's task, if there is one, as about to go. If it is not alone, it does so only when there is another
+// that keeps the shim from ending: whoever deletes that one waits for those who are here beside it.
+func (r *Runtime) change(rec *record, how int64) (before taskState, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	before, ok = rec.task, how == alone
+	for _, other := range r.records {
+		ok = ok || other != rec && other.shimGroup == rec.shimGroup && other.task == taskThere
+	}
+	if ok && before == taskThere {
+		rec.task = taskChanging
+	}
+	return before, ok
+}
+
+// taskIs sets what a container's shim has for it. A shim ends with its last task.
+func (r *Runtime) taskIs(id string, state taskState) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	rec, ok := r.records[id]
+	if !ok {
+		return
+	}
+	rec.task = state
+	for _, other := range r.records {
+		if other.shimGroup == rec.shimGroup && other.task != noTask {
+			return
+		}
+	}
+	r.group(rec.shimGroup).ended = true
+}
+
+// taskLost hears that a task is gone; when nobody here deletes it, its shim has died.
+func (r *Runtime) taskLost(id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if rec, ok := r.records[id]; ok && rec.task == taskThere {
+		rec.task = noTask
+		r.group(rec.shimGroup).ended = true
+	}
+}
+
+// call has a container's shim do something for which it runs runc, when it can take the call.
+func (r *Runtime) call(ctx context.Context, id string, do func() error) error {
+	r.mu.Lock()
+	rec, ok := r.records[id]
+	if !ok {
+		r.mu.Unlock()
+		return do()
+	}
+	g := r.group(rec.shimGroup)
+	r.mu.Unlock()
+	if err := g.calls.Acquire(ctx, beside); err != nil {
+		return err
+	}
+	defer g.calls.Release(beside)
+	return do()
 }
 
 // regroup changes the group in a container's spec and labels.

@@ -42,7 +42,7 @@ type Config struct {
 
 	LogMaxBytes int64 // of one log file; 0: 10 MiB
 	LogMaxFiles int   // 0: 5
-	PodsPerShim int   // at most; 0: 16
+	PodsPerShim int   // at most; 0: 32
 	Logger      *slog.Logger
 
 	bootID    string // tests reboot by setting it
@@ -79,13 +79,22 @@ var _ agent.Runtime = (*Runtime)(nil)
 type record struct {
 	agent.Container
 	shimGroup string
-	task      bool // the shim has a task for it, running or ended
+	task      taskState
 	cgroup    string
 	boot      string // the boot ID of the machine when it was created
 	// ended is an exit that was told before Start had returned.
 	ended *exit
 	oom   bool
 }
+
+// taskState is what a shim has for a container.
+type taskState int
+
+const (
+	noTask       taskState = iota
+	taskChanging           // it is being made or deleted
+	taskThere              // the container runs, waits to be started, or has ended
+)
 
 // Open starts containerd and finds the containers that run already. Run must follow: it ends what Open began.
 func Open(ctx context.Context, cfg Config) (*Runtime, error) {
@@ -167,7 +176,7 @@ func (c *Config) complete() error {
 	if c.diskSpace == nil {
 		c.diskSpace = diskSpace
 	}
-	c.PodsPerShim = cmp.Or(max(c.PodsPerShim, 0), 16)
+	c.PodsPerShim = cmp.Or(max(c.PodsPerShim, 0), 32)
 	c.PullTimeout = cmp.Or(c.PullTimeout, 5*time.Minute)
 	c.StepTimeout = cmp.Or(c.StepTimeout, time.Minute)
 	c.Bin = cmp.Or(c.Bin, filepath.Join(filepath.Dir(c.Root), "bin"))
@@ -308,7 +317,9 @@ func (r *Runtime) dropLeases(ctx context.Context) error {
 func (r *Runtime) loadState(ctx context.Context, c client.Container, rec *record, exitLabel string) error {
 	rec.StartedAt = r.startedAt(rec.ID)
 	task, err := c.Task(ctx, nil)
-	rec.task = err == nil
+	if err == nil {
+		rec.task = taskThere
+	}
 	if e, ok := parseExit(exitLabel); ok {
 		rec.apply(e)
 		return nil

@@ -38,7 +38,9 @@ func (r *Runtime) Start(ctx context.Context, id string) error {
 	// Before the process runs: should covey be killed now, the container is known to have been started.
 	started, err := r.markStarted(id)
 	if err == nil {
-		err = r.step(ctx, "runc start", func(ctx context.Context) error { return task.Start(ctx) })
+		err = r.step(ctx, "runc start", func(ctx context.Context) error {
+			return r.call(ctx, id, func() error { return task.Start(ctx) })
+		})
 	}
 	if err != nil {
 		r.noteHung(id, err)
@@ -72,11 +74,11 @@ func (r *Runtime) createdTask(ctx context.Context, c client.Container, rec *reco
 		ExitFile: r.exitFile(rec.ID), Cgroup: rec.cgroup,
 	}
 	stdin := map[string]string{"open": output.OpenStdin, "once": output.OpenStdinOnce}[spec.Annotations[annotationStdin]]
-	group, err := r.enterGroup(ctx, c)
+	unlock, err := r.enterGroup(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	defer group.unlock()
+	defer unlock()
 	var task client.Task
 	err = r.step(ctx, "runc create", func(ctx context.Context) (err error) {
 		task, err = c.NewTask(ctx, creator(destination.URI(), spec.Process.Terminal, stdin))
@@ -84,9 +86,11 @@ func (r *Runtime) createdTask(ctx context.Context, c client.Container, rec *reco
 	})
 	if err != nil {
 		r.noteHung(rec.ID, err)
-		r.taskGone(rec.ID)
+		r.taskIs(rec.ID, noTask)
+		return nil, err
 	}
-	return task, err
+	r.taskIs(rec.ID, taskThere)
+	return task, nil
 }
 
 // noteHung remembers the pod of a container that runc hung with.

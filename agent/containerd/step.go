@@ -4,15 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"strconv"
-	"strings"
-	"syscall"
 	"time"
 
 	"github.com/containerd/containerd/v2/client"
-	"golang.org/x/sys/unix"
 )
 
 // errHung is why a step was given up that runc, or the shim that calls it, took no end with. Both share the machine's fate: a
@@ -55,26 +49,4 @@ func (r *Runtime) task(ctx context.Context, c client.Container) (task client.Tas
 		return err
 	})
 	return task, err
-}
-
-// signalPast sends a signal to a container's first process without runc, which hangs.
-func (r *Runtime) signalPast(rec *record, sig syscall.Signal) error {
-	process, err := unix.PidfdOpen(rec.Pid, 0)
-	if err != nil {
-		return ignoreEnded(err)
-	}
-	defer func() { _ = unix.Close(process) }()
-	// It is this one, rather than one that got its number since.
-	cgroups, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(rec.Pid), "cgroup"))
-	if err != nil || !strings.Contains(string(cgroups), rec.cgroup) {
-		return ignoreEnded(err)
-	}
-	return ignoreEnded(unix.PidfdSendSignal(process, sig, nil, 0))
-}
-
-func ignoreEnded(err error) error {
-	if errors.Is(err, unix.ESRCH) || errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	return err
 }

@@ -9,6 +9,8 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"runtime/debug"
+	"time"
 
 	"github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2/manager"
 	"github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2/task"
@@ -47,5 +49,7 @@ func newService(ic *plugin.InitContext) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &service{TTRPCTaskService: inner, logs: map[string]*containerLog{}}, nil
+	return &service{
+		TTRPCTaskService: inner, logs: map[string]*containerLog{}, tidy: time.AfterFunc(quiet, debug.FreeOSMemory),
+	}, nil
 }

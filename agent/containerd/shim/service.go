@@ -23,7 +23,12 @@ type service struct {
 
 	mu   sync.Mutex
 	logs map[string]*containerLog // by container ID
+	tidy *time.Timer              // gives memory back when nothing has come for a while
 }
+
+// quiet is how long after the last change a shim gives back the memory that only the change needed. It lives for
+// months without a change.
+const quiet = 5 * time.Second
 
 // RegisterTTRPC is called by the shim's server.
 func (s *service) RegisterTTRPC(server *ttrpc.Server) error {
@@ -34,6 +39,7 @@ func (s *service) RegisterTTRPC(server *ttrpc.Server) error {
 
 // Create puts pipes in the place of a log address, and begins to read them.
 func (s *service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (*taskapi.CreateTaskResponse, error) {
+	s.tidy.Reset(quiet)
 	destination, ours, err := output.Parse(r.Stdout)
 	if err != nil {
 		return nil, err
@@ -101,6 +107,7 @@ func (s *service) Wait(ctx context.Context, r *taskapi.WaitRequest) (*taskapi.Wa
 
 // Delete ends the log too.
 func (s *service) Delete(ctx context.Context, r *taskapi.DeleteRequest) (*taskapi.DeleteResponse, error) {
+	s.tidy.Reset(quiet)
 	if r.ExecID == "" {
 		s.log(r.ID).waitNoted(ctx) // deletion takes the cgroup away
 	}
