@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"covey.dev/covey/agent/memory"
 	"covey.dev/covey/store"
 )
 
@@ -19,7 +20,7 @@ func (n *node) releaseWhenQuiet(ctx context.Context) error {
 		if !quiet {
 			return nil
 		}
-		if err := release(); err != nil {
+		if err := memory.Release(); err != nil {
 			n.log.Debug("memory was not given back", "error", err)
 		}
 		if !n.awaitChange(ctx, revision) {

@@ -13,7 +13,7 @@ assets=../assets/$goarch
 stamp=../assets/.built-$goarch
 
 want=$(
-	cat build.sh go.mod go.sum compress/*.go ../shim/*.go ../output/*.go ../cgroup/*.go ../../logs/*.go | sha256sum
+	cat build.sh go.mod go.sum compress/*.go ../shim/*.go ../output/*.go ../cgroup/*.go ../../logs/*.go ../../memory/*.go | sha256sum
 	grep -E 'github.com/(containerd|klauspost)/' ../../../go.mod | sha256sum
 	echo "$goos $goarch $(go env GOVERSION GOARM | tr '\n' ' ')"
 )

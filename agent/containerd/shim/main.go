@@ -9,7 +9,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"runtime/debug"
 	"time"
 
 	"github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2/manager"
@@ -17,8 +16,11 @@ import (
 	"github.com/containerd/containerd/v2/pkg/shim"
 	"github.com/containerd/containerd/v2/pkg/shutdown"
 	"github.com/containerd/containerd/v2/plugins"
+	"github.com/containerd/log"
 	"github.com/containerd/plugin"
 	"github.com/containerd/plugin/registry"
+
+	"covey.dev/covey/agent/memory"
 )
 
 func main() {
@@ -50,6 +52,12 @@ func newService(ic *plugin.InitContext) (any, error) {
 		return nil, err
 	}
 	return &service{
-		TTRPCTaskService: inner, logs: map[string]*containerLog{}, tidy: time.AfterFunc(quiet, debug.FreeOSMemory),
+		TTRPCTaskService: inner, logs: map[string]*containerLog{}, tidy: time.AfterFunc(quiet, release),
 	}, nil
+}
+
+func release() {
+	if err := memory.Release(); err != nil {
+		log.L.WithError(err).Debug("give memory back")
+	}
 }

@@ -1,4 +1,6 @@
-package node
+// Package memory gives back what a program that lives for months needs only while something changes: covey itself, and the
+// shims.
+package memory
 
 import (
 	"bufio"
@@ -12,9 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// release gives back the memory that only the start needed: freed heap, and the pages of the program file, most of which
-// the start touches once. The kernel maps those that are used again when they are used again.
-func release() error {
+// Release gives back freed heap, and the pages of the program file, most of which the start touches once. The kernel maps
+// those that are used again when they are used again.
+func Release() error {
 	debug.FreeOSMemory()
 	if !plainProgram() {
 		return nil
