@@ -39,8 +39,11 @@ func TestBackupAndRestore(t *testing.T) {
 		t.Errorf("a restore of half a backup: %s", r.Output())
 	}
 
-	n.Covey("backup", file)
+	if r := n.TryCovey("backup", "--data-dir", n.DataDir, file); r.Code == 0 || !strings.Contains(r.Output(), "another covey is using") {
+		t.Errorf("a backup from under a running node: %s", r.Output())
+	}
 	n.Stop()
+	n.Covey("backup", "--data-dir", n.DataDir, file)
 	damaged := filepath.Join(n.DataDir, "store", "raft.db")
 	if err := os.WriteFile(damaged, []byte(strings.Repeat("damage ", 4096)), 0o600); err != nil {
 		t.Fatal(err)

@@ -42,7 +42,9 @@ func TestAcknowledgedWritesSurviveCrashes(t *testing.T) {
 	var writing sync.WaitGroup
 	writing.Go(func() {
 		for ctx.Err() == nil {
-			c.ledger.write(ctx, c.Node)
+			if !c.ledger.write(ctx, c.Node) {
+				time.Sleep(5 * time.Millisecond) // nobody is there just now
+			}
 		}
 	})
 	defer writing.Wait()
@@ -175,8 +177,8 @@ func newLedger(seed uint64) *ledger {
 	return &ledger{random: rand.New(rand.NewPCG(seed, 1)), values: map[string]string{}, doubtful: map[string][]string{}}
 }
 
-// write creates, updates or deletes one of a few config maps.
-func (l *ledger) write(ctx context.Context, n *harness.Node) {
+// write creates, updates or deletes one of a few config maps, and says whether that was acknowledged.
+func (l *ledger) write(ctx context.Context, n *harness.Node) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	client := n.Clients.CoreV1().ConfigMaps("default")
@@ -197,10 +199,11 @@ func (l *ledger) write(ctx context.Context, n *harness.Node) {
 	if err != nil {
 		l.cut++
 		l.doubtful[name] = append(l.doubtful[name], value)
-		return
+		return false
 	}
 	l.acknowledged++
 	l.values[name], l.doubtful[name] = value, nil
+	return true
 }
 
 // check compares what is there with what was acknowledged.

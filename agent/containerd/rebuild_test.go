@@ -2,7 +2,6 @@ package containerd
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -93,11 +92,16 @@ func TestDamagedPart(t *testing.T) {
 func TestRebuildIsKilled(t *testing.T) {
 	needRoot(t)
 	for name, end := range map[string]func(t *testing.T, cfg Config){
-		"before the end of what only containerd knew of": func(t *testing.T, cfg Config) {
-			ctx, cancel := context.WithCancel(t.Context())
-			cancel()
-			if err := repairDatabases(ctx, cfg); err == nil {
+		"before the database is set aside": func(t *testing.T, cfg Config) {
+			inTheWay := filepath.Join(cfg.Root, "meta.db.damaged")
+			if err := os.MkdirAll(filepath.Join(inTheWay, "full"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := repairDatabases(t.Context(), cfg); err == nil {
 				t.Fatal("no error")
+			}
+			if err := os.RemoveAll(inTheWay); err != nil {
+				t.Fatal(err)
 			}
 		},
 		"before the images are brought back": func(t *testing.T, cfg Config) {

@@ -16,12 +16,18 @@ import (
 // hangRunc has a program that sleeps in the place of runc until the function that it returns is called.
 func (m *testMachine) hangRunc(t *testing.T) (work func()) {
 	t.Helper()
+	return m.replaceRunc(t, "exec sleep 100000")
+}
+
+// replaceRunc has a script in its place, which calls it $0.works.
+func (m *testMachine) replaceRunc(t *testing.T, script string) (work func()) {
+	t.Helper()
 	found, err := filepath.Glob(filepath.Join(m.dir, "bin", "*", "runc"))
 	if err != nil || len(found) != 1 {
 		t.Fatalf("runc: %v %v", found, err)
 	}
 	runc := found[0]
-	err = errors.Join(os.Rename(runc, runc+".works"), os.WriteFile(runc, []byte("#!/bin/sh\nexec sleep 100000\n"), 0o700))
+	err = errors.Join(os.Rename(runc, runc+".works"), os.WriteFile(runc, []byte("#!/bin/sh\n"+script+"\n"), 0o700))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,6 +94,44 @@ func TestRuncHangs(t *testing.T) {
 		t.Error(err)
 	}
 	remove(t, r, "next", "tick")
+}
+
+// TestRuncHangsWithOneContainer has another pod's container, which was to share a shim with it, start meanwhile.
+func TestRuncHangsWithOneContainer(t *testing.T) {
+	needRoot(t)
+	m := newMachine(t)
+	m.stepTimeout = 6 * time.Second
+	r := m.openLoaded(t)
+	for _, id := range []string{"first", "stuck", "other"} {
+		if err := r.Create(t.Context(), m.spec(id, "tick")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.Start(t.Context(), "first"); err != nil {
+		t.Fatal(err)
+	}
+	work := m.replaceRunc(t, `case "$*" in *stuck*) exec sleep 100000;; esac; exec "$0.works" "$@"`)
+	ended := make(chan error, 1)
+	go func() { ended <- r.Start(t.Context(), "stuck") }()
+	eventually(t, "runc hangs", func() bool {
+		all := r.(*Runtime)
+		all.mu.Lock()
+		defer all.mu.Unlock()
+		return len(all.group(all.records["stuck"].shimGroup).busy) == 1
+	})
+	if err := r.Start(t.Context(), "other"); err != nil {
+		t.Error(err)
+	}
+	select {
+	case err := <-ended:
+		t.Errorf("the other one had to wait until it was given up: %v", err)
+	default:
+	}
+	if err := <-ended; !errors.Is(err, errHung) {
+		t.Errorf("the one that hangs: %v", err)
+	}
+	work()
+	remove(t, r, "first", "stuck", "other")
 }
 
 // TestCoveyEndsWhileRuncHangs ends covey with steps under way; the next one takes up what there is.

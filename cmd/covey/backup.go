@@ -18,36 +18,60 @@ import (
 )
 
 func newBackupCommand(base *options) *cobra.Command {
+	var dataDir string
 	cmd := &cobra.Command{
 		Use:   "backup FILE|-",
 		Short: "Write the state of the cluster to a file",
 		Long: `Write the state of the cluster, all objects at one moment, to a file, or to standard output (-).
 
 It has the Secrets in plain text: the file is made for its owner alone. It does not have the images and volumes,
-nor the cluster's CA and the node's key: copy <data-dir>/identity too.`,
-		Example: "  covey backup /mnt/usb/covey.backup\n  covey backup - | ssh backup 'cat > covey.backup'",
+nor the cluster's CA and the node's key: copy <data-dir>/identity too.
+
+With --data-dir the state is that of a node that is stopped and is the only server of its cluster.`,
+		Example: "  covey backup /mnt/usb/covey.backup\n  covey backup - | ssh backup 'cat > covey.backup'\n  covey backup --data-dir /var/lib/covey /mnt/usb/covey.backup",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if dataDir != "" {
+				return saveBackup(cmd, args[0], func(w io.Writer) error { return backupDir(cmd, dataDir, w) })
+			}
 			s, err := base.open(cmd)
 			if err != nil {
 				return err
 			}
-			return s.backup(args[0])
+			return saveBackup(cmd, args[0], s.backup)
 		},
 	}
 	base.addFlags(cmd.Flags())
+	cmd.Flags().StringVar(&dataDir, "data-dir", "", "the data directory of a node that is stopped")
 	return cmd
 }
 
-func (s *session) backup(file string) (err error) {
+func (s *session) backup(w io.Writer) error {
 	resp, err := s.Stream(s.ctx(), client.Request{Path: node.BackupPath})
 	if err != nil {
 		return err
 	}
 	defer func() { _ = resp.Body.Close() }()
+	_, err = io.Copy(w, resp.Body)
+	return err
+}
+
+func backupDir(cmd *cobra.Command, dataDir string, w io.Writer) error {
+	dir, err := filepath.Abs(dataDir)
+	if err != nil {
+		return fmt.Errorf("--data-dir: %w", err)
+	}
+	return node.BackupDir(cmd.Context(), dir, w, errorLog(cmd))
+}
+
+func errorLog(cmd *cobra.Command) *slog.Logger {
+	return slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelError}))
+}
+
+// saveBackup writes a backup to a file, or to standard output.
+func saveBackup(cmd *cobra.Command, file string, write func(io.Writer) error) (err error) {
 	if file == "-" {
-		_, err := io.Copy(s.cmd.OutOrStdout(), resp.Body)
-		return err
+		return write(cmd.OutOrStdout())
 	}
 	// The file appears when it is whole.
 	tmp, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".part*") // mode 0600
@@ -59,17 +83,17 @@ func (s *session) backup(file string) (err error) {
 			_ = os.Remove(tmp.Name())
 		}
 	}()
-	n, err := io.Copy(tmp, resp.Body)
-	if err == nil {
-		err = tmp.Sync()
+	if err := write(tmp); err != nil {
+		return errors.Join(err, tmp.Close())
 	}
-	if err = errors.Join(err, tmp.Close()); err != nil {
+	size, err := tmp.Seek(0, io.SeekCurrent)
+	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
 		return fmt.Errorf("write the backup: %w", err)
 	}
 	if err := os.Rename(tmp.Name(), file); err != nil {
 		return fmt.Errorf("write the backup: %w", err)
 	}
-	s.say("Saved the state in %s (%s)", file, byteText(n))
+	fmt.Fprintf(cmd.OutOrStdout(), "Saved the state in %s (%s)\n", file, byteText(size))
 	return nil
 }
 
@@ -136,8 +160,7 @@ func restoreDir(ctx context.Context, cmd *cobra.Command, dataDir string, backup 
 	if err != nil {
 		return fmt.Errorf("--data-dir: %w", err)
 	}
-	log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelError}))
-	kept, err := node.RestoreDir(ctx, dir, backup, log)
+	kept, err := node.RestoreDir(ctx, dir, backup, errorLog(cmd))
 	if err != nil {
 		return err
 	}
