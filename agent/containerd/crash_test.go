@@ -230,6 +230,8 @@ func TestTheClockIsSetBack(t *testing.T) {
 	if err := errors.Join(r.Create(t.Context(), m.spec("tick", "tick")), r.Start(t.Context(), "tick")); err != nil {
 		t.Fatal(err)
 	}
+	// Until it is ready to be told to end, it is not: it is the first process of its namespace.
+	eventually(t, "it ticks", func() bool { return len(lines(t, filepath.Join(m.dir, "tick.log"))) > 0 })
 	all := r.(*Runtime)
 	all.mu.Lock()
 	all.records["tick"].CreatedAt = time.Now().Add(3 * time.Hour)
