@@ -10,8 +10,19 @@ import (
 	"testing"
 	"time"
 
+	"github.com/containerd/containerd/v2/pkg/timeout"
+
 	"covey.dev/covey/agent"
 )
+
+// shortCleanup has containerd give up soon what it does with the same runc after a step has failed.
+func shortCleanup(t *testing.T) {
+	t.Helper()
+	const key = "io.containerd.timeout.shim.cleanup"
+	before := timeout.Get(key)
+	timeout.Set(key, time.Second)
+	t.Cleanup(func() { timeout.Set(key, before) })
+}
 
 // hangRunc has a program that sleeps in the place of runc until the function that it returns is called.
 func (m *testMachine) hangRunc(t *testing.T) (work func()) {
@@ -42,6 +53,7 @@ func (m *testMachine) replaceRunc(t *testing.T, script string) (work func()) {
 // runc works again.
 func TestRuncHangs(t *testing.T) {
 	needRoot(t)
+	shortCleanup(t)
 	m := newMachine(t)
 	m.stepTimeout = time.Second
 	r := m.openLoaded(t)
@@ -100,6 +112,7 @@ func TestRuncHangs(t *testing.T) {
 // TestRuncHangsWithOneContainer has another pod's container, which was to share a shim with it, start meanwhile.
 func TestRuncHangsWithOneContainer(t *testing.T) {
 	needRoot(t)
+	shortCleanup(t)
 	m := newMachine(t)
 	m.stepTimeout = 6 * time.Second
 	r := m.openLoaded(t)
@@ -143,6 +156,7 @@ func TestRuncHangsWithOneContainer(t *testing.T) {
 // TestCoveyEndsWhileRuncHangs ends covey with steps under way; the next one takes up what there is.
 func TestCoveyEndsWhileRuncHangs(t *testing.T) {
 	needRoot(t)
+	shortCleanup(t)
 	m := newMachine(t)
 	r := m.openLoaded(t)
 	if err := errors.Join(r.Create(t.Context(), m.spec("one", "tick")), r.Create(t.Context(), m.spec("two", "tick"))); err != nil {
