@@ -38,7 +38,8 @@ type Agent struct {
 
 	mu      sync.Mutex
 	workers map[string]*worker // by pod UID
-	swept   bool               // what earlier runs left was looked for
+	probed  probed
+	swept   bool // what earlier runs left was looked for
 	running sync.WaitGroup
 }
 
@@ -220,6 +221,7 @@ func (a *Agent) employ(ctx context.Context, w *worker) {
 		defer a.mu.Unlock()
 		delete(a.workers, w.ref.UID)
 		a.statuses.forget(w.ref)
+		a.probed.forget(w.ref)
 	})
 }
 

@@ -66,7 +66,7 @@ func (w *worker) startProbes(ctx context.Context, spec *corev1.Container, c Cont
 		return
 	}
 	w.tasks.Go(func() {
-		probe.Loop(ctx, spec.StartupProbe, c.StartedAt, t, func(v probe.Verdict) bool {
+		w.loop(ctx, "Startup", spec, spec.StartupProbe, c, t, func(v probe.Verdict) bool {
 			if !v.OK {
 				w.unhealthy(spec, "Startup", v)
 			}
@@ -97,7 +97,7 @@ func (w *worker) recorded(spec *corev1.Container, id string) verdict {
 func (w *worker) watchContainer(ctx context.Context, spec *corev1.Container, c Container, t probe.Target) {
 	if p := spec.LivenessProbe; p != nil {
 		w.tasks.Go(func() {
-			probe.Loop(ctx, p, c.StartedAt, t, func(v probe.Verdict) bool {
+			w.loop(ctx, "Liveness", spec, p, c, t, func(v probe.Verdict) bool {
 				if v.OK {
 					return true
 				}
@@ -111,7 +111,7 @@ func (w *worker) watchContainer(ctx context.Context, spec *corev1.Container, c C
 	}
 	if p := spec.ReadinessProbe; p != nil {
 		w.tasks.Go(func() {
-			probe.Loop(ctx, p, c.StartedAt, t, func(v probe.Verdict) bool {
+			w.loop(ctx, "Readiness", spec, p, c, t, func(v probe.Verdict) bool {
 				if !v.OK {
 					w.unhealthy(spec, "Readiness", v)
 				}

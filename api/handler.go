@@ -26,6 +26,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		} else {
 			rec.audit.Completed(rec.code(), s.now())
 		}
+		s.observe(about, rec, s.now().Sub(began))
 		s.log.Debug("request", "method", r.Method, "uri", r.RequestURI, "user", user.Name,
 			"status", rec.status, "duration", s.now().Sub(began).Round(time.Microsecond))
 	}()

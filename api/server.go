@@ -48,6 +48,8 @@ type Config struct {
 	Limits Limits
 	// Authenticate says who sent a request; false for nobody in particular. It is ClientCertificate when nil.
 	Authenticate func(*http.Request) (User, bool)
+	// Observe is told of each request that was answered; it may be nil.
+	Observe func(Observed)
 }
 
 // Server is the API. It is an http.Handler; watches end with the request's context.

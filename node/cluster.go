@@ -15,6 +15,7 @@ import (
 	"covey.dev/covey/node/identity"
 	"covey.dev/covey/node/join"
 	"covey.dev/covey/node/link"
+	"covey.dev/covey/node/metrics"
 	"covey.dev/covey/store"
 )
 
@@ -95,10 +96,12 @@ func (l raftLinks) Dial(ctx context.Context, serverID string) (net.Conn, error) 
 // handler is the API, and what is asked about the cluster itself: to join it, how it is, and its backups.
 func (n *node) handler() http.Handler {
 	own := map[string]http.Handler{
-		join.Path:   join.Handler(joinable{n}, time.Now, n.log),
-		StatusPath:  administrators(n.statusHandler),
-		BackupPath:  administrators(n.backupHandler),
-		RestorePath: administrators(n.restoreHandler),
+		join.Path:    join.Handler(joinable{n}, time.Now, n.log),
+		StatusPath:   administrators(n.statusHandler),
+		metrics.Path: administrators(n.metrics.ServeHTTP),
+		TargetsPath:  administrators(n.targetsHandler),
+		BackupPath:   administrators(n.backupHandler),
+		RestorePath:  administrators(n.restoreHandler),
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if handler := own[r.URL.Path]; handler != nil {

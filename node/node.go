@@ -22,6 +22,7 @@ import (
 	"covey.dev/covey/node/gossip"
 	"covey.dev/covey/node/identity"
 	"covey.dev/covey/node/link"
+	"covey.dev/covey/node/metrics"
 	"covey.dev/covey/node/peer"
 	"covey.dev/covey/node/port"
 	"covey.dev/covey/node/upstream"
@@ -47,6 +48,7 @@ type node struct {
 	api        *api.Server
 	scheduler  *scheduler.Scheduler
 	autoscaler *autoscaler.Autoscaler
+	metrics    *metrics.Metrics
 	serverCert *identity.Server
 	audit      *audit.Log // nil when none is kept
 }
@@ -181,6 +183,7 @@ func (n *node) build() (err error) {
 	}
 	n.scheduler = scheduler.New(scheduler.Config{Store: n.store, Logger: n.log, AdmitPod: admitPod, Resources: resources()})
 	n.autoscaler = n.newAutoscaler()
+	n.metrics = metrics.New(measured{n}, n.log)
 	n.api, err = api.New(api.Config{
 		Store:   n.store,
 		Kinds:   kind.All(),
@@ -190,6 +193,7 @@ func (n *node) build() (err error) {
 		Logger:  n.log,
 		Ready:   n.ready,
 		Audit:   n.audit,
+		Observe: func(o api.Observed) { n.metrics.Observe(metrics.Request(o)) },
 	})
 	return err
 }
@@ -218,10 +222,11 @@ func admitPod(snap *store.Snapshot, pod *corev1.Pod) error {
 
 // resources names the tables of all kinds, for what concerns objects of any kind: owners and namespaces.
 func resources() []string {
-	kinds := kind.All()
-	names := make([]string, len(kinds))
-	for i, k := range kinds {
-		names[i] = k.Resource()
+	var names []string
+	for _, k := range kind.All() {
+		if k.Stored == nil { // another version of a kind has its table
+			names = append(names, k.Resource())
+		}
 	}
 	return names
 }

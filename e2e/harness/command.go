@@ -78,7 +78,10 @@ func (n *Node) run(stdin, program string, args []string) Result {
 }
 
 func (n *Node) command(ctx context.Context, program string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, Bin(program), args...)
+	if !filepath.IsAbs(program) {
+		program = Bin(program)
+	}
+	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+n.Kubeconfig(), "HOME="+n.Dir, "KUBECTL_EXPLAIN_OPENAPIV3=true", "TERM=dumb")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.WaitDelay = time.Second
@@ -115,7 +118,7 @@ type Following struct {
 	done  chan struct{}
 }
 
-// Follow starts kubectl or covey and leaves it running, until the test ends or Stop.
+// Follow starts kubectl, covey or a program named by its path, and leaves it running, until the test ends or Stop.
 func (n *Node) Follow(program string, args ...string) *Following {
 	n.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
