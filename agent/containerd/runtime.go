@@ -339,6 +339,11 @@ func (r *Runtime) loadState(ctx context.Context, c client.Container, rec *record
 	}
 	switch status.Status {
 	case client.Created:
+		if pid := int(task.Pid()); !rec.StartedAt.IsZero() && begun(pid) {
+			rec.State, rec.Pid = agent.StateRunning, pid
+			_ = os.Remove(filepath.Join(r.cfg.State, "runc", Namespace, rec.ID, "exec.fifo")) // by which runc takes it for created
+			return nil
+		}
 		rec.StartedAt = time.Time{}
 	case client.Stopped:
 		r.finish(ctx, rec, exit{FinishedAt: status.ExitTime, Code: int32(status.ExitStatus)})
@@ -346,6 +351,13 @@ func (r *Runtime) loadState(ctx context.Context, c client.Container, rec *record
 		rec.State, rec.Pid = agent.StateRunning, int(task.Pid())
 	}
 	return nil
+}
+
+// begun says that a container's first process is the container's program, not runc waiting to become it. Where covey was killed
+// while runc started it, the shim does not know, and runc would wait for ever to start it again.
+func begun(pid int) bool {
+	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	return err == nil && len(line) > 0 && !strings.HasSuffix(string(line), "runc\x00init\x00")
 }
 
 // notedExit is how a container ended that containerd knows no more of, as its shim noted it.
