@@ -20,6 +20,9 @@ func TestRequestsAreObserved(t *testing.T) {
 			seen = append(seen, o)
 		}
 	})
+	mu.Lock()
+	seen = nil // what the start of the test asked
+	mu.Unlock()
 	s.do("GET", deployments+"/none", "")
 	s.do("GET", pods, "")
 	s.do("GET", "/apis/made.up/v9/namespaces/default/things/x/y", "")
