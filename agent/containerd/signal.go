@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
@@ -17,8 +18,10 @@ import (
 // Signal implements agent.Runtime.
 func (r *Runtime) Signal(ctx context.Context, id string, sig syscall.Signal) error {
 	rec, _ := r.lookup(id)
-	// Killing is left to runc, which thaws what is frozen.
-	if rec.State == agent.StateRunning && sig != syscall.SIGKILL && signalPast(&rec, sig) == nil {
+	// Killing is left to runc, which thaws what is frozen. So is a process that has just begun: a first process of a PID
+	// namespace that does not handle a signal yet never gets it, and runc takes its time.
+	aged := time.Since(rec.StartedAt) > time.Second
+	if rec.State == agent.StateRunning && sig != syscall.SIGKILL && aged && signalPast(&rec, sig) == nil {
 		return nil
 	}
 	ctx = r.in(ctx)
