@@ -9,13 +9,13 @@ GOFILES = $(shell git ls-files --cached --others --exclude-standard '*.go')
 help: ## what the targets do
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-build: deps runtime ## bin/covey: the one binary, everything inside
+build: runtime ## bin/covey: the one binary, everything inside
 	CGO_ENABLED=0 go build -tags grpcnotrace -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)" -o bin/covey ./cmd/covey
 
 deps: ## Debian packages that the build and the tests need, those that are missing
 	@.ci/deps
 
-runtime: ## the shim and runc that bin/covey carries
+runtime: deps ## the shim and runc that bin/covey carries
 	@agent/containerd/build/build.sh
 
 release: ## dist/: covey for amd64, arm64, armv7 and riscv64 as the last commit has it, with checksums and what is inside
@@ -56,7 +56,7 @@ lint: ## golangci-lint, at the version in .ci/lint/go.mod
 	@.ci/golangci-lint run ./...
 	@cd e2e && ../.ci/golangci-lint run ./...
 
-unit: deps runtime ## the tests of the packages, with the race detector
+unit: runtime ## the tests of the packages, with the race detector
 	go test -race ./...
 
 cross: ## that covey compiles for other machines, of 64 and of 32 bits
