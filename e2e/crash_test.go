@@ -147,8 +147,11 @@ func (c *crashing) settle() {
 		var uids []string
 		for _, p := range pods {
 			uids = append(uids, string(p.UID))
-			if err := harness.Ready(&p); err != nil || p.DeletionTimestamp != nil {
-				return fmt.Errorf("%s: %v, deleted %v", p.Name, err, p.DeletionTimestamp)
+			if p.DeletionTimestamp != nil {
+				return fmt.Errorf("%s is still being deleted", p.Name)
+			}
+			if err := harness.Ready(&p); err != nil {
+				return fmt.Errorf("%s: %w", p.Name, err)
 			}
 			for id, pids := range running[string(p.UID)] {
 				if want := strings.TrimPrefix(p.Status.ContainerStatuses[0].ContainerID, "containerd://"); id != want || len(pids) != 2 { // the shell and its sleep
