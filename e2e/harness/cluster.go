@@ -11,10 +11,10 @@ import (
 // Cluster is several nodes on one switch. Each has its own network namespace, directories and containers.
 type Cluster struct {
 	Nodes []*Node // node-1 began the cluster
+	*Switch
 
 	t    *testing.T
-	wire *network // the switch
-	gone bool     // cleaned up
+	gone bool // cleaned up
 }
 
 // uplink is a node's interface on the switch.
@@ -49,10 +49,7 @@ func StartCluster(t *testing.T, count int) *Cluster {
 // NewCluster makes the switch; Add puts nodes on it.
 func NewCluster(t *testing.T) *Cluster {
 	t.Helper()
-	c := &Cluster{t: t, wire: newNetwork(t)}
-	c.ip(c.wire, "link", "add", "br0", "type", "bridge")
-	c.ip(c.wire, "link", "set", "br0", "up")
-	return c
+	return &Cluster{t: t, Switch: NewSwitch(t)}
 }
 
 // Add makes the next node, called node-N, without starting it.
@@ -73,17 +70,9 @@ func (c *Cluster) Address(i int) string { return fmt.Sprintf("10.99.0.%d:7443", 
 // plug connects the node with the switch.
 func (c *Cluster) plug(n *Node, i int) {
 	c.t.Helper()
-	port := fmt.Sprint("port", i)
-	holder := exec.Command("sleep", "60") // ip names a namespace by a process in it
-	if err := n.net.start(holder); err != nil {
+	if err := c.Plug(n.net, uplink); err != nil {
 		c.t.Fatal(err)
 	}
-	defer func() {
-		_ = holder.Process.Kill()
-		_ = holder.Wait()
-	}()
-	c.ip(c.wire, "link", "add", port, "type", "veth", "peer", "name", uplink, "netns", fmt.Sprint(holder.Process.Pid))
-	c.ip(c.wire, "link", "set", port, "master", "br0", "up")
 	c.ip(n.net, "addr", "add", fmt.Sprintf("10.99.0.%d/24", i), "dev", uplink)
 	c.ip(n.net, "link", "set", uplink, "up")
 }
