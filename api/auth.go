@@ -12,7 +12,7 @@ import (
 
 const (
 	groupMasters       = "system:masters"
-	groupNodes         = "system:nodes"
+	groupServers       = "covey:servers" // nodes that hold the state
 	groupAuthenticated = "system:authenticated"
 )
 
@@ -42,7 +42,8 @@ func isPublic(path string) bool {
 	return slices.ContainsFunc(publicPaths, func(p string) bool { return path == p || strings.HasPrefix(path, p+"/") })
 }
 
-// admit lets administrators and nodes do all. There are no roles yet.
+// admit lets administrators and servers do all, and nobody else anything: workers ask servers what concerns them by other ways.
+// There are no roles yet.
 func admit(user User, known bool, r *http.Request) error {
 	if isPublic(r.URL.Path) {
 		return nil
@@ -50,7 +51,7 @@ func admit(user User, known bool, r *http.Request) error {
 	if !known {
 		return apierrors.NewUnauthorized("Unauthorized")
 	}
-	if slices.Contains(user.Groups, groupMasters) || slices.Contains(user.Groups, groupNodes) {
+	if slices.Contains(user.Groups, groupMasters) || slices.Contains(user.Groups, groupServers) {
 		return nil
 	}
 	return apierrors.NewForbidden(schema.GroupResource{}, "", inTheirWords("User %q cannot %s path %q",

@@ -70,8 +70,10 @@ func TestWhoMayDoWhat(t *testing.T) {
 		user = api.User{Name: "root", Groups: []string{"system:masters"}}
 		c.Authenticate = func(*http.Request) (api.User, bool) { return user, known }
 	})
-	user = api.User{Name: "system:node:n1", Groups: []string{"system:nodes"}}
+	user = api.User{Name: "system:node:n1", Groups: []string{"system:nodes", "covey:servers"}}
 	s.must(http.StatusOK, "GET", configMaps, "")
+	user = api.User{Name: "system:node:w1", Groups: []string{"system:nodes", "covey:workers"}}
+	s.must(http.StatusForbidden, "GET", configMaps, "")
 	user = api.User{Name: "bob"}
 	s.expect(s.must(http.StatusForbidden, "GET", configMaps, ""), `forbidden: User "bob" cannot get path "/api/v1/namespaces/default/configmaps"`, "message")
 	known = false

@@ -90,7 +90,7 @@ func (n *node) openGossip() error {
 type raftLinks struct{ *link.Links }
 
 func (l raftLinks) Dial(ctx context.Context, serverID string) (net.Conn, error) {
-	return l.Links.Dial(ctx, serverID, raftProtocol)
+	return l.Links.DialServer(ctx, serverID, raftProtocol)
 }
 
 // handler is the API, and what is asked about the cluster itself: to join it, how it is, and its backups.

@@ -75,10 +75,17 @@ func (n *node) keepMembers(ctx context.Context) error {
 // settleMembers returns after what time to look again even if nothing changes; 0 is never.
 func (n *node) settleMembers(ctx context.Context, deadSince map[string]time.Time) (time.Duration, error) {
 	seen := view{leader: n.identity.NodeID(), names: n.names()}
-	for _, m := range n.gossip.Members() {
-		seen.alive = append(seen.alive, m.ID)
-	}
 	members := n.store.Members()
+	doubtful := false
+	for _, m := range n.gossip.Members() {
+		switch {
+		case m.Worker:
+		case n.isServer(ctx, m.ID, members):
+			seen.alive = append(seen.alive, m.ID)
+		default:
+			doubtful = true
+		}
+	}
 	var wait time.Duration
 	seen.dead, wait = longDead(members, seen.alive, deadSince, time.Now())
 	for _, change := range memberChanges(members, seen) {
@@ -93,7 +100,27 @@ func (n *node) settleMembers(ctx context.Context, deadSince map[string]time.Time
 			return 0, fmt.Errorf("server %s: %w", change.ID, err)
 		}
 	}
+	if doubtful {
+		wait = memberRetry
+	}
 	return wait, nil
+}
+
+// isServer looks at the certificate of a node that says to be a server before it becomes a member: one that only says so would
+// be handed nothing, but would count as a member.
+func (n *node) isServer(ctx context.Context, id string, members []store.Member) bool {
+	if slices.ContainsFunc(members, func(m store.Member) bool { return m.ID == id }) {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	conn, err := n.links.DialServer(ctx, id, raftProtocol)
+	if err != nil {
+		n.log.Warn("a node is not made a member: it has not shown a server's certificate", "id", id, "error", err)
+		return false
+	}
+	_ = conn.Close()
+	return true
 }
 
 // longDead keeps in since when each member was first found missing, and returns those who are for long, and when the next one

@@ -117,7 +117,7 @@ func (n *node) openStore() (err error) {
 	n.store, err = store.Open(store.Config{
 		Dir:       filepath.Join(n.cfg.DataDir, "store"),
 		NodeID:    id,
-		Transport: store.NewTransport(id, n.links.Listener(n.port.Listener(raftProtocol)), raft, n.log),
+		Transport: store.NewTransport(id, n.links.ServerListener(n.port.Listener(raftProtocol)), raft, n.log),
 		Join:      n.identity.Joined(),
 		Peers:     n.peers,
 		Scheme:    kind.Scheme(),

@@ -21,6 +21,7 @@ type Config struct {
 	NodeID  string
 	Name    string // of the Node object
 	Version string // of covey
+	Worker  bool   // it holds no state
 	Address net.IP // where others reach this node
 	Port    int    // UDP and TCP
 	Key     []byte // 32 bytes, the cluster's
@@ -37,6 +38,7 @@ type Member struct {
 	ID      string // of its key
 	Name    string // of its Node object
 	Version string // of covey
+	Worker  bool   // says that it holds no state; what it may do its certificate says
 	Address string // host:port
 }
 
@@ -44,6 +46,7 @@ type Member struct {
 type metadata struct {
 	Name    string `json:"n"`
 	Version string `json:"v"`
+	Worker  bool   `json:"w,omitempty"`
 }
 
 // Gossip is this node's view of the cluster.
@@ -128,7 +131,7 @@ func (g *Gossip) Members() []Member {
 func member(n *memberlist.Node) Member {
 	var meta metadata
 	_ = json.Unmarshal(n.Meta, &meta) // a node of another version may say less
-	return Member{ID: n.Name, Name: meta.Name, Version: meta.Version, Address: net.JoinHostPort(n.Addr.String(), strconv.Itoa(int(n.Port)))}
+	return Member{ID: n.Name, Name: meta.Name, Version: meta.Version, Worker: meta.Worker, Address: net.JoinHostPort(n.Addr.String(), strconv.Itoa(int(n.Port)))}
 }
 
 // Locate says at which address the node of that ID is.
@@ -180,7 +183,7 @@ type delegate struct{ cfg Config }
 var _ memberlist.Delegate = delegate{}
 
 func (d delegate) NodeMeta(int) []byte {
-	data, _ := json.Marshal(metadata{Name: d.cfg.Name, Version: d.cfg.Version})
+	data, _ := json.Marshal(metadata{Name: d.cfg.Name, Version: d.cfg.Version, Worker: d.cfg.Worker})
 	return data
 }
 

@@ -31,16 +31,17 @@ func newCA(key *ecdsa.PrivateKey, now time.Time) ([]byte, error) {
 	return x509.CreateCertificate(rand.Reader, tmpl, tmpl, &key.PublicKey, key)
 }
 
-// issueNode makes the certificate that this node serves and dials with: user system:node:<name> in system:nodes.
-func (id *Identity) issueNode(nodeName string, names []string, ips []net.IP) (*x509.Certificate, error) {
-	subject := pkix.Name{CommonName: "system:node:" + nodeName, Organization: []string{nodesGroup}}
+// issueNode makes the certificate that a node serves and dials with: user system:node:<name> in system:nodes and the group of
+// its role.
+func (id *Identity) issueNode(node Node, pub *ecdsa.PublicKey, names []string, ips []net.IP) (*x509.Certificate, error) {
+	subject := pkix.Name{CommonName: nodeUser + node.Name, Organization: []string{nodesGroup, string(node.Role)}}
 	tmpl, err := template(subject, id.now(), nodeLife)
 	if err != nil {
 		return nil, err
 	}
 	tmpl.DNSNames, tmpl.IPAddresses = names, ips
 	tmpl.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
-	return id.sign(tmpl, &id.key.PublicKey)
+	return id.sign(tmpl, pub)
 }
 
 // issueAdmin makes a client certificate for a user in system:masters.

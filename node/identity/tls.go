@@ -56,7 +56,7 @@ func (s *Server) current(grown bool) (*tls.Certificate, error) {
 	if s.cert != nil && !grown && s.id.now().Before(renewAt(s.cert.Leaf)) {
 		return s.cert, nil
 	}
-	leaf, err := s.id.issueNode(s.nodeName, s.names, s.ips)
+	leaf, err := s.id.issueNode(Node{Name: s.nodeName, Role: RoleServer}, &s.id.key.PublicKey, s.names, s.ips)
 	if err != nil {
 		return nil, err
 	}

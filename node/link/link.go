@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+
+	"covey.dev/covey/node/identity"
 )
 
 // ErrUnknownNode is returned when nobody knows where a node is.
@@ -16,7 +18,7 @@ var ErrUnknownNode = errors.New("its address is not known")
 // Certificates are the node's own, and how those of others are judged. *identity.Server implements it.
 type Certificates interface {
 	DialConfig(nodeID, proto string) *tls.Config
-	NodeOf(certs []*x509.Certificate, usage x509.ExtKeyUsage) (nodeID string, err error)
+	NodeOf(certs []*x509.Certificate, usage x509.ExtKeyUsage) (identity.Node, error)
 }
 
 // Links connects this node with others.
@@ -40,6 +42,29 @@ func (l *Links) Dial(ctx context.Context, nodeID, proto string) (net.Conn, error
 	return l.DialAt(ctx, address, nodeID, proto)
 }
 
+// DialServer is Dial for what only a server may be told: a worker that says to be one is refused by its certificate.
+func (l *Links) DialServer(ctx context.Context, nodeID, proto string) (net.Conn, error) {
+	conn, err := l.Dial(ctx, nodeID, proto)
+	if err != nil {
+		return nil, err
+	}
+	node, err := l.node(conn, x509.ExtKeyUsageServerAuth)
+	if err == nil {
+		err = mustServe(node)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("connect with server %s: %w", nodeID, err), conn.Close())
+	}
+	return conn, nil
+}
+
+func mustServe(node identity.Node) error {
+	if node.Role != identity.RoleServer {
+		return fmt.Errorf("node %s (%s) is not a server", node.Name, node.ID)
+	}
+	return nil
+}
+
 // DialAt connects with the node of that ID at an address, host:port; with an empty ID any node of the cluster will do.
 func (l *Links) DialAt(ctx context.Context, address, nodeID, proto string) (net.Conn, error) {
 	dialer := tls.Dialer{Config: l.certs.DialConfig(nodeID, proto)}
@@ -55,12 +80,18 @@ func (l *Links) DialAt(ctx context.Context, address, nodeID, proto string) (net.
 	return conn, nil
 }
 
-// Listener yields the connections of l that a node of this cluster made, and closes all others.
-func (l *Links) Listener(inner net.Listener) net.Listener { return listener{inner, l} }
+// Listener yields the connections that a node of this cluster made, and closes all others. NodeOf says whose one is.
+func (l *Links) Listener(inner net.Listener) net.Listener {
+	return listener{inner, l, func(identity.Node) error { return nil }}
+}
+
+// ServerListener yields the connections that a server of this cluster made, and closes all others.
+func (l *Links) ServerListener(inner net.Listener) net.Listener { return listener{inner, l, mustServe} }
 
 type listener struct {
 	net.Listener
 	links *Links
+	admit func(identity.Node) error
 }
 
 func (l listener) Accept() (net.Conn, error) {
@@ -69,23 +100,37 @@ func (l listener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		if _, err := l.links.node(conn); err != nil {
+		node, err := l.links.node(conn, x509.ExtKeyUsageClientAuth)
+		if err == nil {
+			err = l.admit(node)
+		}
+		if err != nil {
 			l.links.log.Warn("a connection that only a node may make was refused", "remote", conn.RemoteAddr().String(), "error", err)
 			_ = conn.Close()
 			continue
 		}
-		return plain{conn}, nil
+		return known{conn, node}, nil
 	}
 }
 
-// plain hides that a connection is TLS: net/http would close one whose protocol it does not know.
-type plain struct{ net.Conn }
+// known is a connection whose other end is known. It hides that the connection is TLS: net/http would close one whose protocol
+// it does not know.
+type known struct {
+	net.Conn
+	node identity.Node
+}
 
-// node returns the ID of the node that made a connection.
-func (l *Links) node(conn net.Conn) (string, error) {
+// NodeOf says which node made a connection that a Listener yielded.
+func NodeOf(conn net.Conn) (identity.Node, bool) {
+	k, ok := conn.(known)
+	return k.node, ok
+}
+
+// node returns the node at the other end of a connection.
+func (l *Links) node(conn net.Conn, usage x509.ExtKeyUsage) (identity.Node, error) {
 	secure, ok := conn.(*tls.Conn)
 	if !ok {
-		return "", errors.New("the connection is not TLS")
+		return identity.Node{}, errors.New("the connection is not TLS")
 	}
-	return l.certs.NodeOf(secure.ConnectionState().PeerCertificates, x509.ExtKeyUsageClientAuth)
+	return l.certs.NodeOf(secure.ConnectionState().PeerCertificates, usage)
 }

@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
 
+	"covey.dev/covey/node/identity"
+	"covey.dev/covey/node/link"
 	"covey.dev/covey/store"
 )
 
@@ -17,8 +20,9 @@ const Protocol = "covey-peer/1"
 
 // The paths, and what a body may have at most.
 const (
-	proposePath  = "/store/entries"
-	revisionPath = "/store/revision"
+	storePrefix  = "/store"
+	proposePath  = storePrefix + "/entries"
+	revisionPath = storePrefix + "/revision"
 	pingPath     = "/ping"
 	nodePrefix   = "/node"
 	maxEntry     = 17 << 20
@@ -30,8 +34,46 @@ type Store interface {
 	ServeReadRevision(ctx context.Context) (uint64, error)
 }
 
-// Handler answers other nodes; agent is what answers for this node's pods.
+// Handler answers other nodes, which ConnContext knows: st answers servers for the leader, agent answers servers for this node's
+// pods. A node that holds no state has no st.
 func Handler(st Store, agent http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+pingPath, func(w http.ResponseWriter, _ *http.Request) { answer(w, 0, nil) })
+	mux.Handle(nodePrefix+"/", servers(http.StripPrefix(nodePrefix, agent)))
+	if st != nil {
+		mux.Handle(storePrefix+"/", servers(storeHandler(st)))
+	}
+	return mux
+}
+
+// servers lets only them through: a worker may not write, nor reach into other nodes' pods.
+func servers(handler http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if node, ok := From(r.Context()); !ok || node.Role != identity.RoleServer {
+			http.Error(w, "only a server may ask for this", http.StatusForbidden)
+			return
+		}
+		handler.ServeHTTP(w, r)
+	})
+}
+
+type nodeKey struct{}
+
+// ConnContext is for http.Server: it keeps whose connection it is.
+func ConnContext(ctx context.Context, conn net.Conn) context.Context {
+	if node, ok := link.NodeOf(conn); ok {
+		return context.WithValue(ctx, nodeKey{}, node)
+	}
+	return ctx
+}
+
+// From says which node sent a request.
+func From(ctx context.Context) (identity.Node, bool) {
+	node, ok := ctx.Value(nodeKey{}).(identity.Node)
+	return node, ok
+}
+
+func storeHandler(st Store) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+proposePath, func(w http.ResponseWriter, r *http.Request) {
 		entry, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxEntry))
@@ -46,8 +88,6 @@ func Handler(st Store, agent http.Handler) http.Handler {
 		revision, err := st.ServeReadRevision(r.Context())
 		answer(w, revision, err)
 	})
-	mux.HandleFunc("GET "+pingPath, func(w http.ResponseWriter, _ *http.Request) { answer(w, 0, nil) })
-	mux.Handle(nodePrefix+"/", http.StripPrefix(nodePrefix, agent))
 	return mux
 }
 

@@ -1,0 +1,44 @@
+package peer
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"covey.dev/covey/node/identity"
+)
+
+// leads says that it did what it was asked.
+type leads struct{}
+
+func (leads) ServePropose(context.Context, []byte) (uint64, error) { return 7, nil }
+func (leads) ServeReadRevision(context.Context) (uint64, error)    { return 7, nil }
+
+// TestWhatOnlyServersMayAsk has a worker's certificate not reach the state, nor other nodes' pods.
+func TestWhatOnlyServersMayAsk(t *testing.T) {
+	agent := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write([]byte(r.URL.Path)) })
+	handler := Handler(leads{}, agent)
+	for _, test := range []struct {
+		method, path string
+		worker       int
+	}{
+		{"POST", proposePath, http.StatusForbidden},
+		{"GET", revisionPath, http.StatusForbidden},
+		{"GET", nodePrefix + "/containerLogs/default/web/web", http.StatusForbidden},
+		{"GET", pingPath, http.StatusOK},
+	} {
+		for role, want := range map[identity.Role]int{identity.RoleServer: http.StatusOK, identity.RoleWorker: test.worker, "": test.worker} {
+			r := httptest.NewRequest(test.method, test.path, strings.NewReader("entry"))
+			if role != "" {
+				r = r.WithContext(context.WithValue(r.Context(), nodeKey{}, identity.Node{ID: "1", Name: "n", Role: role}))
+			}
+			w := httptest.NewRecorder()
+			handler.ServeHTTP(w, r)
+			if w.Code != want {
+				t.Errorf("%s %s as %q: %d %s, want %d", test.method, test.path, role, w.Code, w.Body, want)
+			}
+		}
+	}
+}
