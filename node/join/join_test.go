@@ -8,7 +8,9 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,6 +25,7 @@ var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 type cluster struct {
 	id     *identity.Identity
 	secret *corev1.Secret
+	clock  atomic.Int64 // nanoseconds since now
 }
 
 func (c *cluster) UpdateSecret(_ context.Context, namespace, name string, use func(*corev1.Secret) (*corev1.Secret, error)) error {
@@ -57,7 +60,7 @@ func serve(t *testing.T, data map[string]string) (c *cluster, address string, to
 		c.secret.Data[key] = []byte(value)
 	}
 	mux := http.NewServeMux()
-	mux.Handle(Path, Handler(c, func() time.Time { return now }, slog.New(slog.DiscardHandler)))
+	mux.Handle(Path, Handler(c, func() time.Time { return now.Add(time.Duration(c.clock.Load())) }, slog.New(slog.DiscardHandler)))
 	s := httptest.NewUnstartedServer(mux)
 	s.Listener = tls.NewListener(s.Listener, id.NewServer("first", "127.0.0.1").TLSConfig("http/1.1"))
 	s.Config.ErrorLog = log.New(io.Discard, "", 0)
@@ -162,5 +165,47 @@ func TestParseToken(t *testing.T) {
 		if _, err := ParseToken(bad); err == nil {
 			t.Errorf("%q was taken for a token", bad)
 		}
+	}
+}
+
+// TestGuessingIsSlow asks with one wrong token after the other, and then with the right one.
+func TestGuessingIsSlow(t *testing.T) {
+	c, address, token := serve(t, nil)
+	wrong := token
+	wrong.Secret = "fedcba9876543210"
+	for range refusalBurst {
+		if _, err := join(t, address, wrong); err == nil || !strings.Contains(err.Error(), "is unknown") {
+			t.Fatalf("error %v, want a refusal", err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	_, err := ask(ctx, Request{Token: token, NodeID: "2", Name: "second"}, address)
+	if err == nil || !strings.Contains(err.Error(), "too many") {
+		t.Errorf("after %d wrong tokens: %v", refusalBurst, err)
+	}
+	c.clock.Store(int64(refusalInterval))
+	if _, err := join(t, address, token); err != nil {
+		t.Errorf("after a while: %v", err)
+	}
+}
+
+func TestAddressesAreCountedByNetwork(t *testing.T) {
+	a := newAttempts()
+	for range refusalBurst {
+		a.refused("[2001:db8::1]:1", now)
+	}
+	for remote, want := range map[string]bool{
+		"[2001:db8::2]:9": true, "[2001:db8:0:1::1]:1": false, "192.0.2.1:1": false, "[::ffff:192.0.2.1]:1": false,
+	} {
+		if got := a.tooMany(remote, now); got != want {
+			t.Errorf("%s: too many is %v", remote, got)
+		}
+	}
+	for i := range 3 * mostAddresses {
+		a.refused(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 1).String(), now)
+	}
+	if len(a.by) > mostAddresses {
+		t.Errorf("%d addresses are remembered", len(a.by))
 	}
 }

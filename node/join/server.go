@@ -32,7 +32,12 @@ type Cluster interface {
 
 // Handler lets nodes join that show a good token.
 func Handler(c Cluster, now func() time.Time, log *slog.Logger) http.Handler {
+	attempts := newAttempts()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if attempts.tooMany(r.RemoteAddr, now()) {
+			http.Error(w, "too many tokens from this address were refused: try again in a minute", http.StatusTooManyRequests)
+			return
+		}
 		if r.Method != http.MethodPost {
 			http.Error(w, "POST only", http.StatusMethodNotAllowed)
 			return
@@ -48,6 +53,7 @@ func Handler(c Cluster, now func() time.Time, log *slog.Logger) http.Handler {
 		var refused refusal
 		switch {
 		case errors.As(err, &refused):
+			attempts.refused(r.RemoteAddr, now())
 			log.Warn("a node was not let into the cluster", "node", req.Name, "remote", r.RemoteAddr, "error", err)
 			http.Error(w, err.Error(), http.StatusForbidden)
 			return

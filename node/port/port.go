@@ -22,6 +22,7 @@ type Port struct {
 	log    *slog.Logger
 	routes map[string]*listener
 	names  []string
+	crowd  crowd
 }
 
 // Listen opens addr ("0.0.0.0:7443"). Nothing is accepted before Run.
@@ -30,7 +31,7 @@ func Listen(addr string, log *slog.Logger) (*Port, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", addr, err)
 	}
-	return &Port{tcp: tcp, log: log, routes: map[string]*listener{}}, nil
+	return &Port{tcp: tcp, log: log, routes: map[string]*listener{}, crowd: crowd{most: mostStrangers}}, nil
 }
 
 // Addr is the address that was opened, with its real port.
@@ -69,7 +70,8 @@ func (p *Port) Run(ctx context.Context, cfg *tls.Config) error {
 			}
 			continue
 		}
-		handshakes.Go(func() { p.route(ctx, conn) })
+		raw := p.crowd.add(conn)
+		handshakes.Go(func() { p.route(ctx, raw) })
 	}
 }
 
@@ -89,7 +91,7 @@ func retry(ctx context.Context, err error) bool {
 	return true
 }
 
-func (p *Port) route(ctx context.Context, raw net.Conn) {
+func (p *Port) route(ctx context.Context, raw *stranger) {
 	conn := tls.Server(raw, p.tls)
 	hctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
@@ -97,7 +99,11 @@ func (p *Port) route(ctx context.Context, raw net.Conn) {
 		p.refuse(raw, err)
 		return
 	}
-	l := p.routes[conn.ConnectionState().NegotiatedProtocol]
+	state := conn.ConnectionState()
+	if len(state.VerifiedChains) > 0 {
+		raw.known()
+	}
+	l := p.routes[state.NegotiatedProtocol]
 	if l == nil || !l.deliver(ctx, conn) {
 		_ = conn.Close()
 	}

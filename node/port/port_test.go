@@ -4,10 +4,12 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -116,5 +118,30 @@ func TestAddressInUseIsNamed(t *testing.T) {
 	p, _ := start(t, "h2")
 	if _, err := Listen(p.Addr().String(), slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), p.Addr().String()) {
 		t.Errorf("error %v, want one that names the address", err)
+	}
+}
+
+// TestStrangersMakeRoomForOthers opens more connections than there is room for, in front of the one that means it.
+func TestStrangersMakeRoomForOthers(t *testing.T) {
+	const most = 8
+	p, _ := start(t, "h2")
+	p.crowd.mu.Lock()
+	p.crowd.most = most
+	p.crowd.mu.Unlock()
+	var idle []net.Conn
+	for range 3 * most {
+		conn, err := net.Dial("tcp", p.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		idle = append(idle, conn)
+	}
+	if got, err := ask(t, p, "h2"); err != nil || got != "h2 hello\n" {
+		t.Errorf("answer %q, error %v", got, err)
+	}
+	_ = idle[0].SetReadDeadline(time.Now().Add(30 * time.Second))
+	if _, err := idle[0].Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the oldest connection is still open: %v", err)
 	}
 }
