@@ -83,6 +83,7 @@ func (n *node) openGossip() error {
 	if err != nil {
 		return errors.Join(err, packets.Close())
 	}
+	n.gossiping = time.Now()
 	return nil
 }
 

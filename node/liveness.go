@@ -3,8 +3,11 @@ package node
 import (
 	"context"
 	"errors"
+	"sync"
+	"syscall"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -12,67 +15,149 @@ import (
 )
 
 const (
-	// unknownReason marks the Ready condition of a node that the gossip has lost, as in Kubernetes.
-	unknownReason = "NodeStatusUnknown"
-	// newsTime is how long a new leader waits for the gossip to know everyone before it takes a node for dead.
+	// newsTime is how long the gossip needs after a start to know everyone: until then nobody is taken for dead.
 	newsTime = 5 * time.Second
+	// checkTime is how long a node that the gossip has lost may take to answer the leader, which asks it several times meanwhile.
+	checkTime     = 3 * time.Second
+	checkInterval = 500 * time.Millisecond
+	// doubtInterval is how long after that a node which answered, though the gossip has lost it, is asked again.
+	doubtInterval = 2 * time.Second
 )
 
-// keepReadiness writes into the nodes' Ready conditions what the gossip says of them.
+// keepReadiness writes into the nodes' Ready conditions and taints who is alive: a node is lost when the gossip says so and it does
+// not answer the leader either.
 func (n *node) keepReadiness(ctx context.Context) error {
-	if !sleep(ctx, newsTime) {
-		return nil
-	}
-	for {
-		changed := n.gossip.Changed()
-		var again <-chan time.Time
-		_, err := n.store.Update(ctx, func(tx *store.Tx) error { n.judge(tx); return nil })
-		if errors.Is(err, store.ErrNotLeader) {
-			return err
-		} else if err != nil && ctx.Err() == nil {
-			n.log.Warn("the readiness of the nodes was not written", "error", err)
-			again = time.After(memberRetry)
+	nodes := make(chan struct{}, 1)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return n.signalNodes(ctx, nodes) })
+	g.Go(func() error {
+		for {
+			changed := n.gossip.Changed()
+			wait, err := n.judgeNodes(ctx)
+			if errors.Is(err, store.ErrNotLeader) {
+				return err
+			} else if err != nil && ctx.Err() == nil {
+				n.log.Warn("the readiness of the nodes was not written", "error", err)
+				wait = memberRetry
+			}
+			var again <-chan time.Time
+			if wait > 0 {
+				again = time.After(wait)
+			}
+			select {
+			case <-changed:
+			case <-nodes:
+			case <-again:
+			case <-ctx.Done():
+				return nil
+			}
 		}
-		select {
-		case <-changed:
-		case <-again:
-		case <-ctx.Done():
-			return nil
-		}
-	}
+	})
+	return g.Wait()
 }
 
-func (n *node) judge(tx *store.Tx) {
-	alive := map[string]bool{}
+// signalNodes puts something into the channel, which has room for one, when a Node object has changed.
+func (n *node) signalNodes(ctx context.Context, changed chan<- struct{}) error {
+	return n.upstream.FollowNodes(ctx, func([]*corev1.Node) {
+		select {
+		case changed <- struct{}{}:
+		default: // one is waiting already
+		}
+	})
+}
+
+// judgeNodes returns after what time to look again even if nothing changes; 0 is never.
+func (n *node) judgeNodes(ctx context.Context) (wait time.Duration, err error) {
+	alive, missing := n.roll()
+	if left := newsTime - time.Since(n.gossiping); left > 0 {
+		for name := range missing {
+			alive[name] = true
+			wait = left
+		}
+	} else if answered := n.answering(ctx, missing); len(answered) > 0 {
+		for _, name := range answered {
+			alive[name] = true
+		}
+		wait = doubtInterval
+	}
+	if ctx.Err() != nil {
+		return 0, nil
+	}
+	_, err = n.store.Update(ctx, func(tx *store.Tx) error { n.judge(tx, alive, missing); return nil })
+	return wait, err
+}
+
+// roll says which nodes the gossip takes for alive, by name, and which of the others are still taken for ready, with their IDs.
+func (n *node) roll() (alive map[string]bool, missing map[string]string) {
+	alive, missing = map[string]bool{}, map[string]string{}
 	for _, m := range n.gossip.Members() {
 		alive[m.Name] = true
 	}
-	now := metav1.NewTime(time.Now().Truncate(time.Second))
-	for rec := range tx.Snapshot().List("nodes", "") {
-		was := rec.Object().(*corev1.Node)
-		if is := withLiveness(was, alive[was.Name], now); is != nil {
-			n.log.Info("a node's readiness changes", "node", was.Name, "alive", alive[was.Name])
-			tx.Put(rec.Key(), is, rec.Revision())
+	for node := range store.List[*corev1.Node](n.store.Snapshot(), "nodes", "") {
+		if !alive[node.Name] && !isLost(node) {
+			missing[node.Name] = node.Annotations[nodeIDAnnotation]
+		}
+	}
+	return alive, missing
+}
+
+// answering asks nodes whether they are there, all at once.
+func (n *node) answering(ctx context.Context, nodes map[string]string) (names []string) {
+	var mu sync.Mutex
+	var asking sync.WaitGroup
+	for name, id := range nodes {
+		asking.Go(func() {
+			if !answers(ctx, func(ctx context.Context) error { return n.peers.Ping(ctx, id) }) {
+				return
+			}
+			n.log.Info("the gossip has lost a node that answers: nothing is done", "node", name)
+			mu.Lock()
+			defer mu.Unlock()
+			names = append(names, name)
+		})
+	}
+	asking.Wait()
+	return names
+}
+
+// answers reports whether one of several pings is answered within checkTime. A machine that refuses the connection has no covey
+// that runs.
+func answers(ctx context.Context, ping func(context.Context) error) bool {
+	ctx, cancel := context.WithTimeout(ctx, checkTime)
+	defer cancel()
+	results := make(chan error, checkTime/checkInterval+1)
+	again := time.NewTicker(checkInterval)
+	defer again.Stop()
+	for {
+		go func() { results <- ping(ctx) }() // which ends with ctx
+		for waits := true; waits; {
+			select {
+			case err := <-results:
+				if err == nil || errors.Is(err, syscall.ECONNREFUSED) {
+					return err == nil
+				}
+			case <-again.C:
+				waits = false
+			case <-ctx.Done():
+				return false
+			}
 		}
 	}
 }
 
-// withLiveness returns node with a Ready condition that says whether it is alive; nil when it does already. What the node
-// says of itself stays while it is alive.
-func withLiveness(node *corev1.Node, alive bool, now metav1.Time) *corev1.Node {
-	for i, c := range node.Status.Conditions {
-		lost := c.Reason == unknownReason
-		if c.Type != corev1.NodeReady || lost == !alive {
+// judge writes what was found of the nodes. Of one that was not looked at nothing is known: it came in the meantime.
+func (n *node) judge(tx *store.Tx, alive map[string]bool, missing map[string]string) {
+	now := metav1.NewTime(time.Now().Truncate(time.Second))
+	for rec := range tx.Snapshot().List("nodes", "") {
+		was := rec.Object().(*corev1.Node)
+		_, looked := missing[was.Name]
+		is := withTaints(withLiveness(was, alive[was.Name] || !looked && !isLost(was), now), now)
+		if is == was {
 			continue
 		}
-		next := corev1.NodeCondition{Type: c.Type, Status: corev1.ConditionUnknown, Reason: unknownReason, Message: "the other nodes do not hear from it"}
-		if alive {
-			next.Status, next.Reason, next.Message = corev1.ConditionTrue, "KubeletReady", "the other nodes hear from it again"
+		if isLost(is) != isLost(was) {
+			n.log.Info("a node's readiness changes", "node", was.Name, "alive", !isLost(is))
 		}
-		next.LastHeartbeatTime, next.LastTransitionTime = now, now
-		node = node.DeepCopy()
-		node.Status.Conditions[i] = next
-		return node
+		tx.Put(rec.Key(), is, rec.Revision())
 	}
-	return nil
 }

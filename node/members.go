@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	corev1 "k8s.io/api/core/v1"
 
 	"covey.dev/covey/store"
 )
@@ -37,14 +36,7 @@ func (n *node) term(ctx context.Context) error {
 func (n *node) keepMembers(ctx context.Context) error {
 	nodes := make(chan struct{}, 1)
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error {
-		return n.upstream.FollowNodes(ctx, func([]*corev1.Node) {
-			select {
-			case nodes <- struct{}{}:
-			default: // one is waiting already
-			}
-		})
-	})
+	g.Go(func() error { return n.signalNodes(ctx, nodes) })
 	g.Go(func() error {
 		deadSince := map[string]time.Time{}
 		for {

@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"covey.dev/covey/node/gossip"
 	"covey.dev/covey/store"
@@ -86,33 +84,6 @@ func TestLongDead(t *testing.T) {
 			t.Errorf("after %v: dead %v, look again in %v; want %q, %v", test.after, dead, wait, test.dead, test.wait)
 		}
 	}
-}
-
-func TestLivenessIsWrittenOnceAndTakenBack(t *testing.T) {
-	now := metav1.Now()
-	node := &corev1.Node{}
-	node.Status.Conditions = []corev1.NodeCondition{
-		{Type: corev1.NodeDiskPressure, Status: corev1.ConditionFalse},
-		{Type: corev1.NodeReady, Status: corev1.ConditionFalse, Reason: "KubeletNotReady"},
-	}
-	if withLiveness(node, true, now) != nil {
-		t.Error("what a node that is alive says of itself was changed")
-	}
-	lost := withLiveness(node, false, now)
-	if lost == nil || says(lost) != "Unknown NodeStatusUnknown" {
-		t.Fatalf("a lost node: %v", lost)
-	}
-	if withLiveness(lost, false, now) != nil {
-		t.Error("written again without need")
-	}
-	if back := withLiveness(lost, true, now); back == nil || says(back) != "True KubeletReady" {
-		t.Errorf("a node that is back: %v", back)
-	}
-}
-
-func says(node *corev1.Node) string {
-	c := node.Status.Conditions[1]
-	return fmt.Sprint(c.Status, " ", c.Reason)
 }
 
 func TestStatusSaysWhatCanBeLost(t *testing.T) {

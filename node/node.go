@@ -39,6 +39,7 @@ type node struct {
 	address    net.IP // where others reach this node
 	links      *link.Links
 	gossip     *gossip.Gossip
+	gossiping  time.Time // since when
 	peers      *peer.Peers
 	store      *store.Store
 	runtime    Runtime

@@ -98,8 +98,9 @@ func settleServiceAccount(spec *corev1.PodSpec) {
 	spec.DeprecatedServiceAccount = spec.ServiceAccountName
 }
 
-// lostNodeSeconds is how long a pod stays on a node that is not ready or cannot be reached, unless it says otherwise.
-const lostNodeSeconds = 300
+// lostNodeSeconds is how long a pod stays on a node that is not ready or cannot be reached, unless it says otherwise. Kubernetes
+// has 300: there a node is lost when it is late with its lease, here when the others and the leader have asked it in vain.
+const lostNodeSeconds = 3
 
 func tolerateLostNode(tolerations []corev1.Toleration) []corev1.Toleration {
 	for _, key := range []string{corev1.TaintNodeNotReady, corev1.TaintNodeUnreachable} {

@@ -116,8 +116,8 @@ func TestNewPod(t *testing.T) {
 	var keys []string
 	for _, tol := range p.Spec.Tolerations {
 		keys = append(keys, tol.Key)
-		if tol.TolerationSeconds == nil || *tol.TolerationSeconds != 300 {
-			t.Errorf("toleration %v, want one for 300 s", tol)
+		if tol.TolerationSeconds == nil || *tol.TolerationSeconds != 3 {
+			t.Errorf("toleration %v, want one for 3 s", tol)
 		}
 	}
 	if !slices.Equal(keys, []string{corev1.TaintNodeNotReady, corev1.TaintNodeUnreachable}) {

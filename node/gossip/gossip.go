@@ -56,8 +56,13 @@ type Gossip struct {
 	transport *transport
 
 	mu      sync.Mutex
-	changed chan struct{} // closed and replaced when a member came, went or moved
+	changed chan struct{}     // closed and replaced when a member came, went or moved
+	lost    map[string]Member // that were members, by ID
 }
+
+// suspicionMult is how many probe intervals (1 s), times the logarithm of the members' number, a node that does not answer has to
+// refute it. It is less than memberlist's own because the leader asks a node itself before it acts on the gossip.
+const suspicionMult = 3
 
 const (
 	rejoinFirst = 100 * time.Millisecond
@@ -66,7 +71,7 @@ const (
 
 // New starts to gossip; alone, until Run joins others.
 func New(cfg Config) (*Gossip, error) {
-	g := &Gossip{cfg: cfg, transport: newTransport(cfg), changed: make(chan struct{})}
+	g := &Gossip{cfg: cfg, transport: newTransport(cfg), changed: make(chan struct{}), lost: map[string]Member{}}
 	conf := memberlist.DefaultLANConfig()
 	conf.Name = cfg.NodeID
 	conf.Transport = g.transport
@@ -75,6 +80,7 @@ func New(cfg Config) (*Gossip, error) {
 	conf.Delegate, conf.Events = delegate{cfg}, events{g}
 	conf.Logger = newLogger(cfg.Log)
 	conf.DNSConfigPath = ""
+	conf.SuspicionMult = suspicionMult
 	list, err := memberlist.Create(conf)
 	if err != nil {
 		return nil, fmt.Errorf("start to gossip: %w", err)
@@ -134,9 +140,15 @@ func member(n *memberlist.Node) Member {
 	return Member{ID: n.Name, Name: meta.Name, Version: meta.Version, Worker: meta.Worker, Address: net.JoinHostPort(n.Addr.String(), strconv.Itoa(int(n.Port)))}
 }
 
-// Locate says at which address the node of that ID is.
+// Locate says at which address the node of that ID is, or was when it was heard of last: it may be there though the gossip has lost
+// it.
 func (g *Gossip) Locate(nodeID string) (address string, ok bool) {
-	m, ok := g.find(func(m Member) bool { return m.ID == nodeID })
+	if m, ok := g.find(func(m Member) bool { return m.ID == nodeID }); ok {
+		return m.Address, true
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	m, ok := g.lost[nodeID]
 	return m.Address, ok
 }
 
@@ -161,9 +173,13 @@ func (g *Gossip) Changed() <-chan struct{} {
 	return g.changed
 }
 
-func (g *Gossip) notify() {
+// notify tells that a member changed, and remembers where it is if it is lost.
+func (g *Gossip) notify(m Member, lost bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if delete(g.lost, m.ID); lost {
+		g.lost[m.ID] = m
+	}
 	close(g.changed)
 	g.changed = make(chan struct{})
 }
@@ -173,9 +189,9 @@ type events struct{ *Gossip }
 
 var _ memberlist.EventDelegate = events{}
 
-func (e events) NotifyJoin(*memberlist.Node)   { e.notify() }
-func (e events) NotifyLeave(*memberlist.Node)  { e.notify() }
-func (e events) NotifyUpdate(*memberlist.Node) { e.notify() }
+func (e events) NotifyJoin(n *memberlist.Node)   { e.notify(member(n), false) }
+func (e events) NotifyLeave(n *memberlist.Node)  { e.notify(member(n), true) }
+func (e events) NotifyUpdate(n *memberlist.Node) { e.notify(member(n), false) }
 
 // delegate hands out this node's metadata; nothing else travels with the gossip.
 type delegate struct{ cfg Config }

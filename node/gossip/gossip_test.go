@@ -122,6 +122,12 @@ func TestMembersFindEachOther(t *testing.T) {
 	}
 	b.stop()
 	a.sees(t, "a", "c")
+	if _, ok := a.Named("b"); ok {
+		t.Error("a takes b for alive")
+	}
+	if address, ok := a.Locate(b.id.NodeID()); !ok || address != b.address() {
+		t.Errorf("a looks for b, which is lost, at %q", address)
+	}
 }
 
 func TestRestartFindsTheOthers(t *testing.T) {

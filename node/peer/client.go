@@ -22,7 +22,7 @@ type Links interface {
 }
 
 const (
-	dialTimeout     = 2 * time.Second
+	dialTimeout     = 5 * time.Second // on a link that loses packets it takes several tries
 	idleTimeout     = time.Minute
 	idleConnections = 16
 	maxAnswer       = 64 << 10

@@ -1,0 +1,125 @@
+package e2e
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"covey.dev/covey/e2e/harness"
+)
+
+// replicas is a deployment of so many pods, one on each node while there are enough.
+func replicas(name string, count int) string {
+	return fmt.Sprintf(`
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: %[1]s}
+spec:
+  replicas: %[2]d
+  selector: {matchLabels: {app: %[1]s}}
+  template:
+    metadata: {labels: {app: %[1]s}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      topologySpreadConstraints:
+      - {maxSkew: 1, topologyKey: kubernetes.io/hostname, whenUnsatisfiable: ScheduleAnyway, labelSelector: {matchLabels: {app: %[1]s}}}
+      containers:
+      - {name: c, image: "busybox:1", command: [sh, -c, %[3]q]}
+`, name, count, sleeps)
+}
+
+// readyOn waits until so many pods are ready, none of them on the node without, and returns those that are ready and those that are not.
+func readyOn(n *harness.Node, app, without string, count int) (ready, others []corev1.Pod) {
+	n.Eventually(func() error {
+		pods, err := n.Pods("app=" + app)
+		if err != nil {
+			return err
+		}
+		ready, others = nil, nil
+		for _, p := range pods {
+			if harness.Ready(&p) == nil && p.DeletionTimestamp == nil && p.Spec.NodeName != without {
+				ready = append(ready, p)
+			} else {
+				others = append(others, p)
+			}
+		}
+		if len(ready) != count {
+			return fmt.Errorf("%d pods of %s are ready elsewhere than on %q, want %d: %s", len(ready), app, without, count, n.TryKubectl("get", "pods", "-o", "wide").Output())
+		}
+		return nil
+	})
+	return ready, others
+}
+
+// runsOnce waits until the pods are all of the app that the API knows, and all whose processes run on any node.
+func runsOnce(c *harness.Cluster, asked *harness.Node, app string, count int) {
+	asked.Eventually(func() error {
+		pods, err := asked.Pods("app=" + app)
+		if err != nil {
+			return err
+		}
+		if len(pods) != count {
+			return fmt.Errorf("%d pods, want %d", len(pods), count)
+		}
+		where := map[string]string{}
+		for _, p := range pods {
+			where[string(p.UID)] = p.Spec.NodeName
+		}
+		running := 0
+		for i, n := range c.Nodes {
+			for uid := range n.Running() {
+				if where[uid] != fmt.Sprintf("node-%d", i+1) {
+					return fmt.Errorf("node-%d runs the pod %s, which is on %q", i+1, uid, where[uid])
+				}
+				running++
+			}
+		}
+		if running != count {
+			return fmt.Errorf("%d pods run, want %d", running, count)
+		}
+		return nil
+	})
+}
+
+// TestADeadNodesPodsAreReplaced takes the power from a node, and gives it back.
+func TestADeadNodesPodsAreReplaced(t *testing.T) {
+	t.Parallel()
+	c := harness.StartCluster(t, 3)
+	first, second := c.Nodes[0], c.Nodes[1]
+	first.Apply(replicas("web", 3))
+	readyOn(first, "web", "", 3)
+
+	c.Isolate(2) // so that nobody is told by a closed connection
+	second.PowerCut()
+	died := time.Now()
+	readyOn(first, "web", "node-2", 3)
+	t.Logf("replaced after %v", time.Since(died))
+	has(t, "the dead node", first.Kubectl("describe", "node", "node-2"), "node.kubernetes.io/unreachable:NoExecute", "node.kubernetes.io/unreachable:NoSchedule", "NodeStatusUnknown")
+
+	c.Heal()
+	second.Start()
+	runsOnce(c, first, "web", 3)
+	first.Eventually(func() error { return ready(first, "node-2", corev1.ConditionTrue) })
+	if taints := first.Kubectl("get", "node", "node-2", "-o", "jsonpath={.spec.taints}"); taints != "" {
+		t.Errorf("taints of the node that is back: %s", taints)
+	}
+}
+
+// TestACutOffNodeLearnsWhatItMustNoLongerRun cuts a node off, which keeps its pods until it hears that they were replaced.
+func TestACutOffNodeLearnsWhatItMustNoLongerRun(t *testing.T) {
+	t.Parallel()
+	c := harness.StartCluster(t, 3)
+	first, third := c.Nodes[0], c.Nodes[2]
+	first.Apply(replicas("web", 3))
+	readyOn(first, "web", "", 3)
+
+	c.Isolate(3)
+	readyOn(first, "web", "node-3", 3)
+	if got := len(third.Running()); got != 1 {
+		t.Errorf("the node that was cut off runs %d pods, want the one it had", got)
+	}
+	c.Heal()
+	runsOnce(c, first, "web", 3)
+}
