@@ -26,6 +26,9 @@ const (
 	gossipProtocol = "covey-gossip/1"
 )
 
+// peersFile in the data directory remembers where the other nodes are.
+const peersFile = "identity/peers.json"
+
 // openIdentity finds out who this node is, and joins the cluster that it was told to on its first start. It returns
 // addresses of other nodes.
 func (n *node) openIdentity(ctx context.Context) (seeds []string, err error) {
@@ -72,7 +75,7 @@ func (n *node) openGossip() error {
 		Address: n.address,
 		Port:    n.port.Addr().Port,
 		Key:     n.identity.GossipKey(),
-		File:    filepath.Join(n.cfg.DataDir, "identity", "peers.json"),
+		File:    filepath.Join(n.cfg.DataDir, peersFile),
 		Packets: packets,
 		Streams: n.links.Listener(n.port.Listener(gossipProtocol)),
 		Dial: func(ctx context.Context, address, nodeID string) (net.Conn, error) {
@@ -103,6 +106,7 @@ func (n *node) handler() http.Handler {
 		TargetsPath:  administrators(n.targetsHandler),
 		BackupPath:   administrators(n.backupHandler),
 		RestorePath:  administrators(n.restoreHandler),
+		LeavePath:    administrators(n.leaveHandler),
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if handler := own[r.URL.Path]; handler != nil {

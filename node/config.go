@@ -28,6 +28,7 @@ type Config struct {
 	Labels    map[string]string // of the Node object
 	Join      []string          // host:port of nodes whose cluster to join; empty: begin one
 	Token     string            // lets this node join
+	Voters    int               // how many servers vote while this one leads; 0: 3, or 5 of 7 and more
 	Version   string            // of covey
 	Logger    *slog.Logger
 
@@ -75,6 +76,9 @@ type Ready struct {
 // DefaultMaxPods is how many pods a node takes that is not told otherwise.
 const DefaultMaxPods = agent.DefaultMaxPods
 
+// mostVoters bounds how many servers each write waits for.
+const mostVoters = 9
+
 // maxStateDir leaves room for the names of sockets below it: Linux allows a socket's path 107 bytes.
 const maxStateDir = 60
 
@@ -100,6 +104,9 @@ func (c *Config) validate() error {
 	}
 	if c.PodMaxPids < 0 {
 		errs = append(errs, fmt.Errorf("--pod-max-pids %d: want a number of processes, or 0 for no limit", c.PodMaxPids))
+	}
+	if c.Voters < 0 || c.Voters > mostVoters || c.Voters != 0 && c.Voters%2 == 0 {
+		errs = append(errs, fmt.Errorf("--voters %d: want an odd number up to %d: of an even number no more may be lost than of one less", c.Voters, mostVoters))
 	}
 	if err := c.Housekeeping.Validate(); err != nil {
 		errs = append(errs, err)

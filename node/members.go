@@ -4,8 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -16,8 +15,8 @@ import (
 const (
 	// memberRetry is how long after a failure the members are looked at again.
 	memberRetry = time.Second
-	// replaceAfter is how long a voter is away before another server votes in its place.
-	replaceAfter = time.Minute
+	// catchUpTimeout bounds the wait for a server to have what the leader has before it is given a vote.
+	catchUpTimeout = 5 * time.Second
 )
 
 // term is what this node does while it leads.
@@ -31,17 +30,24 @@ func (n *node) term(ctx context.Context) error {
 	return g.Wait()
 }
 
+// members is the leader's work on who holds a replica and who votes.
+type members struct {
+	mu       sync.Mutex // held while they are changed
+	presence *presence
+	leaving  map[string]bool // servers that asked to go
+}
+
 // keepMembers lets every server that is alive hold a replica and the right number of them vote, and takes out a dead one
 // whose Node object was deleted.
 func (n *node) keepMembers(ctx context.Context) error {
+	n.members.begin()
 	nodes := make(chan struct{}, 1)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return n.signalNodes(ctx, nodes) })
 	g.Go(func() error {
-		deadSince := map[string]time.Time{}
 		for {
 			changed := n.gossip.Changed()
-			wait, err := n.settleMembers(ctx, deadSince)
+			wait, err := n.settleMembers(ctx)
 			if errors.Is(err, store.ErrNotLeader) {
 				return err
 			} else if err != nil && ctx.Err() == nil {
@@ -64,156 +70,69 @@ func (n *node) keepMembers(ctx context.Context) error {
 	return g.Wait()
 }
 
+// begin forgets what an earlier term knew.
+func (m *members) begin() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.presence, m.leaving = newPresence(), map[string]bool{}
+}
+
 // settleMembers returns after what time to look again even if nothing changes; 0 is never.
-func (n *node) settleMembers(ctx context.Context, deadSince map[string]time.Time) (time.Duration, error) {
-	seen := view{leader: n.identity.NodeID(), names: n.names()}
-	members := n.store.Members()
-	doubtful := false
-	for _, m := range n.gossip.Members() {
+func (n *node) settleMembers(ctx context.Context) (time.Duration, error) {
+	n.members.mu.Lock()
+	defer n.members.mu.Unlock()
+	slow := map[string]bool{} // servers that have not caught up, so that others vote instead
+	for {
+		servers, doubtful := n.servers(ctx)
+		wait := n.members.presence.judge(servers, time.Now())
+		for i := range servers {
+			servers[i].Steady = servers[i].Steady && !slow[servers[i].ID]
+		}
+		behind, err := n.changeMembers(ctx, memberChanges(servers, n.cfg.Voters))
 		switch {
-		case m.Worker:
-		case n.isServer(ctx, m.ID, members):
-			seen.alive = append(seen.alive, m.ID)
+		case err != nil:
+			return 0, err
+		case behind != "":
+			slow[behind] = true
+		case len(slow) > 0 || doubtful:
+			return memberRetry, nil
 		default:
-			doubtful = true
+			return wait, nil
 		}
 	}
-	var wait time.Duration
-	seen.dead, wait = longDead(members, seen.alive, deadSince, time.Now())
-	for _, change := range memberChanges(members, seen) {
-		n.log.Info("a server's part in Raft changes", "id", change.ID, "voter", change.Voter, "removed", change.Remove)
-		var err error
-		if change.Remove {
-			err = n.store.RemoveMember(ctx, change.ID)
-		} else {
-			err = n.store.AddMember(ctx, change.ID, change.Voter)
-		}
-		if err != nil {
-			return 0, fmt.Errorf("server %s: %w", change.ID, err)
-		}
-	}
-	if doubtful {
-		wait = memberRetry
-	}
-	return wait, nil
 }
 
-// isServer looks at the certificate of a node that says to be a server before it becomes a member: one that only says so would
-// be handed nothing, but would count as a member.
-func (n *node) isServer(ctx context.Context, id string, members []store.Member) bool {
-	if slices.ContainsFunc(members, func(m store.Member) bool { return m.ID == id }) {
-		return true
+// changeMembers stops at a server that was to be given a vote and has not caught up, and returns its ID.
+func (n *node) changeMembers(ctx context.Context, changes []memberChange) (behind string, err error) {
+	for _, change := range changes {
+		if change.Voter {
+			if err := n.awaitCaughtUp(ctx, change.ID); err != nil {
+				n.log.Info("a server is not given a vote: it has not caught up", "id", change.ID, "error", err)
+				return change.ID, nil
+			}
+		}
+		if err := n.changeMember(ctx, change); err != nil {
+			return "", err
+		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	return "", nil
+}
+
+func (n *node) awaitCaughtUp(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, catchUpTimeout)
 	defer cancel()
-	conn, err := n.links.DialServer(ctx, id, raftProtocol)
+	return n.peers.AwaitRevision(ctx, id, n.store.Snapshot().Revision())
+}
+
+func (n *node) changeMember(ctx context.Context, change memberChange) (err error) {
+	n.log.Info("a server's part in Raft changes", "id", change.ID, "voter", change.Voter, "removed", change.Remove)
+	if change.Remove {
+		err = n.store.RemoveMember(ctx, change.ID)
+	} else {
+		err = n.store.AddMember(ctx, change.ID, change.Voter)
+	}
 	if err != nil {
-		n.log.Warn("a node is not made a member: it has not shown a server's certificate", "id", id, "error", err)
-		return false
+		return fmt.Errorf("server %s: %w", change.ID, err)
 	}
-	_ = conn.Close()
-	return true
-}
-
-// longDead keeps in since when each member was first found missing, and returns those who are for long, and when the next one
-// will be.
-func longDead(members []store.Member, alive []string, since map[string]time.Time, now time.Time) (dead []string, wait time.Duration) {
-	maps.DeleteFunc(since, func(id string, _ time.Time) bool { return slices.Contains(alive, id) })
-	for _, m := range members {
-		if slices.Contains(alive, m.ID) {
-			continue
-		}
-		if since[m.ID].IsZero() {
-			since[m.ID] = now
-		}
-		left := replaceAfter - now.Sub(since[m.ID])
-		switch {
-		case left <= 0:
-			dead = append(dead, m.ID)
-		case wait == 0 || left < wait:
-			wait = left
-		}
-	}
-	return dead, wait
-}
-
-// view is what decides about the members: IDs of the leader, of servers that are alive, of those dead for long, and the names
-// of the Node objects by ID.
-type view struct {
-	leader      string
-	alive, dead []string
-	names       map[string]string
-}
-
-// memberChange adds a server, changes whether it votes, or removes it.
-type memberChange struct {
-	ID            string
-	Voter, Remove bool
-}
-
-// memberChanges says who is to be added, to vote or to go: every server that is alive holds a replica, and the greatest odd
-// number of them votes, at most 3, from 7 servers up 5. Two servers have one voter: the loss of the other one then stops nothing.
-func memberChanges(members []store.Member, seen view) []memberChange {
-	var changes []memberChange
-	var voters, candidates, lost []string
-	servers := 0
-	for _, m := range members {
-		alive := slices.Contains(seen.alive, m.ID)
-		if _, wanted := seen.names[m.ID]; !alive && !wanted {
-			changes = append(changes, memberChange{ID: m.ID, Remove: true})
-			continue
-		}
-		servers++
-		switch {
-		case m.Voter && slices.Contains(seen.dead, m.ID):
-			lost = append(lost, m.ID)
-		case m.Voter && m.ID == seen.leader:
-			voters = append([]string{m.ID}, voters...) // the last to lose its vote
-		case m.Voter:
-			voters = append(voters, m.ID)
-		case alive:
-			candidates = append(candidates, m.ID)
-		}
-	}
-	for _, id := range seen.alive {
-		if !slices.ContainsFunc(members, func(m store.Member) bool { return m.ID == id }) {
-			servers++
-			changes = append(changes, memberChange{ID: id})
-			candidates = append(candidates, id)
-		}
-	}
-	return append(changes, vote(wantedVoters(servers), voters, lost, candidates)...)
-}
-
-// vote gives votes and takes them until there are as many voters as wanted. A voter that is lost keeps its vote unless another
-// takes its place.
-func vote(wanted int, voters, lost, candidates []string) []memberChange {
-	var changes []memberChange
-	for len(lost) > 0 && len(candidates) > 0 {
-		changes = append(changes, memberChange{ID: candidates[0], Voter: true}, memberChange{ID: lost[0]})
-		voters = append(voters, candidates[0])
-		candidates, lost = candidates[1:], lost[1:]
-	}
-	have := len(voters) + len(lost)
-	more := max(0, min(wanted-have, len(candidates)))
-	if more > 0 && (have+more)%2 == 0 {
-		more-- // an even number tolerates no more losses than one less
-	}
-	for _, id := range candidates[:more] {
-		changes = append(changes, memberChange{ID: id, Voter: true})
-	}
-	for _, id := range voters[max(1, len(voters)-max(0, have-wanted)):] {
-		changes = append(changes, memberChange{ID: id})
-	}
-	return changes
-}
-
-func wantedVoters(servers int) int {
-	switch {
-	case servers >= 7:
-		return 5
-	case servers >= 3:
-		return 3
-	}
-	return 1
+	return nil
 }

@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-
 	"covey.dev/covey/node/gossip"
 	"covey.dev/covey/store"
 )
@@ -22,31 +21,60 @@ func servers(text string) []store.Member {
 	return members
 }
 
+// seen reads "a*" as a server that votes, "b" as one that follows, "+c" as one that is not in Raft yet. It is of a zone with "a/z", away
+// with "a!", lost with "a!!", not steady with "a~", leaving with "a<", and its Node object is gone with "a-". a leads.
+func seen(text string) []server {
+	var servers []server
+	for _, word := range strings.Fields(text) {
+		id, zone, _ := strings.Cut(word, "/")
+		has := func(mark string) bool { return strings.Contains(id, mark) }
+		name := strings.Trim(id, "+*!~<-")
+		servers = append(servers, server{
+			ID: name, Zone: zone, Member: !has("+"), Voter: has("*"), Leader: name == "a", Alive: !has("!"), Lost: has("!!"),
+			Steady: !has("!") && !has("~"), Wanted: !has("-"), Leaves: has("<"),
+		})
+	}
+	return servers
+}
+
 func TestMemberChanges(t *testing.T) {
-	for _, test := range []struct{ name, members, alive, dead, deleted, want string }{
-		{name: "alone", members: "a*", alive: "a"},
-		{name: "two servers have one voter", members: "a*", alive: "a b", want: "b"},
-		{name: "a second is settled", members: "a* b", alive: "a b"},
-		{name: "three vote at once", members: "a* b", alive: "a b c", want: "c b* c*"},
-		{name: "a fourth only follows", members: "a* b* c*", alive: "a b c d", want: "d"},
-		{name: "a voter is away for a short time", members: "a* b* c* d", alive: "a b d"},
-		{name: "a voter is away for long", members: "a* b* c* d", alive: "a b d", dead: "c", want: "d* c"},
-		{name: "nobody could vote instead", members: "a* b* c*", alive: "a b", dead: "c"},
-		{name: "of three one is dead before it votes", members: "a* b c", alive: "a b"},
-		{name: "seven have five", members: "a* b* c* d e f", alive: "a b c d e f g", want: "g d* e*"},
-		{name: "a dead one was deleted", members: "a* b* c*", alive: "a b", deleted: "c", want: "-c b"},
-		{name: "one that lives was deleted", members: "a* b* c*", alive: "a b c", deleted: "c"},
-		{name: "the leader keeps its vote", members: "b* a*", alive: "a b", want: "b"},
-		{name: "a deleted one makes room", members: "a* b* c* d", alive: "a b d", deleted: "c", want: "-c d*"},
+	for _, test := range []struct {
+		name, servers, want string
+		voters              int
+	}{
+		{name: "alone", servers: "a*"},
+		{name: "two servers have one voter", servers: "a* +b", want: "b"},
+		{name: "a second is settled", servers: "a* b"},
+		{name: "three vote at once", servers: "a* b +c", want: "c b* c*"},
+		{name: "a fourth only follows", servers: "a* b* c* +d", want: "d"},
+		{name: "a voter is away for a short time", servers: "a* b* c*! d"},
+		{name: "a voter is away for long", servers: "a* b* c*!! d", want: "d* c"},
+		{name: "nobody could vote instead", servers: "a* b* c*!!"},
+		{name: "the one that could was away itself", servers: "a* b* c*!! d~"},
+		{name: "a voter that was away keeps its vote", servers: "a* b*~ c* d"},
+		{name: "of three one is dead before it votes", servers: "a* b c!"},
+		{name: "seven have five", servers: "a* b* c* d e f +g", want: "g d* e*"},
+		{name: "seven are to have three", servers: "a* b* c* d e f g", voters: 3},
+		{name: "three are to have one", servers: "a* b* c*", voters: 1, want: "b c"},
+		{name: "five are to have five", servers: "a* b* c* d e", voters: 5, want: "d* e*"},
+		{name: "a dead one was deleted", servers: "a* b* c*!-", want: "-c b"},
+		{name: "one that lives was deleted", servers: "a* b* c*-"},
+		{name: "the leader keeps its vote", servers: "b* a*", want: "b"},
+		{name: "a deleted one makes room", servers: "a* b* c*!- d", want: "-c d*"},
+
+		{name: "one leaves", servers: "a* b* c*<", want: "b -c"},
+		{name: "one leaves, another takes its vote", servers: "a* b* c*< d", want: "d* -c"},
+		{name: "the leader leaves", servers: "a*< b* c* d", want: "d*"},
+		{name: "the leader of two leaves", servers: "a*< b", want: "b*"},
+		{name: "one leaves before it is there", servers: "a* +b<"},
+
+		{name: "a voter in each zone", servers: "a*/x b/x c/y d/z", want: "c* d*"},
+		{name: "voters move into another zone", servers: "a*/x b*/x c*/y d/z", want: "d* b"},
+		{name: "two zones", servers: "a*/x b*/x c*/y d/y"},
+		{name: "one zone is gone", servers: "a*/x b/x c*/y d*!!/z", want: "b* d"},
 	} {
-		seen := view{leader: "a", alive: strings.Fields(test.alive), dead: strings.Fields(test.dead), names: map[string]string{}}
-		for _, m := range servers(test.members) {
-			if !slices.Contains(strings.Fields(test.deleted), m.ID) {
-				seen.names[m.ID] = "node-" + m.ID
-			}
-		}
 		var got []string
-		for _, change := range memberChanges(servers(test.members), seen) {
+		for _, change := range memberChanges(seen(test.servers), test.voters) {
 			text := change.ID
 			if change.Voter {
 				text += "*"
@@ -62,26 +90,37 @@ func TestMemberChanges(t *testing.T) {
 	}
 }
 
-func TestLongDead(t *testing.T) {
-	since := map[string]time.Time{}
-	start := time.Unix(1e9, 0)
-	members := servers("a* b* c*")
+func TestPresence(t *testing.T) {
+	p, start := newPresence(), time.Unix(1e9, 0)
 	for _, test := range []struct {
-		after time.Duration
-		alive string
-		dead  string
-		wait  time.Duration
+		after          time.Duration
+		alive          string
+		lost, unsteady string
+		wait           time.Duration
 	}{
-		{0, "a b c", "", 0},
-		{time.Second, "a b", "", replaceAfter},
-		{11 * time.Second, "a", "", replaceAfter - 10*time.Second},
-		{replaceAfter + time.Second, "a", "c", 10 * time.Second},
-		{replaceAfter + 2*time.Second, "a c", "", 9 * time.Second},
-		{replaceAfter + 3*time.Second, "a", "", 8 * time.Second},
+		{0, "a b c", "", "", 0},
+		{time.Second, "a b", "", "c", replaceAfter},
+		{11 * time.Second, "a", "", "b c", replaceAfter - 10*time.Second},
+		{replaceAfter + time.Second, "a", "c", "b c", 10 * time.Second},
+		{replaceAfter + 2*time.Second, "a c", "", "b c", 9 * time.Second},
+		{replaceAfter + 2*time.Second + steadyAfter, "a c", "b", "b", 0},
 	} {
-		dead, wait := longDead(members, strings.Fields(test.alive), since, start.Add(test.after))
-		if strings.Join(dead, " ") != test.dead || wait != test.wait {
-			t.Errorf("after %v: dead %v, look again in %v; want %q, %v", test.after, dead, wait, test.dead, test.wait)
+		servers := seen("a* b c")
+		for i := range servers {
+			servers[i].Alive = slices.Contains(strings.Fields(test.alive), servers[i].ID)
+		}
+		wait := p.judge(servers, start.Add(test.after))
+		var lost, unsteady []string
+		for _, s := range servers {
+			if s.Lost {
+				lost = append(lost, s.ID)
+			}
+			if !s.Steady {
+				unsteady = append(unsteady, s.ID)
+			}
+		}
+		if strings.Join(lost, " ") != test.lost || strings.Join(unsteady, " ") != test.unsteady || wait != test.wait {
+			t.Errorf("after %v: lost %v, unsteady %v, look again in %v; want %q, %q, %v", test.after, lost, unsteady, wait, test.lost, test.unsteady, test.wait)
 		}
 	}
 }

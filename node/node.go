@@ -52,6 +52,8 @@ type node struct {
 	metrics    *metrics.Metrics
 	serverCert *identity.Server
 	audit      *audit.Log // nil when none is kept
+	members    members
+	end        context.CancelCauseFunc // of Run
 }
 
 // Run runs a node until ctx ends. Its containers go on without it.
@@ -73,17 +75,30 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := examine(cfg.DataDir, cfg.Logger); err != nil {
 		return err
 	}
+	if err := checkLeft(cfg.DataDir); err != nil {
+		return err
+	}
 	n := &node{cfg: cfg, log: cfg.Logger}
+	ctx, n.end = context.WithCancelCause(ctx)
+	defer n.end(nil)
+	err = n.run(ctx)
+	if errors.Is(context.Cause(ctx), ErrLeft) {
+		return errors.Join(err, forget(cfg.DataDir), ErrLeft)
+	}
+	return err
+}
+
+func (n *node) run(ctx context.Context) error {
 	if err := n.openAudit(); err != nil {
 		return err
 	}
-	p, err := port.Listen(cfg.Listen, n.log)
+	p, err := port.Listen(n.cfg.Listen, n.log)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = p.Close() }()
 	n.port = p
-	n.address = advertised(&cfg, p.Addr())
+	n.address = advertised(&n.cfg, p.Addr())
 	seeds, err := n.openIdentity(ctx)
 	if err != nil {
 		return err
@@ -97,6 +112,8 @@ func Run(ctx context.Context, cfg Config) error {
 		if err := n.openStore(); err != nil {
 			return err
 		}
+		ctx, stop := n.afterHandOver(ctx)
+		defer stop()
 		// The store closes after everything that may still have a write under way.
 		return over(ctx, n.store.Run, n.runRuntime)
 	})
@@ -115,6 +132,7 @@ func (n *node) openStore() (err error) {
 	id := n.identity.NodeID()
 	raft := raftLinks{n.links}
 	n.peers = peer.New(n.links)
+	n.members.begin()
 	n.store, err = store.Open(store.Config{
 		Dir:       filepath.Join(n.cfg.DataDir, "store"),
 		NodeID:    id,
@@ -150,7 +168,7 @@ func (n *node) serve(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return n.port.Run(ctx, n.serverCert.TLSConfig(n.port.Protocols()...)) })
 	g.Go(func() error { return serve(ctx, http, n.handler(), n.log) })
-	g.Go(func() error { return serve(ctx, peers, peer.Handler(n.store, n.agent.Handler()), n.log) })
+	g.Go(func() error { return serve(ctx, peers, peer.Handler(n.store, n, n.agent.Handler()), n.log) })
 	g.Go(func() error { return lead(ctx, n.store.Leading(), n.term) })
 	g.Go(func() error { return n.upstream.Run(ctx, n.cfg.Name) })
 	g.Go(func() error { return n.agent.Run(ctx) })

@@ -37,6 +37,8 @@ const (
 
 // Status is the cluster as the node that was asked sees it.
 type Status struct {
+	// Node is the name of the node that was asked.
+	Node    string         `json:"node"`
 	Members []MemberStatus `json:"members"`
 	// CanLose is how many of the voters that are alive may be lost before nothing can be written; negative when nothing can.
 	CanLose int `json:"canLose"`
@@ -84,6 +86,7 @@ func (n *node) statusHandler(w http.ResponseWriter, r *http.Request) {
 
 func (n *node) status(ctx context.Context) Status {
 	s := describe(n.store.Members(), n.gossip.Members(), n.names(), n.store.LeaderID())
+	s.Node = n.cfg.Name
 	var asking sync.WaitGroup
 	for i := range s.Members {
 		m := &s.Members[i]

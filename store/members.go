@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net"
@@ -24,6 +25,26 @@ func (s *Store) AddMember(ctx context.Context, id string, voter bool) error {
 // RemoveMember takes the server named by id out. Only the leader can.
 func (s *Store) RemoveMember(ctx context.Context, id string) error {
 	return leaderError(s.node.Remove(ctx, id))
+}
+
+// HandOver has the server named by id, which votes, lead instead of this one.
+func (s *Store) HandOver(ctx context.Context, id string) error {
+	return leaderError(s.node.HandOver(ctx, id))
+}
+
+// AwaitRevision returns when this replica has the state at revision.
+func (s *Store) AwaitRevision(ctx context.Context, revision uint64) error {
+	return s.table.reach(ctx, revision)
+}
+
+// AwaitLeader returns the ID of the server that leads, once there is one. When it is this one, it has applied all that was committed
+// before.
+func (s *Store) AwaitLeader(ctx context.Context) (string, error) {
+	id, err := s.node.WaitLeader(ctx)
+	if err != nil {
+		return "", leaderError(err)
+	}
+	return cmp.Or(id, s.id), nil
 }
 
 // LeaderID names the server that leads as far as this one knows; "" when none does.

@@ -54,6 +54,7 @@ const flushRetry = 10 * time.Second
 
 // Store is one replica of the cluster's state.
 type Store struct {
+	id      string // of this server
 	codec   *codec
 	table   *table
 	machine *machine
@@ -85,7 +86,7 @@ func open(cfg Config) (_ *Store, err error) {
 		return nil, err
 	}
 	c := newCodec(cfg.Scheme)
-	s := &Store{codec: c, table: newTable(c, cfg.History), peers: cfg.Peers}
+	s := &Store{id: cfg.NodeID, codec: c, table: newTable(c, cfg.History), peers: cfg.Peers}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.closeFiles())

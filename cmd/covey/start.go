@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -27,6 +28,7 @@ type startOptions struct {
 	labels              map[string]string
 	join                []string
 	token               string
+	voters              int
 	logLevel, logFormat string
 	configFile          string
 	registryConfig      string
@@ -83,6 +85,7 @@ func (o *startOptions) addFlags(f *pflag.FlagSet) {
 	f.StringSliceVar(&o.unsafeSysctls, "allowed-unsafe-sysctls", nil, "kernel parameters that pods may set beside the safe ones, such as net.core.somaxconn,kernel.msg*")
 	f.StringSliceVar(&o.join, "join", nil, "host:port of a node whose cluster to join, the first time; may be repeated")
 	f.StringVar(&o.token, "token", "", "what lets this node join: the output of covey token create there")
+	f.IntVar(&o.voters, "voters", 0, "how many servers vote while this one leads, an odd number (default: 3, or 5 of 7 and more); give all servers the same")
 	f.StringVar(&o.auditLog, "audit-log", "", "file to write the API's audit log to, in Kubernetes' format; - is the standard output (default: none is kept)")
 	f.StringVar(&o.auditPolicy, "audit-policy", "", "file with a Policy of audit.k8s.io/v1 (default: of each request all but the bodies)")
 	f.StringVar(&o.auditMaxSize, "audit-log-max-size", "32Mi", "size at which the audit log is rotated")
@@ -122,7 +125,7 @@ func (o *startOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	return node.Run(ctx, node.Config{
+	return left(node.Run(ctx, node.Config{
 		DataDir:   dataDir,
 		StateDir:  stateDir,
 		Listen:    o.listen,
@@ -131,6 +134,7 @@ func (o *startOptions) run(ctx context.Context, cmd *cobra.Command) error {
 		Labels:    o.labels,
 		Join:      o.join,
 		Token:     o.token,
+		Voters:    o.voters,
 		Version:   version,
 		Logger:    log,
 		OpenRuntime: func(ctx context.Context, cfg node.RuntimeConfig) (node.Runtime, error) {
@@ -148,7 +152,15 @@ func (o *startOptions) run(ctx context.Context, cmd *cobra.Command) error {
 			service.Ready(ctx, r.Server)
 			fmt.Fprintf(cmd.OutOrStdout(), "covey is ready on %s. Next: export KUBECONFIG=%s && kubectl get nodes\n", r.Server, r.Kubeconfig)
 		},
-	})
+	}))
+}
+
+// left gives a node that has left its cluster an exit status of its own, after which the service is not started again.
+func left(err error) error {
+	if errors.Is(err, node.ErrLeft) {
+		return &exitError{status: service.LeftStatus, text: "covey: " + err.Error()}
+	}
+	return err
 }
 
 func (o *startOptions) auditBytes() (int64, error) {

@@ -93,7 +93,7 @@ func (c *Cluster) cleanUp() {
 	var running sync.WaitGroup
 	for _, n := range c.Nodes {
 		running.Go(func() {
-			if n.PID() == 0 {
+			if n.PID() == 0 && !n.ended {
 				if err := n.start(); err != nil {
 					c.t.Errorf("start covey again to delete what it runs: %v", err)
 				}
@@ -101,7 +101,12 @@ func (c *Cluster) cleanUp() {
 		})
 	}
 	running.Wait()
-	c.Nodes[0].deleteWorkload()
+	for _, n := range c.Nodes {
+		if !n.ended {
+			n.deleteWorkload()
+			break
+		}
+	}
 	for _, n := range c.Nodes {
 		n.settled()
 		n.Stop()

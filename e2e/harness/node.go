@@ -38,6 +38,7 @@ type Node struct {
 	member bool
 
 	smallDisk bool // the data directory is a mount
+	ended     bool // covey ended by itself and is not to be started again
 
 	mu      sync.Mutex
 	process *os.Process

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -39,6 +40,7 @@ type Member struct {
 	Name    string // of its Node object
 	Version string // of covey
 	Worker  bool   // says that it holds no state; what it may do its certificate says
+	Leaving bool   // is about to go for good
 	Address string // host:port
 }
 
@@ -47,6 +49,7 @@ type metadata struct {
 	Name    string `json:"n"`
 	Version string `json:"v"`
 	Worker  bool   `json:"w,omitempty"`
+	Leaving bool   `json:"l,omitempty"`
 }
 
 // Gossip is this node's view of the cluster.
@@ -54,6 +57,7 @@ type Gossip struct {
 	cfg       Config
 	list      *memberlist.Memberlist
 	transport *transport
+	leaving   atomic.Bool
 
 	mu      sync.Mutex
 	changed chan struct{}     // closed and replaced when a member came, went or moved
@@ -67,6 +71,8 @@ const suspicionMult = 3
 const (
 	rejoinFirst = 100 * time.Millisecond
 	rejoinMost  = 5 * time.Second
+	// tellTimeout bounds the wait for others to hear what changed here.
+	tellTimeout = time.Second
 )
 
 // New starts to gossip; alone, until Run joins others.
@@ -77,7 +83,7 @@ func New(cfg Config) (*Gossip, error) {
 	conf.Transport = g.transport
 	conf.AdvertiseAddr, conf.AdvertisePort = cfg.Address.String(), cfg.Port
 	conf.SecretKey = cfg.Key
-	conf.Delegate, conf.Events = delegate{cfg}, events{g}
+	conf.Delegate, conf.Events = delegate{g}, events{g}
 	conf.Logger = newLogger(cfg.Log)
 	conf.DNSConfigPath = ""
 	conf.SuspicionMult = suspicionMult
@@ -97,6 +103,11 @@ func (g *Gossip) Run(ctx context.Context, seeds []string) error {
 	grp.Go(func() error { return g.remember(ctx) })
 	grp.Go(func() error { g.join(ctx, append(seeds, readAddresses(g.cfg.File)...)); return nil })
 	<-ctx.Done()
+	if g.leaving.Load() {
+		if err := g.list.Leave(tellTimeout); err != nil {
+			g.cfg.Log.Warn("the others were not told that this node has left; they notice within seconds", "error", err)
+		}
+	}
 	err := g.list.Shutdown()
 	if waitErr := grp.Wait(); waitErr != nil {
 		return waitErr
@@ -123,6 +134,12 @@ func (g *Gossip) join(ctx context.Context, addresses []string) {
 	}
 }
 
+// SetLeaving tells the others whether this node is about to go for good. If it is, Run says goodbye when it ends.
+func (g *Gossip) SetLeaving(leaving bool) error {
+	g.leaving.Store(leaving)
+	return g.list.UpdateNode(tellTimeout)
+}
+
 // Members are the nodes that are alive, this one too, ordered by ID.
 func (g *Gossip) Members() []Member {
 	nodes := g.list.Members()
@@ -137,7 +154,10 @@ func (g *Gossip) Members() []Member {
 func member(n *memberlist.Node) Member {
 	var meta metadata
 	_ = json.Unmarshal(n.Meta, &meta) // a node of another version may say less
-	return Member{ID: n.Name, Name: meta.Name, Version: meta.Version, Worker: meta.Worker, Address: net.JoinHostPort(n.Addr.String(), strconv.Itoa(int(n.Port)))}
+	return Member{
+		ID: n.Name, Name: meta.Name, Version: meta.Version, Worker: meta.Worker, Leaving: meta.Leaving,
+		Address: net.JoinHostPort(n.Addr.String(), strconv.Itoa(int(n.Port))),
+	}
 }
 
 // Locate says at which address the node of that ID is, or was when it was heard of last: it may be there though the gossip has lost
@@ -194,12 +214,12 @@ func (e events) NotifyLeave(n *memberlist.Node)  { e.notify(member(n), true) }
 func (e events) NotifyUpdate(n *memberlist.Node) { e.notify(member(n), false) }
 
 // delegate hands out this node's metadata; nothing else travels with the gossip.
-type delegate struct{ cfg Config }
+type delegate struct{ *Gossip }
 
 var _ memberlist.Delegate = delegate{}
 
 func (d delegate) NodeMeta(int) []byte {
-	data, _ := json.Marshal(metadata{Name: d.cfg.Name, Version: d.cfg.Version, Worker: d.cfg.Worker})
+	data, _ := json.Marshal(metadata{Name: d.cfg.Name, Version: d.cfg.Version, Worker: d.cfg.Worker, Leaving: d.leaving.Load()})
 	return data
 }
 

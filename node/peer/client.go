@@ -76,6 +76,18 @@ func (p *Peers) Ping(ctx context.Context, nodeID string) error {
 	return err
 }
 
+// AwaitRevision returns when that server's replica has the state at revision.
+func (p *Peers) AwaitRevision(ctx context.Context, server string, revision uint64) error {
+	_, err := p.ask(ctx, http.MethodGet, server, awaitPath+strconv.FormatUint(revision, 10), nil)
+	return err
+}
+
+// Leave asks the leader to take the node out of the cluster.
+func (p *Peers) Leave(ctx context.Context, leader, nodeID string) error {
+	_, err := p.ask(ctx, http.MethodDelete, leader, memberPath+nodeID, nil)
+	return err
+}
+
 func (p *Peers) ask(ctx context.Context, method, server, path string, body []byte) (uint64, error) {
 	req, err := http.NewRequestWithContext(ctx, method, "https://"+server+path, bytes.NewReader(body))
 	if err != nil {

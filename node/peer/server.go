@@ -23,6 +23,8 @@ const (
 	storePrefix  = "/store"
 	proposePath  = storePrefix + "/entries"
 	revisionPath = storePrefix + "/revision"
+	awaitPath    = storePrefix + "/revision/" // and the revision
+	memberPath   = "/members/"                // and the node's ID
 	pingPath     = "/ping"
 	nodePrefix   = "/node"
 	maxEntry     = 17 << 20
@@ -32,16 +34,24 @@ const (
 type Store interface {
 	ServePropose(ctx context.Context, entry []byte) (revision uint64, err error)
 	ServeReadRevision(ctx context.Context) (uint64, error)
+	AwaitRevision(ctx context.Context, revision uint64) error
 }
 
-// Handler answers other nodes, which ConnContext knows: st answers servers for the leader, agent answers servers for this node's
-// pods. A node that holds no state has no st.
-func Handler(st Store, agent http.Handler) http.Handler {
+// Leader is what the leader does with the members; on other nodes it returns store.ErrNotLeader.
+type Leader interface {
+	// Dismiss takes a node out of the cluster that asks for it.
+	Dismiss(ctx context.Context, nodeID string) error
+}
+
+// Handler answers other nodes, which ConnContext knows: st and leader answer servers, and leader a node about itself; agent answers
+// servers for this node's pods. A node that holds no state has neither st nor leader.
+func Handler(st Store, leader Leader, agent http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+pingPath, func(w http.ResponseWriter, _ *http.Request) { answer(w, 0, nil) })
 	mux.Handle(nodePrefix+"/", servers(http.StripPrefix(nodePrefix, agent)))
 	if st != nil {
 		mux.Handle(storePrefix+"/", servers(storeHandler(st)))
+		mux.HandleFunc("DELETE "+memberPath+"{id}", dismiss(leader))
 	}
 	return mux
 }
@@ -55,6 +65,18 @@ func servers(handler http.Handler) http.Handler {
 		}
 		handler.ServeHTTP(w, r)
 	})
+}
+
+// dismiss lets a node leave that asks for it itself, as nodes do.
+func dismiss(leader Leader) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		id := r.PathValue("id")
+		if node, ok := From(r.Context()); !ok || node.ID != id {
+			http.Error(w, "a node may ask to leave only for itself", http.StatusForbidden)
+			return
+		}
+		answer(w, 0, leader.Dismiss(r.Context(), id))
+	}
 }
 
 type nodeKey struct{}
@@ -86,6 +108,13 @@ func storeHandler(st Store) http.Handler {
 	})
 	mux.HandleFunc("GET "+revisionPath, func(w http.ResponseWriter, r *http.Request) {
 		revision, err := st.ServeReadRevision(r.Context())
+		answer(w, revision, err)
+	})
+	mux.HandleFunc("GET "+awaitPath+"{revision}", func(w http.ResponseWriter, r *http.Request) {
+		revision, err := strconv.ParseUint(r.PathValue("revision"), 10, 64)
+		if err == nil {
+			err = st.AwaitRevision(r.Context(), revision)
+		}
 		answer(w, revision, err)
 	})
 	return mux

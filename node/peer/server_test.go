@@ -15,17 +15,20 @@ type leads struct{}
 
 func (leads) ServePropose(context.Context, []byte) (uint64, error) { return 7, nil }
 func (leads) ServeReadRevision(context.Context) (uint64, error)    { return 7, nil }
+func (leads) AwaitRevision(context.Context, uint64) error          { return nil }
+func (leads) Dismiss(context.Context, string) error                { return nil }
 
 // TestWhatOnlyServersMayAsk has a worker's certificate not reach the state, nor other nodes' pods.
 func TestWhatOnlyServersMayAsk(t *testing.T) {
 	agent := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write([]byte(r.URL.Path)) })
-	handler := Handler(leads{}, agent)
+	handler := Handler(leads{}, leads{}, agent)
 	for _, test := range []struct {
 		method, path string
 		worker       int
 	}{
 		{"POST", proposePath, http.StatusForbidden},
 		{"GET", revisionPath, http.StatusForbidden},
+		{"GET", awaitPath + "7", http.StatusForbidden},
 		{"GET", nodePrefix + "/containerLogs/default/web/web", http.StatusForbidden},
 		{"GET", pingPath, http.StatusOK},
 	} {
@@ -39,6 +42,20 @@ func TestWhatOnlyServersMayAsk(t *testing.T) {
 			if w.Code != want {
 				t.Errorf("%s %s as %q: %d %s, want %d", test.method, test.path, role, w.Code, w.Body, want)
 			}
+		}
+	}
+}
+
+// TestANodeAsksToLeaveOnlyForItself has no node take another one out of the cluster.
+func TestANodeAsksToLeaveOnlyForItself(t *testing.T) {
+	handler := Handler(leads{}, leads{}, http.NotFoundHandler())
+	for id, want := range map[string]int{"1": http.StatusOK, "2": http.StatusForbidden} {
+		r := httptest.NewRequest(http.MethodDelete, memberPath+id, nil)
+		r = r.WithContext(context.WithValue(r.Context(), nodeKey{}, identity.Node{ID: "1", Name: "n", Role: identity.RoleServer}))
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		if w.Code != want {
+			t.Errorf("node 1 asks to take out node %s: %d %s, want %d", id, w.Code, w.Body, want)
 		}
 	}
 }

@@ -131,7 +131,7 @@ func translate(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, hraft.ErrNotLeader):
+	case errors.Is(err, hraft.ErrNotLeader), errors.Is(err, hraft.ErrLeadershipTransferInProgress):
 		return ErrNotLeader
 	case errors.Is(err, hraft.ErrLeadershipLost):
 		return ErrUnknown

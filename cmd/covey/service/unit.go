@@ -2,6 +2,9 @@ package service
 
 import "fmt"
 
+// LeftStatus is the exit status of a node that has left its cluster: it is not to be started again.
+const LeftStatus = 3
+
 // unit is the systemd unit. Containers outlive covey, so only the main process is killed (KillMode), and what they do is not
 // counted or limited with it (Delegate, TasksMax). It waits for no network: a node alone starts its pods.
 func unit(program string) string {
@@ -17,6 +20,7 @@ NotifyAccess=main
 ExecStart=%s start
 Restart=always
 RestartSec=1
+RestartPreventExitStatus=%d
 WatchdogSec=60
 TimeoutStartSec=infinity
 TimeoutStopSec=60
@@ -29,7 +33,7 @@ OOMScoreAdjust=-999
 
 [Install]
 WantedBy=multi-user.target
-`, ConfigFile, program)
+`, ConfigFile, program, LeftStatus)
 }
 
 // script is the OpenRC service. Its supervisor ends covey alone; rc_cgroup_cleanup would end containers too.

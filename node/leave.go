@@ -1,0 +1,139 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"covey.dev/covey/node/gossip"
+	"covey.dev/covey/node/identity"
+	"covey.dev/covey/store"
+)
+
+const (
+	// LeavePath is where an administrator has a node leave the cluster.
+	LeavePath = "/covey/leave"
+	// leaveTimeout bounds how long that may take.
+	leaveTimeout = 30 * time.Second
+	// leaveRetry is how long after a refusal the leader is asked again.
+	leaveRetry = 100 * time.Millisecond
+	// leftFile in the data directory says that the node has left, so that it does not begin a cluster of its own when it is started again.
+	leftFile = "left"
+)
+
+// ErrLeft is returned by Run when the node has left its cluster, and at each start after that.
+var ErrLeft = errors.New("this node has left its cluster")
+
+func checkLeft(dataDir string) error {
+	file := filepath.Join(dataDir, leftFile)
+	if _, err := os.Stat(file); err != nil {
+		return nil
+	}
+	return fmt.Errorf("%w: to have it join one again, remove %s and start it with --join and --token", ErrLeft, file)
+}
+
+// forget removes what a node that has left had of the cluster; its key, images and settings stay.
+func forget(dataDir string) error {
+	for _, gone := range []string{"store", peersFile, "admin.kubeconfig"} {
+		if err := os.RemoveAll(filepath.Join(dataDir, gone)); err != nil {
+			return fmt.Errorf("remove what this node had of the cluster: %w", err)
+		}
+	}
+	return identity.Forget(filepath.Join(dataDir, "identity"))
+}
+
+func (n *node) leaveHandler(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodPost {
+		refuse(w, apierrors.NewMethodNotSupported(schema.GroupResource{Resource: "leave"}, r.Method))
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), leaveTimeout)
+	defer cancel()
+	if err := n.leave(ctx); err != nil {
+		refuse(w, apierrors.NewServiceUnavailable("leave the cluster: "+err.Error()))
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = fmt.Fprintln(w, "{}")
+	n.log.Info("the node has left the cluster")
+	n.end(ErrLeft)
+}
+
+// leave takes this node out of the cluster; the process has to end then.
+func (n *node) leave(ctx context.Context) error {
+	self := n.identity.NodeID()
+	if !slices.ContainsFunc(n.gossip.Members(), func(m gossip.Member) bool { return m.ID != self && !m.Leaving }) {
+		return errors.New("it is the only server that is alive, and the state would be lost; covey uninstall takes it off this machine")
+	}
+	if err := n.gossip.SetLeaving(true); err != nil {
+		n.log.Debug("the others were not told at once that this node leaves", "error", err)
+	}
+	err := n.leaveRaft(ctx, self)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(n.cfg.DataDir, leftFile), nil, 0o600)
+	}
+	if err != nil {
+		return errors.Join(err, n.gossip.SetLeaving(false))
+	}
+	return nil
+}
+
+// leaveRaft has another server lead and take this one out.
+func (n *node) leaveRaft(ctx context.Context, self string) error {
+	for {
+		leader, err := n.store.AwaitLeader(ctx)
+		if err != nil {
+			return err
+		}
+		if leader == self {
+			// Others are given votes first: there may be none beside this one's.
+			if _, err = n.settleMembers(ctx); err == nil {
+				err = n.handOver(ctx)
+			}
+		} else if err = n.peers.Leave(ctx, leader, self); err == nil {
+			return nil
+		}
+		n.log.Debug("not out of the cluster yet", "leader", leader, "error", err)
+		if !sleep(ctx, leaveRetry) {
+			return errors.Join(err, context.Cause(ctx))
+		}
+	}
+}
+
+// Dismiss implements peer.Leader.
+func (n *node) Dismiss(ctx context.Context, id string) error {
+	if !n.store.IsLeader() {
+		return store.ErrNotLeader
+	}
+	n.members.leave(id)
+	if _, err := n.settleMembers(ctx); err != nil {
+		return err
+	}
+	if slices.ContainsFunc(n.store.Members(), func(m store.Member) bool { return m.ID == id }) {
+		return fmt.Errorf("server %s is still needed", id)
+	}
+	_, err := n.store.Update(ctx, func(tx *store.Tx) error {
+		for rec := range tx.Snapshot().List("nodes", "") {
+			if rec.Object().(*corev1.Node).Annotations[nodeIDAnnotation] == id {
+				tx.Delete(rec.Key(), rec.Revision())
+			}
+		}
+		return nil
+	})
+	return err
+}
+
+func (m *members) leave(id string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.leaving[id] = true
+}

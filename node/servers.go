@@ -1,0 +1,68 @@
+package node
+
+import (
+	"context"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"covey.dev/covey/store"
+)
+
+// isServer looks at the certificate of a node that says to be a server before it becomes a member: one that only says so would
+// be handed nothing, but would count as a member.
+func (n *node) isServer(ctx context.Context, id string, members []store.Member) bool {
+	if slices.ContainsFunc(members, func(m store.Member) bool { return m.ID == id }) {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	conn, err := n.links.DialServer(ctx, id, raftProtocol)
+	if err != nil {
+		n.log.Warn("a node is not made a member: it has not shown a server's certificate", "id", id, "error", err)
+		return false
+	}
+	_ = conn.Close()
+	return true
+}
+
+// servers are the members of Raft and those that are to be, as this node, which leads, sees them. doubtful says that there may be
+// another one, which could not be asked. The caller holds members.mu.
+func (n *node) servers(ctx context.Context) (servers []server, doubtful bool) {
+	nodes := map[string]*corev1.Node{}
+	for node := range store.List[*corev1.Node](n.store.Snapshot(), "nodes", "") {
+		nodes[node.Annotations[nodeIDAnnotation]] = node
+	}
+	self := n.identity.NodeID()
+	at := map[string]int{}
+	find := func(id string) *server {
+		i, ok := at[id]
+		if !ok {
+			i = len(servers)
+			at[id] = i
+			s := server{ID: id, Leader: id == self, Leaves: n.members.leaving[id]}
+			if node := nodes[id]; node != nil {
+				s.Wanted, s.Zone = true, node.Labels[corev1.LabelTopologyZone]
+			}
+			servers = append(servers, s)
+		}
+		return &servers[i]
+	}
+	members := n.store.Members()
+	for _, m := range members {
+		s := find(m.ID)
+		s.Member, s.Voter = true, m.Voter
+	}
+	for _, m := range n.gossip.Members() {
+		switch {
+		case m.Worker:
+		case n.isServer(ctx, m.ID, members):
+			s := find(m.ID)
+			s.Alive = true
+			s.Leaves = s.Leaves || m.Leaving
+		default:
+			doubtful = true
+		}
+	}
+	return servers, doubtful
+}
