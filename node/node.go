@@ -19,6 +19,7 @@ import (
 	"covey.dev/covey/api"
 	"covey.dev/covey/api/audit"
 	"covey.dev/covey/api/kind"
+	usage "covey.dev/covey/api/metrics"
 	"covey.dev/covey/node/gossip"
 	"covey.dev/covey/node/identity"
 	"covey.dev/covey/node/link"
@@ -49,6 +50,7 @@ type node struct {
 	api        *api.Server
 	scheduler  *scheduler.Scheduler
 	autoscaler *autoscaler.Autoscaler
+	usage      *usage.Collector // of nodes, for the API and the autoscaler
 	metrics    *metrics.Metrics
 	serverCert *identity.Server
 	audit      *audit.Log // nil when none is kept
@@ -201,6 +203,7 @@ func (n *node) build() (err error) {
 		return err
 	}
 	n.scheduler = scheduler.New(scheduler.Config{Store: n.store, Logger: n.log, AdmitPod: admitPod, Resources: resources()})
+	n.usage = usage.New(n.Handler)
 	n.autoscaler = n.newAutoscaler()
 	n.metrics = metrics.New(measured{n}, n.log)
 	n.api, err = api.New(api.Config{
@@ -212,6 +215,7 @@ func (n *node) build() (err error) {
 		Logger:  n.log,
 		Ready:   n.ready,
 		Audit:   n.audit,
+		Usage:   n.usage,
 		Observe: func(o api.Observed) { n.metrics.Observe(metrics.Request(o)) },
 	})
 	return err
