@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -122,4 +123,52 @@ func TestACutOffNodeLearnsWhatItMustNoLongerRun(t *testing.T) {
 	}
 	c.Heal()
 	runsOnce(c, first, "web", 3)
+}
+
+// TestAFlakyNetworkMovesNothing has all links lose every fifth frame and delay the others, then one way cut, for a time each.
+func TestAFlakyNetworkMovesNothing(t *testing.T) {
+	t.Parallel()
+	c := harness.StartCluster(t, 3)
+	c.Nodes[0].Apply(replicas("web", 3))
+	readyOn(c.Nodes[0], "web", "", 3)
+	before := undisturbed(t, c)
+	for _, fault := range []struct {
+		name string
+		set  func()
+		time time.Duration
+	}{
+		{"20 % loss and 300 ms", func() { c.Lose(0.2); c.Delay(300 * time.Millisecond) }, 20 * time.Second},
+		{"from a follower to the leader nothing passes", func() { c.CutOneWay(2, 1) }, 10 * time.Second},
+		{"from the leader to a follower nothing passes", func() { c.CutOneWay(1, 3) }, 10 * time.Second},
+	} {
+		fault.set()
+		time.Sleep(fault.time) // which is what is tested
+		c.Heal()
+		if after := undisturbed(t, c); after != before {
+			t.Errorf("%s:\n%s\nbefore:\n%s", fault.name, after, before)
+		}
+	}
+}
+
+// undisturbed is what must stay as it is: how often a leader was elected, the nodes' readiness, and the pods.
+func undisturbed(t *testing.T, c *harness.Cluster) string {
+	t.Helper()
+	state, n := "", c.Nodes[0]
+	n.Eventually(func() error {
+		pods := n.TryKubectl("get", "pods", "-o", `jsonpath={range .items[*]}{.metadata.name} {.spec.nodeName} {.status.containerStatuses[0].restartCount}{"\n"}{end}`)
+		nodes := n.TryKubectl("get", "nodes", "-o", `jsonpath={range .items[*]}{.metadata.name} {.status.conditions[?(@.type=="Ready")]}{"\n"}{end}`)
+		if pods.Code+nodes.Code != 0 {
+			return fmt.Errorf("%s%s", pods.Output(), nodes.Output())
+		}
+		state = pods.Stdout + nodes.Stdout
+		return nil
+	})
+	elections := 0
+	for _, n := range c.Nodes {
+		elections += strings.Count(n.Log(), "election won")
+	}
+	if elections == 0 {
+		t.Error("the logs do not say when a leader is elected")
+	}
+	return fmt.Sprintf("%selections: %d", state, elections)
 }

@@ -20,6 +20,8 @@ const (
 	// checkTime is how long a node that the gossip has lost may take to answer the leader, which asks it several times meanwhile.
 	checkTime     = 3 * time.Second
 	checkInterval = 500 * time.Millisecond
+	// contactTime is how long ago a server's last answer to Raft may be for it to be there.
+	contactTime = 3 * time.Second
 	// doubtInterval is how long after that a node which answered, though the gossip has lost it, is asked again.
 	doubtInterval = 2 * time.Second
 )
@@ -107,7 +109,7 @@ func (n *node) answering(ctx context.Context, nodes map[string]string) (names []
 	var asking sync.WaitGroup
 	for name, id := range nodes {
 		asking.Go(func() {
-			if !answers(ctx, func(ctx context.Context) error { return n.peers.Ping(ctx, id) }) {
+			if !n.reaches(ctx, id) {
 				return
 			}
 			n.log.Info("the gossip has lost a node that answers: nothing is done", "node", name)
@@ -118,6 +120,14 @@ func (n *node) answering(ctx context.Context, nodes map[string]string) (names []
 	}
 	asking.Wait()
 	return names
+}
+
+// reaches reports whether a node answers this one, which leads. Raft asks the servers all the time.
+func (n *node) reaches(ctx context.Context, id string) bool {
+	if heard := n.store.Contact(id); !heard.IsZero() && time.Since(n.leading) > contactTime {
+		return time.Since(heard) < contactTime
+	}
+	return answers(ctx, func(ctx context.Context) error { return n.peers.Ping(ctx, id) })
 }
 
 // answers reports whether one of several pings is answered within checkTime. A machine that refuses the connection has no covey

@@ -21,6 +21,7 @@ const (
 
 // term is what this node does while it leads.
 func (n *node) term(ctx context.Context) error {
+	n.leading = time.Now()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return n.scheduler.Run(ctx) })
 	g.Go(func() error { return n.autoscaler.Run(ctx) })

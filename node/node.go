@@ -41,6 +41,7 @@ type node struct {
 	links      *link.Links
 	gossip     *gossip.Gossip
 	gossiping  time.Time // since when
+	leading    time.Time // since when, last; only for what runs while it does
 	peers      *peer.Peers
 	store      *store.Store
 	runtime    Runtime

@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"time"
 
 	hraft "github.com/hashicorp/raft"
 
@@ -49,6 +50,10 @@ func (s *Store) AwaitLeader(ctx context.Context) (string, error) {
 
 // LeaderID names the server that leads as far as this one knows; "" when none does.
 func (s *Store) LeaderID() string { return s.node.LeaderID() }
+
+// Contact is when the server named by id last answered this one, if it leads: it is asked several times a second. Zero when it never
+// did, or is no server.
+func (s *Store) Contact(id string) time.Time { return s.node.Contact(id) }
 
 // NewTransport carries Raft's messages over connections between the servers, which links makes by their IDs and accepted
 // yields. Only servers may be at the other end.

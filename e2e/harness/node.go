@@ -276,13 +276,18 @@ func (n *Node) Instance() string {
 
 func (n *Node) logFile() string { return filepath.Join(n.Dir, "covey.log") }
 
-func (n *Node) logTail() string {
-	const most = 200
+// Log is all that covey has logged since the first start.
+func (n *Node) Log() string {
 	log, err := os.ReadFile(n.logFile())
 	if err != nil {
 		return err.Error()
 	}
-	all := slices.DeleteFunc(strings.Split(string(log), "\n"), func(line string) bool {
+	return string(log)
+}
+
+func (n *Node) logTail() string {
+	const most = 200
+	all := slices.DeleteFunc(strings.Split(n.Log(), "\n"), func(line string) bool {
 		return strings.Contains(line, "loading plugin") || strings.Contains(line, "msg=serving...")
 	})
 	return "covey's log:\n" + strings.Join(all[max(0, len(all)-most):], "\n")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	hraft "github.com/hashicorp/raft"
 )
@@ -57,4 +58,12 @@ func (n *Node) Remove(ctx context.Context, id string) error {
 func (n *Node) LeaderID() string {
 	_, id := n.raft.LeaderWithID()
 	return string(id)
+}
+
+// Contact is when the server named by id last answered this one, if it leads; zero when it never did.
+func (n *Node) Contact(id string) time.Time {
+	if n.transport == nil {
+		return time.Time{}
+	}
+	return n.transport.Contact(id)
 }

@@ -1,0 +1,114 @@
+package raft
+
+import (
+	"time"
+
+	hraft "github.com/hashicorp/raft"
+)
+
+const (
+	// beatInterval is how long a heartbeat waits for its answer before it is sent again, over another connection: on a link that
+	// loses packets one connection may stand still for seconds, which must not cost the leadership.
+	beatInterval = 200 * time.Millisecond
+	// maxBeats is how many are under way to one server at the most.
+	maxBeats = 8
+)
+
+// peer is what the transport knows of another server.
+type peer struct {
+	beats   chan struct{} // holds one for each heartbeat that is under way
+	contact time.Time     // when it answered last
+}
+
+func (t *Transport) peer(id hraft.ServerID) *peer {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p := t.peers[id]
+	if p == nil {
+		p = &peer{beats: make(chan struct{}, maxBeats)}
+		t.peers[id] = p
+	}
+	return p
+}
+
+// Contact is when a server last answered this one, which is asked several times a second by the leader and by nobody else; zero when
+// it never did.
+func (t *Transport) Contact(id string) time.Time {
+	p := t.peer(hraft.ServerID(id))
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return p.contact
+}
+
+func (t *Transport) answered(p *peer) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p.contact = time.Now()
+}
+
+// AppendEntries implements hraft.Transport.
+func (t *Transport) AppendEntries(id hraft.ServerID, target hraft.ServerAddress, args *hraft.AppendEntriesRequest, resp *hraft.AppendEntriesResponse) error {
+	p := t.peer(id)
+	var err error
+	if isHeartbeat(args) {
+		err = p.beat(func(resp *hraft.AppendEntriesResponse) error {
+			return t.NetworkTransport.AppendEntries(id, target, args, resp)
+		}, resp)
+	} else {
+		err = t.NetworkTransport.AppendEntries(id, target, args, resp)
+	}
+	if err == nil {
+		t.answered(p)
+	}
+	return err
+}
+
+// isHeartbeat is how hashicorp/raft tells them apart.
+func isHeartbeat(r *hraft.AppendEntriesRequest) bool {
+	return r.PrevLogEntry == 0 && r.PrevLogTerm == 0 && len(r.Entries) == 0 && r.LeaderCommitIndex == 0
+}
+
+// beat sends a heartbeat again and again until one is answered, or all that were sent have failed.
+func (p *peer) beat(send func(*hraft.AppendEntriesResponse) error, resp *hraft.AppendEntriesResponse) error {
+	type result struct {
+		resp hraft.AppendEntriesResponse
+		err  error
+	}
+	results, done := make(chan result), make(chan struct{})
+	defer close(done)
+	underWay := 0
+	begin := func() {
+		underWay++
+		go func() { // which ends within transportTimeout
+			defer func() { <-p.beats }()
+			var r result
+			r.err = send(&r.resp)
+			select {
+			case results <- r:
+			case <-done:
+			}
+		}()
+	}
+	p.beats <- struct{}{}
+	begin()
+	again := time.NewTicker(beatInterval)
+	defer again.Stop()
+	for {
+		select {
+		case r := <-results:
+			if r.err == nil {
+				*resp = r.resp
+				return nil
+			}
+			if underWay--; underWay == 0 {
+				return r.err
+			}
+		case <-again.C:
+			select {
+			case p.beats <- struct{}{}:
+				begin()
+			default:
+			}
+		}
+	}
+}
