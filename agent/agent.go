@@ -27,6 +27,7 @@ type Agent struct {
 	runtime  Runtime
 	upstream Upstream
 	network  *network.Network
+	routing  routing
 	images   *puller
 	exits    *exits
 	statuses *statuses
@@ -59,7 +60,7 @@ func New(cfg Config, rt Runtime, up Upstream) (*Agent, error) {
 	a := &Agent{
 		Config: cfg, runtime: rt, upstream: up, capacity: capacity,
 		images: &puller{runtime: rt}, exits: newExits(), statuses: newStatuses(up, cfg.Logger),
-		workers: map[string]*worker{},
+		workers: map[string]*worker{}, routing: routing{moved: make(chan struct{}, 1)},
 	}
 	a.handler = a.newHandler()
 	if a.Observe == nil {
@@ -90,6 +91,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	})
 	g.Go(func() error { return a.upstream.FollowConfig(ctx, a.configChanged) })
 	g.Go(func() error { return a.upstream.FollowNodes(ctx, a.routeTo) })
+	g.Go(func() error { return a.followMachine(ctx) })
 	if err := g.Wait(); outer.Err() == nil {
 		return err
 	}
@@ -117,7 +119,7 @@ func (a *Agent) prepare(ctx context.Context) error {
 			"podCIDR", cidr.String(), "addresses", room, "maxPods", a.MaxPods)
 	}
 	a.cidr = cidr
-	if a.network, err = network.Open(a.InstanceID, cidr); err != nil {
+	if a.network, err = network.Open(network.Config{InstanceID: a.InstanceID, CIDR: cidr, Overlay: a.Overlay, Networks: a.Addresses()}); err != nil {
 		return err
 	}
 	a.reserveAddresses()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -159,8 +160,9 @@ func setup(t *testing.T, change ...func(*fixture)) *fixture {
 	}
 	id := fmt.Sprintf("%08x", time.Now().UnixNano()&0xffffffff)
 	f.cfg = agent.Config{
-		NodeName: "n1", NodeAddress: "127.0.0.1", InstanceID: id,
-		DataDir: t.TempDir(), StateDir: state, Logger: slog.New(slog.DiscardHandler), RegistryConfig: t.TempDir(),
+		NodeName: "n1", InstanceID: id,
+		Addresses: func() []netip.Prefix { return []netip.Prefix{netip.MustParsePrefix("127.0.0.1/8")} },
+		DataDir:   t.TempDir(), StateDir: state, Logger: slog.New(slog.DiscardHandler), RegistryConfig: t.TempDir(),
 		Observe: func() (eviction.Observation, error) { return eviction.Observation{}, nil },
 	}
 	t.Cleanup(func() {

@@ -5,22 +5,28 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"path/filepath"
 	"time"
 
 	"covey.dev/covey/agent/eviction"
+	"covey.dev/covey/agent/network"
 )
 
 // Config is what an agent is made with. Directories are absolute.
 type Config struct {
 	NodeName    string
-	NodeAddress string            // the address others reach this node at
 	ListenPort  int               // of the node's one port
 	InstanceID  string            // 8 hex digits that tell this node's things from another's on the same machine
 	DataDir     string            // pods' volumes, files and logs are in its folder pods
 	StateDir    string            // pinned namespaces are in its folder pods
 	Labels      map[string]string // of the Node object
 	Annotations map[string]string // of the Node object
+
+	// Addresses are those that others reach this node at now, the best first, each with the size of its network. There is at
+	// least one.
+	Addresses func() []netip.Prefix
+	Overlay   string // the way to the pods of nodes that share no link with this one: network.OverlayVXLAN, or network.OverlayNone; empty: the first
 
 	// RegistryConfig is the folder of what is known of registries; the node's own credentials are in its config.json.
 	RegistryConfig string
@@ -58,6 +64,15 @@ func (h Housekeeping) Validate() error {
 	return err
 }
 
+// ValidateOverlay says whether there is such an overlay; an empty name stands for the default.
+func ValidateOverlay(name string) error {
+	switch name {
+	case "", network.OverlayVXLAN, network.OverlayNone:
+		return nil
+	}
+	return fmt.Errorf("--overlay %q: want %s or %s", name, network.OverlayVXLAN, network.OverlayNone)
+}
+
 // thresholds checks the settings and fills in those that were left out.
 func (h *Housekeeping) thresholds() ([]eviction.Threshold, error) {
 	h.ImageGCHigh, h.ImageGCLow = cmp.Or(h.ImageGCHigh, 85), cmp.Or(h.ImageGCLow, 80)
@@ -70,6 +85,7 @@ func (h *Housekeeping) thresholds() ([]eviction.Threshold, error) {
 
 func (c *Config) complete() error {
 	c.MaxPods = cmp.Or(c.MaxPods, DefaultMaxPods)
+	c.Overlay = cmp.Or(c.Overlay, network.OverlayVXLAN)
 	c.LookEvery, c.LookMost = cmp.Or(c.LookEvery, lookEvery), cmp.Or(c.LookMost, lookMost)
 	if c.Now == nil {
 		c.Now = time.Now
@@ -78,11 +94,14 @@ func (c *Config) complete() error {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	if c.NodeName == "" || c.InstanceID == "" || !filepath.IsAbs(c.DataDir) || !filepath.IsAbs(c.StateDir) {
-		return errors.New("an agent needs a node name, an instance ID and absolute directories")
+	if c.NodeName == "" || c.InstanceID == "" || c.Addresses == nil || !filepath.IsAbs(c.DataDir) || !filepath.IsAbs(c.StateDir) {
+		return errors.New("an agent needs a node name, an instance ID, its addresses and absolute directories")
 	}
 	return nil
 }
+
+// address is the one that others reach this node at first.
+func (c *Config) address() string { return c.Addresses()[0].Addr().String() }
 
 func (c *Config) podsDir() string                { return filepath.Join(c.DataDir, "pods") }
 func (c *Config) podDir(uid string) string       { return filepath.Join(c.podsDir(), uid) }

@@ -37,15 +37,12 @@ func (a *Agent) nodeObject(cidr netip.Prefix) *corev1.Node {
 		labels[key] = value
 	}
 	return &corev1.Node{
-		ObjectMeta: metav1.ObjectMeta{Name: a.NodeName, Labels: labels, Annotations: a.Annotations},
+		ObjectMeta: metav1.ObjectMeta{Name: a.NodeName, Labels: labels, Annotations: a.annotations()},
 		Spec:       corev1.NodeSpec{PodCIDR: cidr.String(), PodCIDRs: []string{cidr.String()}},
 		Status: corev1.NodeStatus{
-			Capacity:    a.capacity,
-			Allocatable: a.capacity,
-			Addresses: []corev1.NodeAddress{
-				{Type: corev1.NodeInternalIP, Address: a.NodeAddress},
-				{Type: corev1.NodeHostName, Address: hostName},
-			},
+			Capacity:        a.capacity,
+			Allocatable:     a.capacity,
+			Addresses:       a.nodeAddresses(hostName),
 			DaemonEndpoints: corev1.NodeDaemonEndpoints{KubeletEndpoint: corev1.DaemonEndpoint{Port: int32(a.ListenPort)}},
 			NodeInfo:        a.nodeInfo(),
 			Conditions:      a.nodeConditions(),

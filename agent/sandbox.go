@@ -45,12 +45,8 @@ func (w *worker) trySetUp(ctx context.Context, v *view) (reason string, err erro
 		return "FailedCreatePodSandBox", err
 	}
 	w.lostBefore()
-	if w.firstUser, err = w.chooseUsers(pod); err != nil {
-		return "FailedCreatePodSandBox", err
-	}
 	namespaces, err := sandbox.Pin(w.namespaceDir(w.ref.UID), sandbox.Options{
 		Hostname: hostname(pod), HostNetwork: pod.Spec.HostNetwork, HostIPC: pod.Spec.HostIPC, ShareProcesses: sharesProcesses(pod),
-		FirstUser: w.firstUser,
 	})
 	if err != nil {
 		return "FailedCreatePodSandBox", err
@@ -132,7 +128,7 @@ func writeWhole(file string, data []byte) error {
 
 func (w *worker) attach(pod *corev1.Pod, ns string) error {
 	if pod.Spec.HostNetwork {
-		w.podIP = w.NodeAddress
+		w.podIP = w.address()
 		return nil
 	}
 	known := w.knownAddress(w.ref.UID)
@@ -151,10 +147,6 @@ func (w *worker) attach(pod *corev1.Pod, ns string) error {
 	if addr == known {
 		return nil
 	}
-	return w.noteAddress(addr)
-}
-
-func (w *worker) noteAddress(addr netip.Addr) error {
 	if err := os.MkdirAll(w.podDir(w.ref.UID), 0o750); err != nil {
 		return err
 	}
@@ -195,7 +187,8 @@ func (w *worker) podVolumes(pod *corev1.Pod) *volume.Volumes {
 // withAddress is the pod as it sees itself: with the address that its stored status may not show yet.
 func (w *worker) withAddress(pod *corev1.Pod) *corev1.Pod {
 	pod = pod.DeepCopy()
-	pod.Status.HostIP, pod.Status.HostIPs = w.NodeAddress, []corev1.HostIP{{IP: w.NodeAddress}}
+	host := w.address()
+	pod.Status.HostIP, pod.Status.HostIPs = host, []corev1.HostIP{{IP: host}}
 	pod.Status.PodIP, pod.Status.PodIPs = w.podIP, []corev1.PodIP{{IP: w.podIP}}
 	return pod
 }

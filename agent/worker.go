@@ -21,7 +21,6 @@ type worker struct {
 	// Only the worker's own goroutine uses these.
 	isSetUp   bool
 	podIP     string
-	firstUser uint32 // of the machine's, that is the pod's root; 0: the machine's own
 	problem   *problem
 	problems  map[string]*problem
 	volumes   map[string]string // path by name
@@ -124,7 +123,7 @@ func (w *worker) run(ctx context.Context) {
 
 // report says what became of the pod.
 func (w *worker) report(v *view) {
-	status := podStatus(v, w.NodeAddress)
+	status := podStatus(v, w.address())
 	w.last = &status
 	w.statuses.put(PodStatus{Pod: w.ref, Status: status})
 	for _, list := range [][]corev1.ContainerStatus{status.InitContainerStatuses, status.ContainerStatuses} {
@@ -184,6 +183,9 @@ func (w *worker) look(ctx context.Context) (*view, error) {
 	steadyAttempts(w.steady, containers)
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.pod.Spec.HostNetwork && w.podIP != "" {
+		w.podIP = w.address() // which may have changed
+	}
 	if w.retry {
 		w.retry = false
 		retryImages(w.problems)

@@ -41,7 +41,7 @@ func (n *node) openIdentity(ctx context.Context) (seeds []string, err error) {
 	if n.identity, err = identity.Open(dir, time.Now); err != nil {
 		return nil, err
 	}
-	n.serverCert = n.identity.NewServer(n.cfg.Name, n.address.String())
+	n.serverCert = n.identity.NewServer(n.cfg.Name, n.addresses.List()[0].Addr().String())
 	return append(seeds, n.cfg.Join...), nil
 }
 
@@ -72,7 +72,7 @@ func (n *node) openGossip() error {
 		NodeID:  n.identity.NodeID(),
 		Name:    n.cfg.Name,
 		Version: n.cfg.Version,
-		Address: n.address,
+		Address: n.addresses.List()[0].Addr().AsSlice(),
 		Port:    n.port.Addr().Port,
 		Key:     n.identity.GossipKey(),
 		File:    filepath.Join(n.cfg.DataDir, peersFile),

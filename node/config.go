@@ -23,7 +23,8 @@ type Config struct {
 	DataDir   string            // what must survive a reboot
 	StateDir  string            // what may go with one: sockets, mounts, namespaces
 	Listen    string            // host:port
-	Advertise string            // the address others reach this node at; empty: the one of the default route
+	Advertise string            // the address others reach this node at; empty: all that the machine has
+	Overlay   string            // the way to the pods of nodes that share no link with this one: vxlan, none; empty: vxlan
 	Name      string            // of the Node object
 	Labels    map[string]string // of the Node object
 	Join      []string          // host:port of nodes whose cluster to join; empty: begin one
@@ -95,6 +96,9 @@ func (c *Config) validate() error {
 	}
 	if c.Advertise != "" && net.ParseIP(c.Advertise) == nil {
 		errs = append(errs, fmt.Errorf("--advertise %q: want an IP address", c.Advertise))
+	}
+	if err := agent.ValidateOverlay(c.Overlay); err != nil {
+		errs = append(errs, err)
 	}
 	if len(c.StateDir) > maxStateDir {
 		errs = append(errs, fmt.Errorf("--state-dir %q: at most %d bytes, because the path of a socket in it is bounded", c.StateDir, maxStateDir))

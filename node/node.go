@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -19,7 +18,7 @@ import (
 	"covey.dev/covey/api"
 	"covey.dev/covey/api/audit"
 	"covey.dev/covey/api/kind"
-	usage "covey.dev/covey/api/metrics"
+	"covey.dev/covey/node/address"
 	"covey.dev/covey/node/gossip"
 	"covey.dev/covey/node/identity"
 	"covey.dev/covey/node/link"
@@ -37,7 +36,7 @@ type node struct {
 	cfg        Config
 	log        *slog.Logger
 	identity   *identity.Identity
-	address    net.IP // where others reach this node
+	addresses  *address.Addresses // where others reach this node
 	links      *link.Links
 	gossip     *gossip.Gossip
 	gossiping  time.Time // since when
@@ -51,7 +50,6 @@ type node struct {
 	api        *api.Server
 	scheduler  *scheduler.Scheduler
 	autoscaler *autoscaler.Autoscaler
-	usage      *usage.Collector // of nodes, for the API and the autoscaler
 	metrics    *metrics.Metrics
 	serverCert *identity.Server
 	audit      *audit.Log // nil when none is kept
@@ -101,7 +99,7 @@ func (n *node) run(ctx context.Context) error {
 	}
 	defer func() { _ = p.Close() }()
 	n.port = p
-	n.address = advertised(&n.cfg, p.Addr())
+	n.addresses = address.New(n.cfg.Advertise, p.Addr().IP)
 	seeds, err := n.openIdentity(ctx)
 	if err != nil {
 		return err
@@ -175,6 +173,7 @@ func (n *node) serve(ctx context.Context) error {
 	g.Go(func() error { return lead(ctx, n.store.Leading(), n.term) })
 	g.Go(func() error { return n.upstream.Run(ctx, n.cfg.Name) })
 	g.Go(func() error { return n.agent.Run(ctx) })
+	g.Go(func() error { return n.addresses.Run(ctx, n.moved, n.log) })
 	g.Go(func() error { return n.announce(ctx) })
 	g.Go(func() error { return n.releaseWhenQuiet(ctx) })
 	return g.Wait()
@@ -184,7 +183,8 @@ func (n *node) build() (err error) {
 	n.upstream = upstream.New(n.store, time.Now, uuid.NewUUID, n.log)
 	n.agent, err = agent.New(agent.Config{
 		NodeName:    n.cfg.Name,
-		NodeAddress: n.address.String(),
+		Addresses:   n.addresses.List,
+		Overlay:     n.cfg.Overlay,
 		ListenPort:  n.port.Addr().Port,
 		InstanceID:  n.cfg.instanceID(),
 		DataDir:     n.cfg.DataDir,
@@ -204,7 +204,6 @@ func (n *node) build() (err error) {
 		return err
 	}
 	n.scheduler = scheduler.New(scheduler.Config{Store: n.store, Logger: n.log, AdmitPod: admitPod, Resources: resources()})
-	n.usage = usage.New(n.Handler)
 	n.autoscaler = n.newAutoscaler()
 	n.metrics = metrics.New(measured{n}, n.log)
 	n.api, err = api.New(api.Config{
@@ -216,7 +215,6 @@ func (n *node) build() (err error) {
 		Logger:  n.log,
 		Ready:   n.ready,
 		Audit:   n.audit,
-		Usage:   n.usage,
 		Observe: func(o api.Observed) { n.metrics.Observe(metrics.Request(o)) },
 	})
 	return err

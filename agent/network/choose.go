@@ -7,9 +7,6 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// defaultMTU is used on a machine without a default route.
-const defaultMTU = 1500
-
 // clusterCIDR is what pod CIDRs are taken from, a /24 each or more.
 var clusterCIDR = netip.MustParsePrefix("10.42.0.0/16")
 
@@ -78,21 +75,4 @@ func overlaps(used []netip.Prefix, cidr netip.Prefix) bool {
 		}
 	}
 	return false
-}
-
-// uplinkMTU is the MTU of the interface of the default route.
-func uplinkMTU() int {
-	routes, err := netlink.RouteList(nil, netlink.FAMILY_V4)
-	if err != nil {
-		return defaultMTU
-	}
-	for _, r := range routes {
-		if r.Dst != nil && r.Dst.IP != nil && !r.Dst.IP.IsUnspecified() {
-			continue
-		}
-		if link, err := netlink.LinkByIndex(r.LinkIndex); err == nil {
-			return link.Attrs().MTU
-		}
-	}
-	return defaultMTU
 }

@@ -11,26 +11,45 @@ import (
 	"sync"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"covey.dev/covey/agent/sandbox"
 )
 
+// The ways to the pods of nodes that share no link with this one.
+const (
+	OverlayVXLAN = "vxlan"
+	OverlayNone  = "none" // there is none
+)
+
+// Config is what a node's part of the pod network is made with.
+type Config struct {
+	InstanceID string         // 8 hex digits that tell its things from those of another node on the same machine
+	CIDR       netip.Prefix   // of the pods
+	Overlay    string         // OverlayVXLAN or OverlayNone
+	Networks   []netip.Prefix // the node's addresses, each with the size of its network
+}
+
 // Network is the node's part of the pod network.
 type Network struct {
+	cfg    Config
 	bridge string
 	table  string
 	mtu    int
 
 	mu   sync.Mutex
 	pool pool
+
+	routing sync.Mutex // held while the ways to the other nodes are set
 }
 
 // Name is what the bridge of an instance is called.
 func Name(instanceID string) string { return "cv-" + instanceID }
 
-// Open makes the bridge with the first address of cidr and the masquerading rule, or takes over those of an earlier run.
-func Open(instanceID string, cidr netip.Prefix) (*Network, error) {
-	n := &Network{bridge: Name(instanceID), table: "covey-" + instanceID, mtu: uplinkMTU(), pool: newPool(cidr)}
+// Open makes the bridge with the first address of the CIDR and the masquerading rule, or takes over those of an earlier run.
+func Open(cfg Config) (*Network, error) {
+	cidr := cfg.CIDR.Masked()
+	n := &Network{cfg: cfg, bridge: Name(cfg.InstanceID), table: "covey-" + cfg.InstanceID, mtu: PodMTU(cfg.Overlay, cfg.Networks), pool: newPool(cidr)}
 	if err := n.ensureBridge(); err != nil {
 		return nil, fmt.Errorf("set up bridge %s: %w", n.bridge, err)
 	}
@@ -50,18 +69,6 @@ func (n *Network) Reserve(uid string, addr netip.Addr) {
 	if n.pool.usable(addr) && n.pool.taken[addr] == "" {
 		n.pool.take(uid, addr)
 	}
-}
-
-// Claim chooses the address that the pod will be attached with, and returns how many come before it on the node. known is the
-// address that was recorded for it, if any.
-func (n *Network) Claim(uid string, known netip.Addr) (netip.Addr, uint32, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	addr, err := n.pool.allocate(uid, known)
-	if err != nil {
-		return netip.Addr{}, 0, err
-	}
-	return addr, n.pool.index(addr), nil
 }
 
 // Attach gives the pod its address in the network namespace at ns. A pod that is attached keeps the address it has; known
@@ -97,7 +104,12 @@ func (n *Network) Detach(uid string) error {
 
 // Teardown removes what an instance made: its pods' veth pairs, the bridge, tables and routes.
 func Teardown(instanceID string) error {
-	return errors.Join(deletePorts(Name(instanceID)), deleteLink(Name(instanceID)), deleteRoutes(), dropTable("covey-"+instanceID), dropTable(portsTable("covey-"+instanceID)))
+	table := "covey-" + instanceID
+	return errors.Join(
+		deletePorts(Name(instanceID)), deleteLink(Name(instanceID)), deleteRoutes(),
+		deleteLink(vxlanName(instanceID, unix.AF_INET)), deleteLink(vxlanName(instanceID, unix.AF_INET6)),
+		dropTable(table), dropTable(portsTable(table)), dropGuard(table),
+	)
 }
 
 func (n *Network) ensureBridge() error {
@@ -112,6 +124,11 @@ func (n *Network) ensureBridge() error {
 	}
 	if err != nil {
 		return err
+	}
+	if link.Attrs().MTU != n.mtu { // of an earlier run; pods that run keep theirs
+		if err := netlink.LinkSetMTU(link, n.mtu); err != nil {
+			return fmt.Errorf("set its MTU: %w", err)
+		}
 	}
 	if err := netlink.AddrReplace(link, address(n.pool.gateway(), n.pool.cidr.Bits())); err != nil {
 		return fmt.Errorf("set its address: %w", err)

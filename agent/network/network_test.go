@@ -48,7 +48,7 @@ func setup(t *testing.T) *pods {
 
 func (p *pods) open() {
 	p.t.Helper()
-	n, err := Open(p.id, p.cidr)
+	n, err := Open(Config{InstanceID: p.id, CIDR: p.cidr, Overlay: OverlayVXLAN})
 	if err != nil {
 		p.t.Fatal(err)
 	}

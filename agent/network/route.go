@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -13,65 +14,128 @@ import (
 // routeProtocol marks covey's routes among all others of the machine, as ip-route(8) shows it ("proto 201").
 const routeProtocol = 201
 
-// Peer is another node, whose pods are behind its address.
+// Peer is another node, whose pods are behind it.
 type Peer struct {
-	CIDR    netip.Prefix
-	Address netip.Addr
+	Name     string
+	CIDR     netip.Prefix
+	Networks []netip.Prefix // its addresses, the best first, each with the size of its network
+	MTU      int            // of its pods; 0: not known
 }
 
-// Route makes the pods of these nodes reachable and forgets those of all others. A node that cannot be routed to does not
+// Route makes the pods of these nodes reachable and forgets those of all others: a node that shares a link with one of own,
+// which are this node's addresses, by a route over it, the others through the overlay. A node that cannot be reached does not
 // keep the rest from it.
-func (n *Network) Route(peers []Peer) error {
-	old, err := netlink.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Protocol: routeProtocol}, netlink.RT_FILTER_PROTOCOL)
-	if err != nil {
-		return fmt.Errorf("list the routes: %w", err)
-	}
+func (n *Network) Route(own []netip.Prefix, peers []Peer) error {
+	n.routing.Lock()
+	defer n.routing.Unlock()
 	var errs []error
-	wanted := map[string]bool{}
+	var far []tunnel
+	var routes []*netlink.Route
 	for _, p := range peers {
-		dst := &net.IPNet{IP: p.CIDR.Addr().AsSlice(), Mask: net.CIDRMask(p.CIDR.Bits(), p.CIDR.Addr().BitLen())}
-		wanted[dst.String()] = true
-		if err := routeVia(dst, p.Address); err != nil {
-			errs = append(errs, fmt.Errorf("route %s over %s: %w", p.CIDR, p.Address, err))
-		}
-	}
-	for i := range old {
-		if old[i].Dst == nil || wanted[old[i].Dst.String()] {
+		if r, ok := n.direct(own, p); ok {
+			routes = append(routes, r)
 			continue
 		}
-		if err := netlink.RouteDel(&old[i]); err != nil && !errors.Is(err, unix.ESRCH) {
-			errs = append(errs, fmt.Errorf("remove the route to %s: %w", old[i].Dst, err))
+		t, err := n.tunnelTo(p)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("pods of node %s: %w", p.Name, err))
+			continue
+		}
+		far = append(far, t)
+	}
+	through, err := n.overlay(own, far)
+	errs = append(errs, err)
+	return errors.Join(append(errs, replaceRoutes(append(routes, through...)))...)
+}
+
+// direct is the route to the pods of a node on a link of this machine.
+func (n *Network) direct(own []netip.Prefix, p Peer) (*netlink.Route, bool) {
+	addr, ok := sharedLink(own, p.Networks)
+	if !ok {
+		return nil, false
+	}
+	ways, err := netlink.RouteGet(addr.AsSlice())
+	if err != nil || len(ways) == 0 || ways[0].Gw != nil {
+		return nil, false
+	}
+	r := n.route(p)
+	r.LinkIndex = ways[0].LinkIndex
+	if addr.Is4() {
+		r.Gw = addr.AsSlice()
+	} else {
+		r.Via = &netlink.Via{AddrFamily: unix.AF_INET6, Addr: addr.AsSlice()}
+	}
+	return r, true
+}
+
+// route is what all ways to the pods of a node have in common. The pods see the machine by the first address of its CIDR,
+// which the node that they are on routes back in the same way. Packets may have the size that both ends take.
+func (n *Network) route(p Peer) *netlink.Route {
+	r := &netlink.Route{Dst: ipNet(p.CIDR), Src: n.pool.gateway().AsSlice(), Protocol: routeProtocol}
+	if p.MTU > 0 && p.MTU < n.mtu {
+		r.MTU = p.MTU
+	}
+	return r
+}
+
+// sharedLink finds the address of a peer on a link that both are on. Both must think so, or one would answer through the
+// overlay what the other sends without: what comes in where no answer would leave is dropped by many a machine.
+func sharedLink(own, theirs []netip.Prefix) (netip.Addr, bool) {
+	for _, their := range theirs {
+		for _, my := range own {
+			if my.Contains(their.Addr()) && their.Contains(my.Addr()) && my.Addr() != their.Addr() && !their.Addr().IsLoopback() {
+				return their.Addr(), true
+			}
 		}
 	}
-	return errors.Join(errs...)
+	return netip.Addr{}, false
+}
+
+// replaceRoutes has exactly these of covey's routes.
+func replaceRoutes(routes []*netlink.Route) error {
+	old, err := ownRoutes()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, r := range routes {
+		if err := netlink.RouteReplace(r); err != nil {
+			errs = append(errs, fmt.Errorf("route to %s: %w", r.Dst, err))
+		}
+	}
+	stale := slices.DeleteFunc(old, func(o netlink.Route) bool {
+		return o.Dst == nil || slices.ContainsFunc(routes, func(r *netlink.Route) bool { return r.Dst.String() == o.Dst.String() })
+	})
+	return errors.Join(append(errs, removeRoutes(stale))...)
 }
 
 // deleteRoutes forgets the ways to all other nodes.
 func deleteRoutes() error {
-	old, err := netlink.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Protocol: routeProtocol}, netlink.RT_FILTER_PROTOCOL)
+	old, err := ownRoutes()
 	if err != nil {
-		return fmt.Errorf("list the routes: %w", err)
+		return err
 	}
+	return removeRoutes(old)
+}
+
+func ownRoutes() ([]netlink.Route, error) {
+	routes, err := netlink.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Protocol: routeProtocol}, netlink.RT_FILTER_PROTOCOL)
+	if err != nil {
+		return nil, fmt.Errorf("list the routes: %w", err)
+	}
+	return routes, nil
+}
+
+func removeRoutes(routes []netlink.Route) error {
 	var errs []error
-	for i := range old {
-		if err := netlink.RouteDel(&old[i]); err != nil && !errors.Is(err, unix.ESRCH) {
-			errs = append(errs, fmt.Errorf("remove the route to %s: %w", old[i].Dst, err))
+	for i := range routes {
+		if err := netlink.RouteDel(&routes[i]); err != nil && !errors.Is(err, unix.ESRCH) {
+			errs = append(errs, fmt.Errorf("remove the route to %s: %w", routes[i].Dst, err))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-var errNotOnLink = errors.New("it is not on a network of this machine, and there is no overlay yet")
-
-func routeVia(dst *net.IPNet, address netip.Addr) error {
-	ways, err := netlink.RouteGet(address.AsSlice())
-	if err != nil {
-		return err
-	}
-	if len(ways) == 0 || ways[0].Gw != nil {
-		return errNotOnLink
-	}
-	return netlink.RouteReplace(&netlink.Route{
-		Dst: dst, Gw: address.AsSlice(), LinkIndex: ways[0].LinkIndex, Protocol: routeProtocol,
-	})
+func ipNet(p netip.Prefix) *net.IPNet {
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
 }

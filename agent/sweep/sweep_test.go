@@ -51,7 +51,7 @@ func leave(t *testing.T, script string) left {
 	if err != nil {
 		t.Fatal(err)
 	}
-	net, err := network.Open(l.InstanceID, netip.MustParsePrefix("10.42.250.0/28"))
+	net, err := network.Open(network.Config{InstanceID: l.InstanceID, CIDR: netip.MustParsePrefix("10.42.250.0/28")})
 	if err != nil {
 		t.Fatal(err)
 	}

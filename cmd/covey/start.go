@@ -23,6 +23,7 @@ import (
 type startOptions struct {
 	dataDir, stateDir   string
 	listen, advertise   string
+	overlay             string
 	nodeName            string
 	containerd          string
 	labels              map[string]string
@@ -73,7 +74,8 @@ func (o *startOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.dataDir, "data-dir", "/var/lib/covey", "what must survive a reboot: state, keys, images, logs")
 	f.StringVar(&o.stateDir, "state-dir", "/run/covey", "what may go with a reboot: sockets, mounts, namespaces")
 	f.StringVar(&o.listen, "listen", "0.0.0.0:7443", "address and port to serve on")
-	f.StringVar(&o.advertise, "advertise", "", "address that others reach this node at (default: the one of the default route)")
+	f.StringVar(&o.advertise, "advertise", "", "address that others reach this node at (default: all that the machine has, the one of its default route first)")
+	f.StringVar(&o.overlay, "overlay", "vxlan", "how pods reach those of nodes that share no link with this one: vxlan (UDP port 7444), or none")
 	f.StringVar(&o.nodeName, "node-name", node.NameFromHost(hostname), "name of this node in the cluster")
 	f.StringVar(&o.containerd, "containerd", "", "address of the machine's own containerd to run pods on, such as /run/containerd/containerd.sock (default: one inside covey)")
 	f.StringToStringVar(&o.labels, "label", nil, "label of this node, key=value; may be repeated")
@@ -130,6 +132,7 @@ func (o *startOptions) run(ctx context.Context, cmd *cobra.Command) error {
 		StateDir:  stateDir,
 		Listen:    o.listen,
 		Advertise: o.advertise,
+		Overlay:   o.overlay,
 		Name:      o.nodeName,
 		Labels:    o.labels,
 		Join:      o.join,

@@ -138,8 +138,8 @@ func commandLine(pid int) string {
 	return strings.TrimSpace(strings.ReplaceAll(string(line), "\x00", " "))
 }
 
-// links are the interfaces in the node's namespace but for lo, the way to other nodes, and covey's bridge: they go with the
-// namespace.
+// links are the interfaces in the node's namespace but for lo, the way to other nodes, and covey's bridge and overlay: they go
+// with the namespace.
 func (n *Node) links() []string {
 	out, err := n.net.output(exec.Command("ip", "-o", "link", "show"))
 	if err != nil {
@@ -152,7 +152,8 @@ func (n *Node) links() []string {
 			continue
 		}
 		name, _, _ := strings.Cut(strings.TrimSuffix(fields[1], ":"), "@")
-		if name != "lo" && name != uplink && name != "cv-"+n.Instance() {
+		theirs := strings.HasPrefix(name, "cv") && strings.HasSuffix(name, "-"+n.Instance())
+		if name != "lo" && name != uplink && !theirs {
 			left = append(left, "interface "+name)
 		}
 	}

@@ -2,6 +2,7 @@ package harness
 
 import (
 	"fmt"
+	"net/netip"
 	"os/exec"
 	"strings"
 	"sync"
@@ -14,7 +15,9 @@ type Cluster struct {
 	*Switch
 
 	t    *testing.T
-	gone bool // cleaned up
+	lay  layout
+	wire *network // the router between nodes that share no network; nil where they do
+	gone bool     // cleaned up
 }
 
 // uplink is a node's interface on the switch.
@@ -23,12 +26,18 @@ const uplink = "eth0"
 // StartCluster starts a cluster of so many nodes, all of them ready, with the test's images on each.
 func StartCluster(t *testing.T, count int) *Cluster {
 	t.Helper()
-	c := NewCluster(t)
-	c.Add().Start()
+	return NewCluster(t).StartNodes(count)
+}
+
+// StartNodes adds and starts so many nodes, all of them ready, with the test's images on each. args are added to covey start.
+func (c *Cluster) StartNodes(count int, args ...string) *Cluster {
+	t := c.t
+	t.Helper()
+	c.Add(args...).Start()
 	token := strings.TrimSpace(c.Nodes[0].Covey("token", "create"))
 	var starting sync.WaitGroup
 	for range count - 1 {
-		n := c.Add("--join", c.Address(1), "--token", token)
+		n := c.Add(append([]string{"--join", c.Address(1), "--token", token}, args...)...)
 		starting.Go(func() {
 			if err := n.start(); err != nil {
 				t.Error(err)
@@ -49,7 +58,7 @@ func StartCluster(t *testing.T, count int) *Cluster {
 // NewCluster makes the switch; Add puts nodes on it.
 func NewCluster(t *testing.T) *Cluster {
 	t.Helper()
-	return &Cluster{t: t, Switch: NewSwitch(t)}
+	return newCluster(t, sameNetwork)
 }
 
 // Add makes the next node, called node-N, without starting it.
@@ -59,22 +68,14 @@ func (c *Cluster) Add(args ...string) *Node {
 	n := New(c.t, append([]string{"--listen", "0.0.0.0:7443", "--node-name", fmt.Sprintf("node-%d", i)}, args...)...)
 	n.name, n.member = fmt.Sprintf("node-%d", i), true
 	c.t.Cleanup(c.cleanUp) // runs before each node's own, all nodes being there, and does nothing after the first time
-	c.plug(n, i)
+	c.lay.plug(c, n, i)
 	c.Nodes = append(c.Nodes, n)
 	return n
 }
 
 // Address is where the others reach node-i.
-func (c *Cluster) Address(i int) string { return fmt.Sprintf("10.99.0.%d:7443", i) }
-
-// plug connects the node with the switch.
-func (c *Cluster) plug(n *Node, i int) {
-	c.t.Helper()
-	if err := c.Plug(n.net, uplink); err != nil {
-		c.t.Fatal(err)
-	}
-	c.ip(n.net, "addr", "add", fmt.Sprintf("10.99.0.%d/24", i), "dev", uplink)
-	c.ip(n.net, "link", "set", uplink, "up")
+func (c *Cluster) Address(i int) string {
+	return netip.AddrPortFrom(c.lay.address(i).Addr(), 7443).String()
 }
 
 func (c *Cluster) ip(where *network, args ...string) {

@@ -18,56 +18,47 @@ const (
 	batch = 200
 )
 
-// write scales the targets and tells of it, some autoscalers at a time. It returns those whose targets have another size now.
-func (a *Autoscaler) write(ctx context.Context, changed []*scaling, now time.Time) (scaled []*scaling, err error) {
+// write scales the targets and tells of it, some autoscalers at a time.
+func (a *Autoscaler) write(ctx context.Context, changed []*scaling, now time.Time) error {
 	for len(changed) > 0 {
 		some := changed[:min(batch, len(changed))]
 		changed = changed[len(some):]
-		var resized []*scaling
 		if _, err := a.cfg.Store.Update(ctx, func(tx *store.Tx) error {
-			resized = nil
 			for _, c := range some {
-				if a.writeOne(tx, c, now) {
-					resized = append(resized, c)
-				}
+				a.writeOne(tx, c, now)
 			}
 			return nil
 		}); err != nil {
-			return scaled, err
+			return err
 		}
-		scaled = append(scaled, resized...)
 	}
-	return scaled, nil
+	return nil
 }
 
-// writeOne leaves an autoscaler that is gone, and a target that has another size by now, to the next step. It reports whether
-// the target gets another size.
-func (a *Autoscaler) writeOne(tx *store.Tx, c *scaling, now time.Time) (scaled bool) {
+// writeOne leaves an autoscaler that is gone, and a target that has another size by now, to the next step.
+func (a *Autoscaler) writeOne(tx *store.Tx, c *scaling, now time.Time) {
 	key := store.Key{Resource: resource, Namespace: c.hpa.Namespace, Name: c.hpa.Name}
 	rec, ok := tx.Get(key)
 	if !ok {
-		return false
+		return
 	}
 	hpa := rec.Object().(*autoscalingv2.HorizontalPodAutoscaler)
 	if hpa.UID != c.hpa.UID {
-		return false
+		return
 	}
 	if c.err == nil && c.status.DesiredReplicas != c.current {
 		target, ok := tx.Get(c.key)
-		if !ok || target.Object().GetUID() != c.uid || c.target.Replicas(target.Object()) != c.current {
-			return false
+		if !ok || target.Object().GetUID() != c.object.GetUID() || c.target.Replicas(target.Object()) != c.current {
+			return
 		}
 		tx.Put(c.key, c.target.Resize(target.Object(), c.status.DesiredReplicas), target.Revision())
-		scaled = true
 	}
 	hpa = hpa.DeepCopy()
 	hpa.Status = c.status
-	c.noteEstimates(hpa)
 	tx.Put(key, hpa, rec.Revision())
 	for i, e := range c.events {
 		a.tell(tx, hpa, e, now.Add(time.Duration(i)))
 	}
-	return scaled
 }
 
 func (a *Autoscaler) tell(tx *store.Tx, hpa *autoscalingv2.HorizontalPodAutoscaler, e event, now time.Time) {

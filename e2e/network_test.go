@@ -1,0 +1,86 @@
+package e2e
+
+import (
+	"fmt"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"covey.dev/covey/e2e/harness"
+)
+
+// TestPodsReachEachOtherAcrossNetworks has nodes behind a router: what pods send to each other goes through the overlay, whole
+// packets too, and the pods see each other's addresses. It lasts over a restart, and goes with the node at the other end.
+func TestPodsReachEachOtherAcrossNetworks(t *testing.T) {
+	t.Parallel()
+	c := harness.NewRouted(t).StartNodes(2)
+	first, second := c.Nodes[0], c.Nodes[1]
+	pods := podOnEach(t, c)
+	talk(t, c, pods)
+	if got := first.Overlays(); len(got) != 1 {
+		t.Errorf("overlay devices: %v, want one", got)
+	}
+
+	first.Kill()
+	first.Start()
+	talk(t, c, pods)
+
+	second.Kubectl("delete", "pod", pods[1].Name)
+	second.Stop()
+	first.Eventually(func() error { return ready(first, "node-2", corev1.ConditionUnknown) })
+	first.Kubectl("delete", "node", "node-2")
+	first.Eventually(func() error {
+		if got := first.Overlays(); len(got) > 0 {
+			return fmt.Errorf("without another node there are overlay devices: %v", got)
+		}
+		return nil
+	})
+	second.Start()
+}
+
+// podOnEach runs a pod on each node and returns them in the order of the nodes.
+func podOnEach(t *testing.T, c *harness.Cluster) []*corev1.Pod {
+	t.Helper()
+	n := c.Nodes[0]
+	var pods []*corev1.Pod
+	for i := range c.Nodes {
+		name := fmt.Sprintf("on-%d", i+1)
+		n.Apply(fmt.Sprintf(pinned, name, fmt.Sprintf("node-%d", i+1), sleeps))
+	}
+	for i := range c.Nodes {
+		pods = append(pods, n.Pod(fmt.Sprintf("app=on-%d", i+1), harness.Ready))
+	}
+	return pods
+}
+
+const pinned = `
+apiVersion: v1
+kind: Pod
+metadata: {name: %[1]s, labels: {app: %[1]s}}
+spec:
+  nodeName: %[2]s
+  terminationGracePeriodSeconds: 0
+  containers:
+  - {name: c, image: "busybox:1", command: [sh, -c, %[3]q]}
+`
+
+// talk has each pod reach each other one.
+func talk(t *testing.T, c *harness.Cluster, pods []*corev1.Pod) {
+	t.Helper()
+	for i, from := range pods {
+		for j, to := range pods {
+			if i == j {
+				continue
+			}
+			c.Nodes[i].Eventually(func() error {
+				if r := c.Nodes[i].TryKubectl("exec", from.Name, "--", "ping", "-c", "1", "-W", "5", to.Status.PodIP); r.Code != 0 {
+					return fmt.Errorf("from %s to %s: %s", from.Name, to.Name, r.Output())
+				}
+				return nil
+			})
+			if err := c.FullPacket(from, to); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
