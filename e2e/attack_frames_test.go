@@ -6,8 +6,6 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"io"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -62,10 +60,7 @@ func send(t *testing.T, n *harness.Node, cert *tls.Certificate, proto, frame str
 // strangersPacketsAreDropped sends gossip that was not encrypted with the cluster's key.
 func strangersPacketsAreDropped(t *testing.T, n *harness.Node) {
 	ping := []byte("\x00\x82\xa5SeqNo\x01\xa4Node\xa0") // memberlist's, to whoever is there
-	key, err := os.ReadFile(filepath.Join(n.DataDir, "identity", "gossip.key"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	key := stolenKeys(t, n).Gossip[0].Key
 	other := make([]byte, len(key))
 	_, _ = rand.Read(other)
 	noise := make([]byte, 60<<10)

@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/json"
 	"encoding/pem"
 	"math/big"
 	"os"
@@ -23,22 +24,36 @@ type authority struct {
 	key  *ecdsa.PrivateKey
 }
 
-// stolenCA has the key of the node's cluster.
-func stolenCA(t *testing.T, n *harness.Node) authority {
+// clusterKeys are what the nodes of a cluster share, as a node keeps them.
+type clusterKeys struct {
+	Authorities []struct{ Cert, Key []byte }
+	Gossip      []struct{ Key []byte }
+}
+
+func stolenKeys(t *testing.T, n *harness.Node) clusterKeys {
 	t.Helper()
-	read := func(name string) []byte {
-		data, err := os.ReadFile(filepath.Join(n.DataDir, "identity", name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		block, _ := pem.Decode(data)
-		return block.Bytes
-	}
-	cert, err := x509.ParseCertificate(read("ca.crt"))
+	data, err := os.ReadFile(filepath.Join(n.DataDir, "identity", "cluster.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, err := x509.ParseECPrivateKey(read("ca.key"))
+	var keys clusterKeys
+	if err := json.Unmarshal(data, &keys); err != nil {
+		t.Fatal(err)
+	}
+	return keys
+}
+
+// stolenCA has the key of the node's cluster.
+func stolenCA(t *testing.T, n *harness.Node) authority {
+	t.Helper()
+	ca := stolenKeys(t, n).Authorities[0]
+	certificate, _ := pem.Decode(ca.Cert)
+	private, _ := pem.Decode(ca.Key)
+	cert, err := x509.ParseCertificate(certificate.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := x509.ParseECPrivateKey(private.Bytes)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +100,7 @@ func (a authority) issue(t *testing.T, user string, organisations []string, chan
 	tmpl := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()),
 		Subject:      pkix.Name{CommonName: user, Organization: organisations},
-		NotBefore:    time.Now().Add(-time.Hour),
+		NotBefore:    time.Unix(0, 0), // as those of the cluster
 		NotAfter:     time.Now().Add(time.Hour),
 		KeyUsage:     x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
@@ -100,8 +115,6 @@ func (a authority) issue(t *testing.T, user string, organisations []string, chan
 	return &tls.Certificate{Certificate: [][]byte{der, a.cert.Raw}, PrivateKey: key}
 }
 
-func expired(c *x509.Certificate) {
-	c.NotBefore, c.NotAfter = c.NotBefore.Add(-48*time.Hour), c.NotAfter.Add(-48*time.Hour)
-}
+func expired(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Hour) }
 
 func serversOnly(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }

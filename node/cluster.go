@@ -58,7 +58,7 @@ func (n *node) join(ctx context.Context, dir string) (seeds []string, err error)
 	if err != nil {
 		return nil, err
 	}
-	return grant.Seeds, identity.Adopt(dir, grant.Cluster)
+	return grant.Seeds, identity.Adopt(dir, grant.Keys)
 }
 
 // openGossip opens the port for UDP too and begins to gossip.
@@ -74,14 +74,15 @@ func (n *node) openGossip() error {
 		Version: n.cfg.Version,
 		Address: n.addresses.List()[0].Addr().AsSlice(),
 		Port:    n.port.Addr().Port,
-		Key:     n.identity.GossipKey(),
+		Keys:    gossipKeys(n.identity.Keys()),
 		File:    filepath.Join(n.cfg.DataDir, peersFile),
 		Packets: packets,
 		Streams: n.links.Listener(n.port.Listener(gossipProtocol)),
 		Dial: func(ctx context.Context, address, nodeID string) (net.Conn, error) {
 			return n.links.DialAt(ctx, address, nodeID, gossipProtocol)
 		},
-		Log: n.log,
+		Refused: n.fetchKeys,
+		Log:     n.log,
 	})
 	if err != nil {
 		return errors.Join(err, packets.Close())
@@ -107,6 +108,7 @@ func (n *node) handler() http.Handler {
 		BackupPath:   administrators(n.backupHandler),
 		RestorePath:  administrators(n.restoreHandler),
 		LeavePath:    administrators(n.leaveHandler),
+		KeysPath:     administrators(n.keysHandler),
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if handler := own[r.URL.Path]; handler != nil {
@@ -148,11 +150,7 @@ func (j joinable) NameTaken(name, nodeID string) bool {
 }
 
 func (j joinable) Grant() (join.Grant, error) {
-	cluster, err := j.identity.Cluster()
-	if err != nil {
-		return join.Grant{}, err
-	}
-	grant := join.Grant{Cluster: cluster}
+	grant := join.Grant{Keys: j.identity.Keys()}
 	for _, m := range j.gossip.Members() {
 		grant.Seeds = append(grant.Seeds, m.Address)
 	}

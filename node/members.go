@@ -28,6 +28,7 @@ func (n *node) term(ctx context.Context) error {
 	g.Go(func() error { return n.keepSystemObjects(ctx) })
 	g.Go(func() error { return n.keepMembers(ctx) })
 	g.Go(func() error { return n.keepReadiness(ctx) })
+	g.Go(func() error { return n.keepKeys(ctx) })
 	return g.Wait()
 }
 

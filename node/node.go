@@ -21,6 +21,7 @@ import (
 	"covey.dev/covey/node/address"
 	"covey.dev/covey/node/gossip"
 	"covey.dev/covey/node/identity"
+	"covey.dev/covey/node/keys"
 	"covey.dev/covey/node/link"
 	"covey.dev/covey/node/metrics"
 	"covey.dev/covey/node/peer"
@@ -55,6 +56,8 @@ type node struct {
 	audit      *audit.Log // nil when none is kept
 	members    members
 	end        context.CancelCauseFunc // of Run
+	// keysChanged tells that this node took up other keys of the cluster.
+	keysChanged signal
 }
 
 // Run runs a node until ctx ends. Its containers go on without it.
@@ -143,6 +146,9 @@ func (n *node) openStore() (err error) {
 		Scheme:    kind.Scheme(),
 		Logger:    n.log,
 	})
+	if err == nil {
+		n.identity.SetKnown(func(nodeID string) bool { _, known := n.RoleOf(nodeID); return known })
+	}
 	if errors.Is(err, store.ErrDamaged) {
 		return fmt.Errorf("%w\nBring the state back from a backup: covey restore --data-dir %s FILE", err, n.cfg.DataDir)
 	}
@@ -166,10 +172,14 @@ func (n *node) serve(ctx context.Context) error {
 	}
 	http := n.port.Listener("h2", "http/1.1", "")
 	peers := n.links.Listener(n.port.Listener(peer.Protocol))
+	returning := link.KeyListener(n.port.Listener(identity.KeyProtocol))
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return n.port.Run(ctx, n.serverCert.TLSConfig(n.port.Protocols()...)) })
 	g.Go(func() error { return serve(ctx, http, n.handler(), n.log) })
 	g.Go(func() error { return serve(ctx, peers, peer.Handler(n.store, n, n.agent.Handler()), n.log) })
+	g.Go(func() error { return serve(ctx, returning, keys.Handler(n), n.log) })
+	g.Go(func() error { return n.followKeys(ctx) })
+	g.Go(func() error { return n.keepUp(ctx) })
 	g.Go(func() error { return lead(ctx, n.store.Leading(), n.term) })
 	g.Go(func() error { return n.upstream.Run(ctx, n.cfg.Name) })
 	g.Go(func() error { return n.agent.Run(ctx) })

@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -35,8 +34,7 @@ func (n *node) ready() error {
 // announce writes the administrator's kubeconfig, says when the node is ready, and keeps the kubeconfig from expiring.
 func (n *node) announce(ctx context.Context) error {
 	server := localServer(n.port.Addr())
-	renew, err := n.identity.EnsureAdminKubeconfig(n.cfg.kubeconfig(), server)
-	if err != nil {
+	if _, err := n.identity.EnsureAdminKubeconfig(n.cfg.kubeconfig(), server); err != nil {
 		return err
 	}
 	if !n.awaitReady(ctx) {
@@ -46,14 +44,28 @@ func (n *node) announce(ctx context.Context) error {
 	if n.cfg.Ready != nil {
 		n.cfg.Ready(Ready{Server: server, Kubeconfig: n.cfg.kubeconfig()})
 	}
-	for sleep(ctx, time.Until(renew)) {
-		if renew, err = n.identity.EnsureAdminKubeconfig(n.cfg.kubeconfig(), server); err != nil {
-			n.log.Error("the administrator's kubeconfig was not renewed", "error", fmt.Errorf("renew: %w", err))
-			renew = time.Now().Add(time.Hour)
+	for {
+		changed := n.keysChanged.wait()
+		renew, err := n.identity.EnsureAdminKubeconfig(n.cfg.kubeconfig(), server)
+		if err != nil {
+			n.log.Error("the administrator's kubeconfig was not renewed", "error", err)
+			renew = n.now().Add(time.Hour)
+		}
+		timer := time.NewTimer(renew.Sub(n.now()))
+		select {
+		case <-changed:
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+		timer.Stop()
+		if ctx.Err() != nil {
+			return nil
 		}
 	}
-	return nil
 }
+
+// now is the time by which certificates are judged.
+func (n *node) now() time.Time { return time.Now() }
 
 func (n *node) awaitReady(ctx context.Context) bool {
 	for n.ready() != nil {

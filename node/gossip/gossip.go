@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"slices"
 	"strconv"
@@ -25,13 +26,15 @@ type Config struct {
 	Worker  bool   // it holds no state
 	Address net.IP // where others reach this node
 	Port    int    // UDP and TCP
-	Key     []byte // 32 bytes, the cluster's
+	Keys    Keys
 	File    string // remembers the members' addresses for a restart
 	Packets net.PacketConn
 	Streams net.Listener
 	// Dial connects with the node at address; nodeID is empty when it is not known yet.
 	Dial func(ctx context.Context, address, nodeID string) (net.Conn, error)
-	Log  *slog.Logger
+	// Refused is called with the addresses of nodes none of which let this one join.
+	Refused func(ctx context.Context, addresses []string)
+	Log     *slog.Logger
 }
 
 // Member is one node of the cluster that is alive as far as the others know.
@@ -41,6 +44,7 @@ type Member struct {
 	Version string // of covey
 	Worker  bool   // says that it holds no state; what it may do its certificate says
 	Leaving bool   // is about to go for good
+	Keys    uint64 // generation of the cluster's keys that it has
 	Address string // host:port
 }
 
@@ -50,6 +54,7 @@ type metadata struct {
 	Version string `json:"v"`
 	Worker  bool   `json:"w,omitempty"`
 	Leaving bool   `json:"l,omitempty"`
+	Keys    uint64 `json:"k,omitempty"`
 }
 
 // Gossip is this node's view of the cluster.
@@ -58,10 +63,15 @@ type Gossip struct {
 	list      *memberlist.Memberlist
 	transport *transport
 	leaving   atomic.Bool
+	ring      *memberlist.Keyring
 
+	generation atomic.Uint64 // of the keys
+
+	// The members by ID, as the events told. Memberlist's own list is of nodes that it changes meanwhile.
 	mu      sync.Mutex
-	changed chan struct{}     // closed and replaced when a member came, went or moved
-	lost    map[string]Member // that were members, by ID
+	changed chan struct{} // closed and replaced when a member came, went or moved
+	alive   map[string]Member
+	lost    map[string]Member // that were members
 }
 
 // suspicionMult is how many probe intervals (1 s), times the logarithm of the members' number, a node that does not answer has to
@@ -77,12 +87,17 @@ const (
 
 // New starts to gossip; alone, until Run joins others.
 func New(cfg Config) (*Gossip, error) {
-	g := &Gossip{cfg: cfg, transport: newTransport(cfg), changed: make(chan struct{}), lost: map[string]Member{}}
+	ring, err := newKeyring(cfg.Keys)
+	if err != nil {
+		return nil, err
+	}
+	g := &Gossip{cfg: cfg, transport: newTransport(cfg), ring: ring, changed: make(chan struct{}), alive: map[string]Member{}, lost: map[string]Member{}}
+	g.generation.Store(cfg.Keys.Generation)
 	conf := memberlist.DefaultLANConfig()
 	conf.Name = cfg.NodeID
 	conf.Transport = g.transport
 	conf.AdvertiseAddr, conf.AdvertisePort = cfg.Address.String(), cfg.Port
-	conf.SecretKey = cfg.Key
+	conf.Keyring = ring
 	conf.Delegate, conf.Events = delegate{g}, events{g}
 	conf.Logger = newLogger(cfg.Log)
 	conf.DNSConfigPath = ""
@@ -101,6 +116,7 @@ func (g *Gossip) Run(ctx context.Context, seeds []string) error {
 	grp, ctx := errgroup.WithContext(ctx)
 	grp.Go(func() error { return g.transport.run(ctx) })
 	grp.Go(func() error { return g.remember(ctx) })
+	grp.Go(func() error { return g.seek(ctx) })
 	grp.Go(func() error { g.join(ctx, append(seeds, readAddresses(g.cfg.File)...)); return nil })
 	<-ctx.Done()
 	if g.leaving.Load() {
@@ -118,11 +134,9 @@ func (g *Gossip) Run(ctx context.Context, seeds []string) error {
 // join tries the addresses again and again until one answers.
 func (g *Gossip) join(ctx context.Context, addresses []string) {
 	for wait := rejoinFirst; len(addresses) > 0; wait = min(2*wait, rejoinMost) {
-		n, err := g.list.Join(addresses)
-		if n > 0 {
+		if g.meet(ctx, addresses) {
 			return
 		}
-		g.cfg.Log.Debug("no other node answers yet", "addresses", addresses, "error", err)
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
@@ -142,11 +156,9 @@ func (g *Gossip) SetLeaving(leaving bool) error {
 
 // Members are the nodes that are alive, this one too, ordered by ID.
 func (g *Gossip) Members() []Member {
-	nodes := g.list.Members()
-	members := make([]Member, len(nodes))
-	for i, n := range nodes {
-		members[i] = member(n)
-	}
+	g.mu.Lock()
+	members := slices.Collect(maps.Values(g.alive))
+	g.mu.Unlock()
 	slices.SortFunc(members, func(a, b Member) int { return strings.Compare(a.ID, b.ID) })
 	return members
 }
@@ -155,7 +167,7 @@ func member(n *memberlist.Node) Member {
 	var meta metadata
 	_ = json.Unmarshal(n.Meta, &meta) // a node of another version may say less
 	return Member{
-		ID: n.Name, Name: meta.Name, Version: meta.Version, Worker: meta.Worker, Leaving: meta.Leaving,
+		ID: n.Name, Name: meta.Name, Version: meta.Version, Worker: meta.Worker, Leaving: meta.Leaving, Keys: meta.Keys,
 		Address: net.JoinHostPort(n.Addr.String(), strconv.Itoa(int(n.Port))),
 	}
 }
@@ -197,8 +209,12 @@ func (g *Gossip) Changed() <-chan struct{} {
 func (g *Gossip) notify(m Member, lost bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if delete(g.lost, m.ID); lost {
+	delete(g.alive, m.ID)
+	delete(g.lost, m.ID)
+	if lost {
 		g.lost[m.ID] = m
+	} else {
+		g.alive[m.ID] = m
 	}
 	close(g.changed)
 	g.changed = make(chan struct{})
@@ -219,7 +235,9 @@ type delegate struct{ *Gossip }
 var _ memberlist.Delegate = delegate{}
 
 func (d delegate) NodeMeta(int) []byte {
-	data, _ := json.Marshal(metadata{Name: d.cfg.Name, Version: d.cfg.Version, Worker: d.cfg.Worker, Leaving: d.leaving.Load()})
+	data, _ := json.Marshal(metadata{
+		Name: d.cfg.Name, Version: d.cfg.Version, Worker: d.cfg.Worker, Leaving: d.leaving.Load(), Keys: d.generation.Load(),
+	})
 	return data
 }
 

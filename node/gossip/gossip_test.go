@@ -2,6 +2,7 @@ package gossip
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
 	"path/filepath"
@@ -24,13 +25,14 @@ type running struct {
 
 func run(t *testing.T, shared *identity.Identity, name, file string, seeds ...string) running {
 	t.Helper()
+	return runAt(t, shared, "127.0.0.1:0", name, file, seeds...)
+}
+
+func runAt(t *testing.T, shared *identity.Identity, listen, name, file string, seeds ...string) running {
+	t.Helper()
 	dir := t.TempDir()
 	if shared != nil {
-		cluster, err := shared.Cluster()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := identity.Adopt(dir, cluster); err != nil {
+		if err := identity.Adopt(dir, shared.Keys()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -39,7 +41,7 @@ func run(t *testing.T, shared *identity.Identity, name, file string, seeds ...st
 		t.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
-	p, err := port.Listen("127.0.0.1:0", log)
+	p, err := port.Listen(listen, log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +53,7 @@ func run(t *testing.T, shared *identity.Identity, name, file string, seeds ...st
 	links := link.New(server, nil, log)
 	g, err := New(Config{
 		NodeID: id.NodeID(), Name: name, Version: "v1", Address: p.Addr().IP, Port: p.Addr().Port,
-		Key: id.GossipKey(), File: file, Packets: packets, Streams: links.Listener(p.Listener(proto)),
+		Keys: keysOf(id, 1), File: file, Packets: packets, Streams: links.Listener(p.Listener(proto)),
 		Dial: func(ctx context.Context, address, nodeID string) (net.Conn, error) {
 			return links.DialAt(ctx, address, nodeID, proto)
 		},
@@ -89,22 +91,28 @@ func (m running) address() string {
 // sees waits until m knows of exactly these names.
 func (m running) sees(t *testing.T, names ...string) {
 	t.Helper()
+	m.eventually(t, fmt.Sprint("exactly ", names), func() bool {
+		for _, name := range names {
+			if _, ok := m.Named(name); !ok {
+				return false
+			}
+		}
+		return len(m.Members()) == len(names)
+	})
+}
+
+func (m running) eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
 	deadline := time.After(30 * time.Second)
 	for {
 		changed := m.Changed()
-		known := 0
-		for _, name := range names {
-			if _, ok := m.Named(name); ok {
-				known++
-			}
-		}
-		if known == len(names) && len(m.Members()) == len(names) {
+		if is() {
 			return
 		}
 		select {
 		case <-changed:
 		case <-deadline:
-			t.Fatalf("%v, want %v", m.Members(), names)
+			t.Fatalf("%+v, want %s", m.Members(), what)
 		}
 	}
 }

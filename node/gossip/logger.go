@@ -5,20 +5,35 @@ import (
 	"context"
 	"log"
 	"log/slog"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// Of memberlist's errors so many in a row are warnings, and one more each warnInterval: whoever sends packets to the port could fill
+// the disk otherwise.
+const (
+	warnBurst    = 10
+	warnInterval = 10 * time.Second
 )
 
 // newLogger hands memberlist's messages, which begin with their level, to slog. Only its errors are worth more than debug:
 // a link that loses packets would fill the log with warnings.
-func newLogger(l *slog.Logger) *log.Logger { return log.New(writer{l}, "", 0) }
+func newLogger(l *slog.Logger) *log.Logger {
+	return log.New(writer{l, rate.NewLimiter(rate.Every(warnInterval), warnBurst)}, "", 0)
+}
 
-type writer struct{ log *slog.Logger }
+type writer struct {
+	log      *slog.Logger
+	warnings *rate.Limiter
+}
 
 func (w writer) Write(line []byte) (int, error) {
 	level, text := slog.LevelDebug, bytes.TrimSpace(line)
 	for _, prefix := range []string{"[DEBUG] ", "[INFO] ", "[WARN] ", "[ERR] "} {
 		if rest, ok := bytes.CutPrefix(text, []byte(prefix)); ok {
 			text = rest
-			if prefix == "[ERR] " {
+			if prefix == "[ERR] " && w.warnings.Allow() {
 				level = slog.LevelWarn
 			}
 		}

@@ -20,19 +20,25 @@ func loadOrCreateKey(file string) (*ecdsa.PrivateKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read a private key: %w", err)
 	}
-	block, _ := pem.Decode(data)
-	if block == nil {
-		return nil, fmt.Errorf("read the private key in %s: no PEM block", file)
-	}
-	key, err := x509.ParseECPrivateKey(block.Bytes)
+	key, err := decodeKey(data)
 	if err != nil {
 		return nil, fmt.Errorf("read the private key in %s: %w", file, err)
 	}
 	return key, nil
 }
 
+func decodeKey(data []byte) (*ecdsa.PrivateKey, error) {
+	block, _ := pem.Decode(data)
+	if block == nil {
+		return nil, errors.New("no PEM block")
+	}
+	return x509.ParseECPrivateKey(block.Bytes)
+}
+
+func newKey() (*ecdsa.PrivateKey, error) { return ecdsa.GenerateKey(elliptic.P256(), rand.Reader) }
+
 func createKey(file string) (*ecdsa.PrivateKey, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	key, err := newKey()
 	if err != nil {
 		return nil, fmt.Errorf("create a private key: %w", err)
 	}

@@ -6,10 +6,10 @@ import (
 	"path/filepath"
 )
 
-// Forget removes the cluster from the identity in dir, and leaves the node's key. The CA's certificate goes first: without it Exists
+// Forget removes the cluster from the identity in dir, and leaves the node's key. Its keys go first: without it Exists
 // says no.
 func Forget(dir string) error {
-	for _, name := range []string{caCertFile, caKeyFile, gossipKeyFile, joinedFile} {
+	for _, name := range []string{keysFile, joinedFile} {
 		if err := os.Remove(filepath.Join(dir, name)); err != nil && !os.IsNotExist(err) {
 			return fmt.Errorf("forget the cluster: %w", err)
 		}

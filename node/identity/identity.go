@@ -8,31 +8,38 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 )
 
-// Identity is a node's key pair and the cluster's certificate authority.
+// Identity is a node's key pair and the keys that it shares with the others.
 type Identity struct {
-	dir string
-	now func() time.Time
-
+	dir    string
+	now    func() time.Time
 	key    *ecdsa.PrivateKey
-	ca     *x509.Certificate
-	caKey  *ecdsa.PrivateKey
 	nodeID string
+	joined bool
 
-	gossipKey []byte
-	joined    bool
+	shared atomic.Pointer[opened]
+	known  atomic.Pointer[func(nodeID string) bool]
+}
+
+// opened are the keys of the cluster, ready for use.
+type opened struct {
+	Keys
+	trusted []*x509.Certificate // the first signs
+	crosses []*x509.Certificate
+	signer  *ecdsa.PrivateKey // nil on a node that does not sign
 }
 
 // The files in an identity's directory.
 const (
 	nodeKeyFile = "node.key"
-	caKeyFile   = "ca.key"
-	caCertFile  = "ca.crt"
+	keysFile    = "cluster.json" // Keys
+	joinedFile  = "joined"       // is there when the cluster is not of this node's making
 )
 
-// Open loads the identity in dir, and makes the node's key and a new cluster CA where there is none. Files are written
+// Open loads the identity in dir, and makes the node's key and the keys of a new cluster where there are none. Files are written
 // with mode 0600. A file that cannot be read back is an error that names it: a lost CA key must not be replaced silently.
 func Open(dir string, now func() time.Time) (*Identity, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -43,18 +50,70 @@ func Open(dir string, now func() time.Time) (*Identity, error) {
 	if id.key, err = loadOrCreateKey(filepath.Join(dir, nodeKeyFile)); err != nil {
 		return nil, err
 	}
-	if err := id.openCA(); err != nil {
-		return nil, err
-	}
-	if id.gossipKey, err = loadOrCreateGossipKey(filepath.Join(dir, gossipKeyFile)); err != nil {
+	if id.nodeID, err = fingerprint(&id.key.PublicKey); err != nil {
 		return nil, err
 	}
 	if _, err := os.Stat(filepath.Join(dir, joinedFile)); err == nil {
 		id.joined = true
 	}
-	id.nodeID, err = fingerprint(&id.key.PublicKey)
-	return id, err
+	return id, id.openKeys()
 }
+
+func (id *Identity) openKeys() error {
+	file := filepath.Join(id.dir, keysFile)
+	data, err := os.ReadFile(file)
+	switch {
+	case os.IsNotExist(err):
+		keys, err := NewKeys(id.now())
+		if err != nil {
+			return err
+		}
+		_, err = id.Install(keys)
+		return err
+	case err != nil:
+		return fmt.Errorf("read the cluster's keys: %w", err)
+	}
+	keys, err := DecodeKeys(data)
+	if err != nil {
+		return fmt.Errorf("read the cluster's keys in %s: %w; restore the file from a backup, or copy it from another server", file, err)
+	}
+	shared, err := keys.open()
+	if err != nil {
+		return err
+	}
+	id.shared.Store(shared)
+	return nil
+}
+
+// Install makes keys those of the cluster from now on, on the disk first, unless the node has the same or newer ones.
+func (id *Identity) Install(keys Keys) (changed bool, err error) {
+	if has := id.shared.Load(); has != nil && has.Generation >= keys.Generation {
+		return false, nil
+	}
+	shared, err := keys.open()
+	if err != nil {
+		return false, fmt.Errorf("install the cluster's keys: %w", err)
+	}
+	if err := writeKeys(id.dir, keys); err != nil {
+		return false, err
+	}
+	id.shared.Store(shared)
+	return true, nil
+}
+
+func writeKeys(dir string, keys Keys) error {
+	data, err := keys.Encode()
+	if err != nil {
+		return err
+	}
+	if err := writeFile(filepath.Join(dir, keysFile), data); err != nil {
+		return fmt.Errorf("write the cluster's keys: %w", err)
+	}
+	return nil
+}
+
+// Keys are what this node shares with the others; on a server with the CA's private key.
+func (id *Identity) Keys() Keys { return id.shared.Load().Clone() }
 
 // NodeID names the node by its key: 32 hex digits of the SHA-256 of its public key.
 func (id *Identity) NodeID() string { return id.nodeID }
@@ -62,42 +121,16 @@ func (id *Identity) NodeID() string { return id.nodeID }
 // Joined says that the cluster was there before this node, which joined it.
 func (id *Identity) Joined() bool { return id.joined }
 
-// CAPEM is the cluster CA's certificate.
-func (id *Identity) CAPEM() []byte { return encodeCert(id.ca.Raw) }
+// CAPEM is the certificates of the CAs that are trusted, the one that signs first.
+func (id *Identity) CAPEM() []byte { return id.shared.Load().bundle() }
 
-func (id *Identity) openCA() error {
-	keyFile, certFile := filepath.Join(id.dir, caKeyFile), filepath.Join(id.dir, caCertFile)
-	key, err := loadOrCreateKey(keyFile)
-	if err != nil {
-		return err
-	}
-	id.caKey = key
-	data, err := os.ReadFile(certFile)
-	switch {
-	case os.IsNotExist(err):
-		return id.createCA(certFile)
-	case err != nil:
-		return fmt.Errorf("read the cluster CA: %w", err)
-	}
-	if id.ca, err = decodeCert(data); err != nil {
-		return fmt.Errorf("read the cluster CA in %s: %w", certFile, err)
-	}
-	if !key.PublicKey.Equal(id.ca.PublicKey) {
-		return fmt.Errorf("the cluster CA's key in %s does not belong to the certificate in %s: restore both from the same backup", keyFile, certFile)
-	}
-	return nil
-}
+// CAFingerprint is the SHA-256 of the CA's certificate in hex; a join token carries it.
+func (id *Identity) CAFingerprint() string { return Fingerprint(id.shared.Load().trusted[0].Raw) }
 
-func (id *Identity) createCA(file string) error {
-	der, err := newCA(id.caKey, id.now())
-	if err != nil {
-		return fmt.Errorf("create the cluster CA: %w", err)
-	}
-	if err := writeFile(file, encodeCert(der)); err != nil {
-		return fmt.Errorf("write the cluster CA: %w", err)
-	}
-	id.ca, err = x509.ParseCertificate(der)
-	return err
+// Fingerprint is the SHA-256 of a certificate (DER) in hex.
+func Fingerprint(der []byte) string {
+	sum := sha256.Sum256(der)
+	return hex.EncodeToString(sum[:])
 }
 
 func fingerprint(pub *ecdsa.PublicKey) (string, error) {

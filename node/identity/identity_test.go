@@ -34,7 +34,7 @@ func TestIdentityOutlivesARestart(t *testing.T) {
 	if first.NodeID() != second.NodeID() || string(first.CAPEM()) != string(second.CAPEM()) {
 		t.Error("a second Open gave another identity")
 	}
-	for _, name := range []string{"ca.key", "ca.crt", "node.key"} {
+	for _, name := range []string{"cluster.json", "node.key"} {
 		info, err := os.Stat(filepath.Join(dir, name))
 		if err != nil {
 			t.Fatal(err)
@@ -46,7 +46,7 @@ func TestIdentityOutlivesARestart(t *testing.T) {
 }
 
 func TestDamagedFilesAreNamed(t *testing.T) {
-	for _, name := range []string{"ca.key", "ca.crt", "node.key"} {
+	for _, name := range []string{"cluster.json", "node.key"} {
 		t.Run(name, func(t *testing.T) {
 			dir, c := t.TempDir(), &clock{time.Now()}
 			open(t, dir, c)
@@ -61,10 +61,11 @@ func TestDamagedFilesAreNamed(t *testing.T) {
 	}
 }
 
-func TestLostCAKeyIsNotReplaced(t *testing.T) {
+func TestForeignCAKeyIsNotTaken(t *testing.T) {
 	dir, c := t.TempDir(), &clock{time.Now()}
-	open(t, dir, c)
-	if err := os.Remove(filepath.Join(dir, "ca.key")); err != nil {
+	keys, other := open(t, dir, c).Keys(), open(t, t.TempDir(), c).Keys()
+	keys.Authorities[0].Key = other.Authorities[0].Key
+	if err := writeKeys(dir, keys); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Open(dir, c.now); err == nil || !strings.Contains(err.Error(), "restore") {
@@ -109,7 +110,8 @@ func clientConfig(id *Identity, c *clock, kubeconfigFile string, t *testing.T) *
 		if err != nil {
 			t.Fatal(err)
 		}
-		cfg.Certificates = []tls.Certificate{pair}
+		// Shown whatever CAs the server names.
+		cfg.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
 	}
 	return cfg
 }

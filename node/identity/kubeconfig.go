@@ -1,9 +1,6 @@
 package identity
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/x509"
 	"fmt"
 	"os"
@@ -22,7 +19,7 @@ func (id *Identity) EnsureAdminKubeconfig(file, server string) (time.Time, error
 	if until, ok := id.usableKubeconfig(file, server); ok {
 		return until, nil
 	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	key, err := newKey()
 	if err != nil {
 		return time.Time{}, fmt.Errorf("create the administrator's key: %w", err)
 	}
@@ -41,7 +38,7 @@ func (id *Identity) EnsureAdminKubeconfig(file, server string) (time.Time, error
 	if err := writeFile(file, data); err != nil {
 		return time.Time{}, fmt.Errorf("write the administrator's kubeconfig: %w", err)
 	}
-	return renewAt(cert), nil
+	return renewAt(cert, adminLife), nil
 }
 
 func kubeconfig(server string, ca, cert, key []byte) *clientcmdv1.Config {
@@ -79,11 +76,9 @@ func (id *Identity) usableKubeconfig(file, server string) (time.Time, bool) {
 	if err != nil || cluster.Server != server || string(cluster.CertificateAuthorityData) != string(id.CAPEM()) {
 		return time.Time{}, false
 	}
-	roots := x509.NewCertPool()
-	roots.AddCert(id.ca)
-	opts := x509.VerifyOptions{Roots: roots, CurrentTime: id.now(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
-	if _, err := cert.Verify(opts); err != nil || !id.now().Before(renewAt(cert)) {
+	opts := x509.VerifyOptions{Roots: id.shared.Load().roots(), CurrentTime: id.now(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
+	if _, err := cert.Verify(opts); err != nil || !id.now().Before(renewAt(cert, adminLife)) {
 		return time.Time{}, false
 	}
-	return renewAt(cert), true
+	return renewAt(cert, adminLife), true
 }

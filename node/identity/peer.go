@@ -60,18 +60,43 @@ func (s *Server) DialConfig(nodeID, proto string) *tls.Config {
 	}
 }
 
-// NodeOf returns the node of this cluster that showed certs, the leaf first.
+// NodeOf returns the node of this cluster that showed certs, the leaf first. A certificate that has expired is good all the same
+// if its key is one that the cluster knows: whose clock is wrong nobody can tell, and who has left the cluster is not known.
 func (id *Identity) NodeOf(certs []*x509.Certificate, usage x509.ExtKeyUsage) (Node, error) {
 	if len(certs) == 0 {
 		return Node{}, errors.New("no certificate was shown")
 	}
-	leaf := certs[0]
-	roots := x509.NewCertPool()
-	roots.AddCert(id.ca)
-	opts := x509.VerifyOptions{Roots: roots, CurrentTime: id.now(), KeyUsages: []x509.ExtKeyUsage{usage}}
+	leaf, between := certs[0], x509.NewCertPool()
+	for _, cert := range certs[1:] {
+		between.AddCert(cert)
+	}
+	opts := x509.VerifyOptions{
+		Roots: id.shared.Load().roots(), Intermediates: between, KeyUsages: []x509.ExtKeyUsage{usage},
+		CurrentTime: leaf.NotAfter, // whether that is over is looked at below
+	}
 	if _, err := leaf.Verify(opts); err != nil {
 		return Node{}, err
 	}
+	node, err := describe(leaf)
+	if err != nil {
+		return Node{}, err
+	}
+	if id.now().After(leaf.NotAfter) && !id.knows(node.ID) {
+		return Node{}, x509.CertificateInvalidError{Cert: leaf, Reason: x509.Expired, Detail: "and the cluster does not know its key"}
+	}
+	return node, nil
+}
+
+// SetKnown says how to ask whether the cluster knows a node by its key.
+func (id *Identity) SetKnown(known func(nodeID string) bool) { id.known.Store(&known) }
+
+func (id *Identity) knows(nodeID string) bool {
+	known := id.known.Load()
+	return known != nil && (*known)(nodeID)
+}
+
+// describe reads who a certificate says that a node is.
+func describe(leaf *x509.Certificate) (Node, error) {
 	name, isNode := strings.CutPrefix(leaf.Subject.CommonName, nodeUser)
 	if !isNode || !slices.Contains(leaf.Subject.Organization, nodesGroup) {
 		return Node{}, fmt.Errorf("%s is not a node", leaf.Subject)
@@ -80,12 +105,18 @@ func (id *Identity) NodeOf(certs []*x509.Certificate, usage x509.ExtKeyUsage) (N
 	if err != nil {
 		return Node{}, fmt.Errorf("%s: %w", leaf.Subject, err)
 	}
+	nodeID, err := KeyOf(leaf)
+	return Node{ID: nodeID, Name: name, Role: role}, err
+}
+
+// KeyOf returns the ID of the node that a certificate's key is of. Whoever finished a handshake with it has that key; nothing else of
+// it is checked.
+func KeyOf(leaf *x509.Certificate) (nodeID string, err error) {
 	key, ok := leaf.PublicKey.(*ecdsa.PublicKey)
 	if !ok {
-		return Node{}, fmt.Errorf("%s has a key of an unknown type", leaf.Subject)
+		return "", fmt.Errorf("%s has a key of an unknown type", leaf.Subject)
 	}
-	nodeID, err := fingerprint(key)
-	return Node{ID: nodeID, Name: name, Role: role}, err
+	return fingerprint(key)
 }
 
 // roleIn finds the one role among a certificate's organisations.

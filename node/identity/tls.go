@@ -5,8 +5,17 @@ import (
 	"crypto/x509"
 	"net"
 	"slices"
+	"strings"
 	"sync"
+	"time"
 )
+
+// NodeProtocols begins the ALPN names of the protocols that only nodes speak.
+const NodeProtocols = "covey-"
+
+// KeyProtocol is the ALPN name of the protocol in which a node proves nothing but its key, as one does that was away for so long that
+// its certificate, or the CA that signed it, is no longer good.
+const KeyProtocol = NodeProtocols + "key/1"
 
 // Server is the certificate a node serves with. It is made on demand, covers every local address it was reached at, and
 // is renewed at the first handshake after two thirds of its life, so that nothing needs a timer.
@@ -14,10 +23,12 @@ type Server struct {
 	id       *Identity
 	nodeName string
 
-	mu    sync.Mutex
-	names []string
-	ips   []net.IP
-	cert  *tls.Certificate
+	mu     sync.Mutex
+	names  []string
+	ips    []net.IP
+	cert   *tls.Certificate // as shown to nodes
+	short  *tls.Certificate // as shown to clients
+	signed *opened          // the keys that cert was made with
 }
 
 // NewServer starts with the names and addresses ("localhost", "10.0.0.7") that clients are told to use.
@@ -30,38 +41,102 @@ func (id *Identity) NewServer(nodeName string, hosts ...string) *Server {
 }
 
 // TLSConfig asks clients for a certificate of the cluster's CA but also lets those in that show none: what an anonymous
-// request may see is the API's to decide. protos are the ALPN protocols served.
+// request may see is the API's to decide. Whether a node's certificate has expired is for NodeOf to say; in KeyProtocol any
+// certificate will do. protos are the ALPN protocols served.
 func (s *Server) TLSConfig(protos ...string) *tls.Config {
-	clients := x509.NewCertPool()
-	clients.AddCert(s.id.ca)
-	return &tls.Config{
+	base := &tls.Config{
 		MinVersion:     tls.VersionTLS13,
 		NextProtos:     protos,
 		ClientAuth:     tls.VerifyClientCertIfGiven,
-		ClientCAs:      clients,
 		Time:           s.id.now,
 		GetCertificate: s.certificate,
+		// A session that goes on is not checked again, and the CAs may change meanwhile.
+		SessionTicketsDisabled: true,
 	}
+	base.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		cfg := base.Clone()
+		cfg.GetConfigForClient = nil
+		cfg.ClientCAs = s.id.shared.Load().roots()
+		switch {
+		case slices.Equal(hello.SupportedProtos, []string{KeyProtocol}):
+			cfg.ClientAuth = tls.RequireAnyClientCert
+		case ofNodes(hello.SupportedProtos):
+			cfg.Time = func() time.Time { return always }
+		default:
+			cfg.NextProtos = slices.DeleteFunc(slices.Clone(protos), isNodes)
+		}
+		return cfg, nil
+	}
+	return base
+}
+
+func isNodes(proto string) bool { return strings.HasPrefix(proto, NodeProtocols) }
+
+// ofNodes reports whether a client offers protocols of nodes only.
+func ofNodes(protos []string) bool {
+	return len(protos) > 0 && !slices.ContainsFunc(protos, func(proto string) bool { return !isNodes(proto) })
 }
 
 func (s *Server) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	host, _, err := net.SplitHostPort(hello.Conn.LocalAddr().String())
-	return s.current(err == nil && s.add(host))
+	cert, err := s.current(err == nil && s.add(host))
+	if err == nil && !ofNodes(hello.SupportedProtos) {
+		cert = s.short
+	}
+	return cert, err
 }
 
 // current is called with mu held; grown says that the certificate lacks a name or address.
 func (s *Server) current(grown bool) (*tls.Certificate, error) {
-	if s.cert != nil && !grown && s.id.now().Before(renewAt(s.cert.Leaf)) {
+	shared := s.id.shared.Load()
+	if s.cert != nil && !grown && s.signed == shared && s.id.now().Before(renewAt(s.cert.Leaf, nodeLife)) {
 		return s.cert, nil
 	}
 	leaf, err := s.id.issueNode(Node{Name: s.nodeName, Role: RoleServer}, &s.id.key.PublicKey, s.names, s.ips)
 	if err != nil {
 		return nil, err
 	}
-	s.cert = &tls.Certificate{Certificate: [][]byte{leaf.Raw, s.id.ca.Raw}, PrivateKey: s.id.key, Leaf: leaf}
+	s.show(leaf, shared)
 	return s.cert, nil
+}
+
+// show makes leaf the certificate that is shown, with the CAs, by whose fingerprints tokens name them, and what leads from older ones to
+// the one that signs: nodes may have slept through more than one, clients are told of the last while it is trusted.
+func (s *Server) show(leaf *x509.Certificate, shared *opened) {
+	with := func(others ...[]*x509.Certificate) *tls.Certificate {
+		cert := &tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: s.id.key, Leaf: leaf}
+		for _, other := range slices.Concat(others...) {
+			cert.Certificate = append(cert.Certificate, other.Raw)
+		}
+		return cert
+	}
+	signs, old := shared.trusted[:1], shared.trusted[1:]
+	s.cert, s.short, s.signed = with(signs, shared.crosses, old), with(signs), shared
+	if len(old) > 0 {
+		s.short = with(signs, shared.crosses[:1], old)
+	}
+}
+
+// roots are the CAs that are trusted.
+func (o *opened) roots() *x509.CertPool {
+	pool := x509.NewCertPool()
+	for _, ca := range o.trusted {
+		pool.AddCert(ca)
+	}
+	return pool
+}
+
+// SetAddresses makes these, and those that the node was reached at since, the addresses that the certificate covers.
+func (s *Server) SetAddresses(hosts ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ips = slices.DeleteFunc(s.ips, func(ip net.IP) bool { return !ip.IsLoopback() })
+	for _, host := range hosts {
+		s.add(host)
+	}
+	s.cert = nil
 }
 
 // add reports whether host was new.

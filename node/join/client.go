@@ -110,9 +110,14 @@ func pinned(ca string) *tls.Config {
 				if identity.Fingerprint(cert.Raw) != ca {
 					continue
 				}
-				roots := x509.NewCertPool()
+				roots, between := x509.NewCertPool(), x509.NewCertPool()
 				roots.AddCert(cert)
-				_, err := cs.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: roots, CurrentTime: cs.PeerCertificates[0].NotAfter})
+				for _, other := range cs.PeerCertificates[1:] { // a newer CA, if the token's is on its way out
+					between.AddCert(other)
+				}
+				_, err := cs.PeerCertificates[0].Verify(x509.VerifyOptions{
+					Roots: roots, Intermediates: between, CurrentTime: cs.PeerCertificates[0].NotAfter,
+				})
 				return err
 			}
 			return refusal{errors.New("the server there belongs to another cluster than the token")}

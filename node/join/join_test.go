@@ -43,8 +43,7 @@ func (c *cluster) UpdateSecret(_ context.Context, namespace, name string, use fu
 func (c *cluster) NameTaken(name, nodeID string) bool { return name == "first" && nodeID != "1" }
 
 func (c *cluster) Grant() (Grant, error) {
-	shared, err := c.id.Cluster()
-	return Grant{Cluster: shared, Seeds: []string{"192.0.2.1:7443"}}, err
+	return Grant{Keys: c.id.Keys(), Seeds: []string{"192.0.2.1:7443"}}, nil
 }
 
 // serve runs a cluster with a token of these further data.
@@ -87,14 +86,14 @@ func TestJoinHandsOverTheCluster(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	if err := identity.Adopt(dir, grant.Cluster); err != nil {
+	if err := identity.Adopt(dir, grant.Keys); err != nil {
 		t.Fatal(err)
 	}
 	id, err := identity.Open(dir, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !id.Joined() || id.CAFingerprint() != c.id.CAFingerprint() || string(id.GossipKey()) != string(c.id.GossipKey()) {
+	if !id.Joined() || id.CAFingerprint() != c.id.CAFingerprint() || string(id.Keys().Gossip[0].Key) != string(c.id.Keys().Gossip[0].Key) {
 		t.Error("the new node does not have what the cluster has")
 	}
 	if id.NodeID() == c.id.NodeID() {
@@ -144,6 +143,42 @@ func TestTokenIsUsedUp(t *testing.T) {
 	}
 	if _, err := join(t, address, token); err == nil {
 		t.Error("a third node was let in")
+	}
+}
+
+// TestOldTokenIsGoodForTheOverlap joins with a token that names the CA before the last rotation.
+func TestOldTokenIsGoodForTheOverlap(t *testing.T) {
+	c, address, token := serve(t, nil)
+	keys := c.id.Keys()
+	keys, err := keys.RotateCA(now, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	install := func(keys identity.Keys) {
+		t.Helper()
+		if _, err := c.id.Install(keys); err != nil {
+			t.Fatal(err)
+		}
+	}
+	install(keys)
+	renamed := token
+	renamed.CA = c.id.CAFingerprint()
+	for _, good := range []Token{token, renamed} {
+		grant, err := join(t, address, good)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if grant.Keys.Generation != keys.Generation {
+			t.Errorf("generation %d, want %d", grant.Keys.Generation, keys.Generation)
+		}
+	}
+	keys, _, _ = keys.Settle(now.Add(time.Hour), true)
+	install(keys)
+	if _, err := join(t, address, token); err == nil || !strings.Contains(err.Error(), "belongs to another cluster") {
+		t.Errorf("after the overlap: %v", err)
+	}
+	if _, err := join(t, address, renamed); err != nil {
+		t.Error(err)
 	}
 }
 

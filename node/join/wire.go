@@ -15,6 +15,6 @@ type request struct {
 
 // Grant is what it is handed.
 type Grant struct {
-	Cluster identity.Cluster `json:"cluster"`
-	Seeds   []string         `json:"seeds"` // host:port of nodes that are alive
+	Keys  identity.Keys `json:"keys"`
+	Seeds []string      `json:"seeds"` // host:port of nodes that are alive
 }

@@ -8,6 +8,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"time"
+
+	"golang.org/x/time/rate"
 
 	"covey.dev/covey/node/identity"
 )
@@ -26,11 +29,28 @@ type Links struct {
 	certs  Certificates
 	locate func(nodeID string) (address string, ok bool)
 	log    *slog.Logger
+
+	warnings *rate.Limiter
+}
+
+// Of the refused connections so many in a row are warned of, and one more each warnInterval: whoever makes them could fill the disk
+// otherwise.
+const (
+	warnBurst    = 10
+	warnInterval = 10 * time.Second
+)
+
+func (l *Links) refused(conn net.Conn, err error) {
+	level := slog.LevelDebug
+	if l.warnings.Allow() {
+		level = slog.LevelWarn
+	}
+	l.log.Log(context.Background(), level, "a connection that only a node may make was refused", "remote", conn.RemoteAddr().String(), "error", err)
 }
 
 // New makes Links. locate says where a node is at the moment, as host:port.
 func New(certs Certificates, locate func(nodeID string) (string, bool), log *slog.Logger) *Links {
-	return &Links{certs: certs, locate: locate, log: log}
+	return &Links{certs: certs, locate: locate, log: log, warnings: rate.NewLimiter(rate.Every(warnInterval), warnBurst)}
 }
 
 // Dial connects with the node of that ID, in one ALPN protocol.
@@ -105,7 +125,7 @@ func (l listener) Accept() (net.Conn, error) {
 			err = l.admit(node)
 		}
 		if err != nil {
-			l.links.log.Warn("a connection that only a node may make was refused", "remote", conn.RemoteAddr().String(), "error", err)
+			l.links.refused(conn, err)
 			_ = conn.Close()
 			continue
 		}

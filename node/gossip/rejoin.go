@@ -1,0 +1,65 @@
+package gossip
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+)
+
+// A node that is lost is looked for in steps from the first to the longest: memberlist itself forgets it after half a minute, and two
+// parts of a cluster that were cut off from each other for longer would never meet again.
+const (
+	seekFirst = 2 * time.Second
+	seekMost  = 15 * time.Second
+)
+
+// seek tries to join one of the lost members again and again, as long as there are any.
+func (g *Gossip) seek(ctx context.Context) error {
+	wait := seekFirst
+	for {
+		changed := g.Changed()
+		if len(g.missing()) == 0 {
+			wait = seekFirst
+			select {
+			case <-changed:
+				continue
+			case <-ctx.Done():
+				return nil
+			}
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return nil
+		}
+		wait = min(2*wait, seekMost)
+		if lost := g.missing(); len(lost) > 0 {
+			g.meet(ctx, []string{lost[rand.IntN(len(lost))].Address})
+		}
+	}
+}
+
+// meet reports whether one of the nodes at these addresses took this one up.
+func (g *Gossip) meet(ctx context.Context, addresses []string) bool {
+	n, err := g.list.Join(addresses)
+	if n > 0 {
+		return true
+	}
+	g.cfg.Log.Debug("no other node answers yet", "addresses", addresses, "error", err)
+	if g.cfg.Refused != nil {
+		g.cfg.Refused(ctx, addresses)
+	}
+	return false
+}
+
+// missing are the members that are lost and did not say that they were leaving.
+func (g *Gossip) missing() (lost []Member) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, m := range g.lost {
+		if !m.Leaving {
+			lost = append(lost, m)
+		}
+	}
+	return lost
+}
