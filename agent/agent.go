@@ -29,6 +29,7 @@ type Agent struct {
 	network  *network.Network
 	routing  routing
 	images   *puller
+	holders  *holders
 	exits    *exits
 	statuses *statuses
 	capacity corev1.ResourceList
@@ -36,6 +37,10 @@ type Agent struct {
 	keeper   *keeper
 	cidr     netip.Prefix // of the pods
 	thin     atomic.Bool  // dead containers are to be removed: the disk is full
+
+	telling     sync.Mutex // held while the node is told of, so that the last to be told is the newest
+	registered  bool
+	imageStatus []corev1.ContainerImage
 
 	mu      sync.Mutex
 	workers map[string]*worker // by pod UID
@@ -59,9 +64,10 @@ func New(cfg Config, rt Runtime, up Upstream) (*Agent, error) {
 	}
 	a := &Agent{
 		Config: cfg, runtime: rt, upstream: up, capacity: capacity,
-		images: &puller{runtime: rt}, exits: newExits(), statuses: newStatuses(up, cfg.Logger),
-		workers: map[string]*worker{}, routing: routing{moved: make(chan struct{}, 1)},
+		exits: newExits(), statuses: newStatuses(up, cfg.Logger),
+		workers: map[string]*worker{}, holders: &holders{Peers: cfg.Peers, self: cfg.NodeName}, routing: routing{moved: make(chan struct{}, 1)},
 	}
+	a.images = &puller{runtime: rt, holders: a.others(), arrived: a.announce}
 	a.handler = a.newHandler()
 	if a.Observe == nil {
 		a.Observe = observer(a.DataDir, rt.ImageDir())
@@ -90,7 +96,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		return a.upstream.Follow(ctx, a.NodeName, func(pods []*corev1.Pod) { a.follow(ctx, pods) })
 	})
 	g.Go(func() error { return a.upstream.FollowConfig(ctx, a.configChanged) })
-	g.Go(func() error { return a.upstream.FollowNodes(ctx, a.routeTo) })
+	g.Go(func() error { return a.upstream.FollowNodes(ctx, a.nodesChanged) })
 	g.Go(func() error { return a.followMachine(ctx) })
 	if err := g.Wait(); outer.Err() == nil {
 		return err
@@ -118,7 +124,9 @@ func (a *Agent) prepare(ctx context.Context) error {
 		a.Logger.Warn("the node's pod network has fewer addresses than it takes pods: it keeps the size that it began with",
 			"podCIDR", cidr.String(), "addresses", room, "maxPods", a.MaxPods)
 	}
-	a.cidr = cidr
+	a.telling.Lock()
+	a.cidr, a.registered = cidr, true
+	a.telling.Unlock()
 	if a.network, err = network.Open(network.Config{InstanceID: a.InstanceID, CIDR: cidr, Overlay: a.Overlay, Networks: a.Addresses()}); err != nil {
 		return err
 	}
@@ -151,7 +159,10 @@ func (a *Agent) reserveAddresses() {
 
 func (a *Agent) register(ctx context.Context, cidr netip.Prefix) (*corev1.Node, error) {
 	for {
+		a.telling.Lock()
+		a.countImages(ctx)
 		node, err := a.upstream.Register(ctx, a.nodeObject(cidr))
+		a.telling.Unlock()
 		if err == nil {
 			return node, nil
 		}
@@ -289,12 +300,14 @@ func (a *Agent) configChanged(namespace, name string) {
 	}
 }
 
-// imagesArrived tells the workers that wait for an image.
-func (a *Agent) imagesArrived() {
+// imagesArrived tells the workers that wait for an image which is here now, or on another node.
+func (a *Agent) imagesArrived(which func(ref string) bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, w := range a.workers {
-		w.imagesArrived()
+		if w.wants(which) {
+			w.imagesArrived()
+		}
 	}
 }
 

@@ -27,6 +27,7 @@ import (
 type cluster struct {
 	mu      sync.Mutex
 	node    *corev1.Node
+	nodes   []*corev1.Node         // that are followed
 	pods    map[string]*corev1.Pod // by UID
 	maps    map[string]*corev1.ConfigMap
 	secrets map[string]*corev1.Secret
@@ -407,7 +408,16 @@ func TestTwoPodsHaveTheirOwnAddresses(t *testing.T) {
 	f.remove(b, 1)
 }
 
-func (c *cluster) FollowNodes(ctx context.Context, _ func([]*corev1.Node)) error {
-	<-ctx.Done()
-	return nil
+func (c *cluster) FollowNodes(ctx context.Context, update func([]*corev1.Node)) error {
+	for {
+		c.mu.Lock()
+		nodes, changed := c.nodes, c.changed
+		c.mu.Unlock()
+		update(nodes)
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil
+		}
+	}
 }

@@ -39,6 +39,8 @@ type Config struct {
 	// Observe tells what the node has left; nil: what the machine has.
 	Observe func() (eviction.Observation, error)
 
+	Peers Peers // the other nodes, which are asked for images; nil: there are none
+
 	Version       string           // of covey
 	Now           func() time.Time // nil: time.Now
 	UnsafeSysctls []string         // kernel parameters that pods may set beside the safe ones; kernel.msg* is all that begin so

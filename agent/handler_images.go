@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/gorilla/mux"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -22,7 +23,8 @@ func (a *Agent) imageRoutes(r *mux.Router) {
 	}).Methods(http.MethodGet)
 	r.HandleFunc("/images/load", func(w http.ResponseWriter, r *http.Request) {
 		list, err := a.runtime.Load(r.Context(), r.Body)
-		a.imagesArrived()
+		a.announce(r.Context())
+		a.imagesArrived(isHere(list...))
 		if err != nil && !errors.Is(err, context.Canceled) {
 			err = apierrors.NewBadRequest(err.Error())
 		}
@@ -36,6 +38,14 @@ func (a *Agent) imageRoutes(r *mux.Router) {
 		answer(w, struct{}{}, err)
 	}).Methods(http.MethodDelete)
 	r.HandleFunc("/images/pull", a.pullImage).Methods(http.MethodPost)
+	r.PathPrefix("/v2/").Handler(a.runtime.ForNodes())
+}
+
+// isHere finds the images by their names.
+func isHere(list ...Image) func(ref string) bool {
+	return func(ref string) bool {
+		return slices.ContainsFunc(list, func(image Image) bool { return image.Ref == ref })
+	}
 }
 
 func namedImage(r *http.Request) (string, error) {
@@ -57,6 +67,7 @@ func (a *Agent) removeImage(ctx context.Context, ref string) error {
 		}
 	}
 	err = a.runtime.RemoveImage(ctx, ref)
+	a.announce(ctx)
 	if errors.Is(err, ErrNotFound) {
 		return apierrors.NewNotFound(schema.GroupResource{Resource: "images"}, ref)
 	}
@@ -87,18 +98,20 @@ func (a *Agent) pullImage(w http.ResponseWriter, r *http.Request) {
 	result := make(chan any, 1)
 	go func() {
 		defer close(progress)
-		image, err := (&puller{runtime: a.runtime, ctx: r.Context()}).tryEach(ref, &ring, ring.For(ref), func(p PullProgress) {
+		pull := &puller{runtime: a.runtime, holders: a.images.holders, ctx: r.Context()}
+		got, err := pull.tryEach(PullRequest{Ref: ref, Refresh: true, Progress: func(p PullProgress) {
 			select {
 			case progress <- p:
 			case <-r.Context().Done():
 			}
-		})
+		}}, &ring, ring.For(ref))
 		if err != nil {
 			result <- map[string]string{"error": err.Error()}
 			return
 		}
-		a.imagesArrived()
-		result <- map[string]Image{"image": image}
+		a.announce(r.Context())
+		a.imagesArrived(isHere(got.Image))
+		result <- got
 	}()
 	for p := range progress {
 		_ = lines.Encode(p)

@@ -55,14 +55,31 @@ func (w *worker) ensureImage(ctx context.Context, pod *corev1.Pod, c *corev1.Con
 	}
 	w.event(corev1.EventTypeNormal, "Pulling", fmt.Sprintf("Pulling image %q", c.Image), path)
 	asked := w.Now()
-	got, err := w.images.pull(ctx, ref, w.keyring(ctx, pod))
+	got, err := w.images.pull(ctx, PullRequest{Ref: ref, Refresh: c.ImagePullPolicy == corev1.PullAlways}, w.keyring(ctx, pod))
 	if err != nil {
 		return "", w.pullFailed(before, c.Image, path, err)
 	}
-	waited := w.Now().Sub(asked).Round(time.Millisecond)
-	w.event(corev1.EventTypeNormal, "Pulled", fmt.Sprintf("Successfully pulled image %q in %s (%s including waiting). Image size: %d bytes.",
-		c.Image, min(got.took.Round(time.Millisecond), waited), waited, got.image.SizeBytes), path)
+	w.event(corev1.EventTypeNormal, "Pulled", pulledMessage(c.Image, got, w.Now().Sub(asked)), path)
 	return ref, nil
+}
+
+// pulledMessage is in the kubelet's words, and says where the image came from.
+func pulledMessage(name string, got pulled, waited time.Duration) string {
+	waited = waited.Round(time.Millisecond)
+	var b strings.Builder
+	if len(got.From) == 0 && got.Unasked != nil {
+		fmt.Fprintf(&b, "Container image %q already present on machine.", name)
+	} else {
+		fmt.Fprintf(&b, "Successfully pulled image %q in %s (%s including waiting). Image size: %d bytes.",
+			name, min(got.took.Round(time.Millisecond), waited), waited, got.Image.SizeBytes)
+	}
+	if len(got.From) > 0 {
+		fmt.Fprintf(&b, " It came from %s.", strings.Join(got.From, ", "))
+	}
+	if got.Unasked != nil {
+		fmt.Fprintf(&b, " The registry could not be asked whether it has another: %s", got.Unasked)
+	}
+	return b.String()
 }
 
 // imageProblems are the reasons that an image's arrival may mend.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -129,6 +130,30 @@ func TestPodsThatWantTheSameImagePullItOnce(t *testing.T) {
 	if pulls != 1 {
 		t.Errorf("pulled %d times", pulls)
 	}
+}
+
+// TestAnImageThatComesToAnotherNodeEndsTheWait lets a pull fail, and then another node say that it has the image.
+func TestAnImageThatComesToAnotherNodeEndsTheWait(t *testing.T) {
+	f := setup(t)
+	uid := f.add(privatePod("a"))
+	f.await(uid, "without its image", waiting("ErrImagePull"))
+	begun := time.Now()
+	f.cluster.change(func() {
+		f.runtime.Pullable[privateImage] = runtimetest.FakeImage{}
+		node := &corev1.Node{}
+		node.Name, node.Status.Images = "n2", []corev1.ContainerImage{{Names: []string{privateImage}}}
+		f.cluster.nodes = append(f.cluster.nodes, node)
+	})
+	f.await(uid, "ready", isReady)
+	if took := time.Since(begun); took > 8*time.Second {
+		t.Errorf("it took %v: the back-off was waited out", took)
+	}
+	f.eventually("the node says that it has the image", func() bool {
+		f.cluster.mu.Lock()
+		defer f.cluster.mu.Unlock()
+		return slices.ContainsFunc(f.cluster.node.Status.Images, func(i corev1.ContainerImage) bool { return slices.Contains(i.Names, privateImage) })
+	})
+	f.remove(uid, 1)
 }
 
 func TestAnImageNameThatIsNone(t *testing.T) {

@@ -139,7 +139,7 @@ func (k *keeper) setConditions(ctx context.Context, conditions []corev1.NodeCond
 	if slices.Equal(before, conditions) {
 		return true
 	}
-	if _, err := k.upstream.Register(ctx, k.nodeObject(k.cidr)); err != nil {
+	if err := k.tellNode(ctx); err != nil {
 		if ctx.Err() == nil {
 			k.Logger.Warn("the node's conditions were not stored, trying again", "conditions", conditions, "error", err)
 		}

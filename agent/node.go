@@ -25,7 +25,7 @@ const (
 	MostPods = 2000
 )
 
-// nodeObject describes this machine.
+// nodeObject describes this machine. a.telling is held.
 func (a *Agent) nodeObject(cidr netip.Prefix) *corev1.Node {
 	hostName, _ := os.Hostname()
 	labels := map[string]string{
@@ -46,6 +46,7 @@ func (a *Agent) nodeObject(cidr netip.Prefix) *corev1.Node {
 			DaemonEndpoints: corev1.NodeDaemonEndpoints{KubeletEndpoint: corev1.DaemonEndpoint{Port: int32(a.ListenPort)}},
 			NodeInfo:        a.nodeInfo(),
 			Conditions:      a.nodeConditions(),
+			Images:          a.imageStatus,
 		},
 	}
 }

@@ -16,6 +16,8 @@ import (
 // puller pulls an image once when several containers want it at the same time.
 type puller struct {
 	runtime Images
+	holders Holders                   // nil: there are no other nodes
+	arrived func(ctx context.Context) // called after an image came
 	group   singleflight.Group
 	ctx     context.Context // ends with the agent; set before the first pull
 	running sync.WaitGroup
@@ -23,18 +25,21 @@ type puller struct {
 
 // pulled is an image and how long its pull took.
 type pulled struct {
-	image Image
-	took  time.Duration
+	Pulled
+	took time.Duration
 }
 
 // pull shares a pull that is under way with the same credentials; each caller gives up with its own ctx. When there are
 // several credentials for the image it tries them in their order.
-func (p *puller) pull(ctx context.Context, ref string, ring *keyring.Keyring) (pulled, error) {
-	tries := ring.For(ref)
-	result := p.group.DoChan(fmt.Sprintf("%s %q", ref, tries), func() (any, error) {
+func (p *puller) pull(ctx context.Context, req PullRequest, ring *keyring.Keyring) (pulled, error) {
+	tries := ring.For(req.Ref)
+	result := p.group.DoChan(fmt.Sprintf("%s %t %q", req.Ref, req.Refresh, tries), func() (any, error) {
 		begun := time.Now()
-		image, err := p.tryEach(ref, ring, tries, nil)
-		return pulled{image, time.Since(begun)}, err
+		got, err := p.tryEach(req, ring, tries)
+		if err == nil {
+			p.running.Go(func() { p.arrived(p.ctx) })
+		}
+		return pulled{got, time.Since(begun)}, err
 	})
 	var r singleflight.Result
 	done := make(chan struct{})
@@ -53,16 +58,19 @@ func (p *puller) pull(ctx context.Context, ref string, ring *keyring.Keyring) (p
 	}
 }
 
-func (p *puller) tryEach(ref string, ring *keyring.Keyring, tries []keyring.Credential, progress func(PullProgress)) (image Image, err error) {
+func (p *puller) tryEach(req PullRequest, ring *keyring.Keyring, tries []keyring.Credential) (got Pulled, err error) {
+	req.Holders = p.holders
 	if len(tries) == 0 {
-		return p.runtime.Pull(p.ctx, ref, credentials(ref, ring, nil), progress)
+		req.Auth = credentials(req.Ref, ring, nil)
+		return p.runtime.Pull(p.ctx, req)
 	}
 	for i := range tries {
-		if image, err = p.runtime.Pull(p.ctx, ref, credentials(ref, ring, &tries[i]), progress); err == nil || p.ctx.Err() != nil {
+		req.Auth = credentials(req.Ref, ring, &tries[i])
+		if got, err = p.runtime.Pull(p.ctx, req); err == nil || p.ctx.Err() != nil {
 			break
 		}
 	}
-	return image, err
+	return got, err
 }
 
 // credentials gives the registry of ref the credential chosen for it, and a mirror only what is meant for the mirror.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
 	"syscall"
 	"time"
 
@@ -59,9 +60,11 @@ type Images interface {
 	ListImages(ctx context.Context) ([]Image, error)
 	// Load reads an OCI or docker archive (tar, also compressed) and unpacks what is for this platform.
 	Load(ctx context.Context, archive io.Reader) ([]Image, error)
-	// Pull fetches ref from its registry or a mirror of it; both functions may be nil. A pull that was cut off goes on
-	// where it was. One that receives nothing for minutes fails.
-	Pull(ctx context.Context, ref string, auth Credentials, progress func(PullProgress)) (Image, error)
+	// Pull fetches an image from other nodes, its registry or a mirror of it. A pull that was cut off goes on where it was.
+	// One that receives nothing for minutes fails.
+	Pull(ctx context.Context, req PullRequest) (Pulled, error)
+	// ForNodes serves the images to other nodes as a read-only registry at /v2/. It is what Holders ask.
+	ForNodes() http.Handler
 	// RemoveImage drops a name and what nothing else uses. ErrNotFound when there is none.
 	RemoveImage(ctx context.Context, ref string) error
 	// Prune drops what is kept of pulls that did not come to their end, and all else that nothing uses.
@@ -88,6 +91,26 @@ type Credentials func(host string) *RegistryAuth
 // RegistryAuth is a registry credential.
 type RegistryAuth struct {
 	Username, Password string
+}
+
+// PullRequest is an image to be pulled.
+type PullRequest struct {
+	Ref string // normalised
+	// Refresh has the registry say what Ref stands for, as long as it can be asked. When it cannot, what is here counts, and
+	// then what other nodes have. Without it other nodes are asked before the registry.
+	Refresh bool
+	// Auth may be nil. Another node gives an image that it pulled with a credential only where Auth gives the same.
+	Auth     Credentials
+	Holders  Holders            // nil: only the registry is asked
+	Progress func(PullProgress) // may be nil
+}
+
+// Pulled is an image and where it came from.
+type Pulled struct {
+	Image Image    `json:"image"`
+	From  []string `json:"from"` // nodes and registries, those that gave most first; none when it was all here
+	// Unasked is why the registry was not the one to say what the name stands for, though it should have.
+	Unasked error `json:"-"`
 }
 
 // PullProgress is one layer's (or manifest's) state while an image is pulled.

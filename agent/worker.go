@@ -145,6 +145,18 @@ func (w *worker) announceBackOff(s *corev1.ContainerStatus) {
 	}
 }
 
+// wants says whether the pod has a container of such an image.
+func (w *worker) wants(image func(ref string) bool) bool {
+	spec := &w.currentPod().Spec
+	wanted := func(name string) bool {
+		ref, err := normalize(name)
+		return err == nil && image(ref)
+	}
+	isWanted := func(c corev1.Container) bool { return wanted(c.Image) }
+	return slices.ContainsFunc(spec.InitContainers, isWanted) || slices.ContainsFunc(spec.Containers, isWanted) ||
+		slices.ContainsFunc(spec.EphemeralContainers, func(c corev1.EphemeralContainer) bool { return wanted(c.Image) })
+}
+
 // imagesArrived has the worker try again what failed for want of an image.
 func (w *worker) imagesArrived() {
 	w.mu.Lock()

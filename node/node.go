@@ -201,6 +201,7 @@ func (n *node) build() (err error) {
 		StateDir:    n.cfg.StateDir,
 		Labels:      n.cfg.Labels,
 		Annotations: map[string]string{nodeIDAnnotation: n.identity.NodeID()},
+		Peers:       others{n},
 		Version:     n.cfg.Version,
 		Logger:      n.log,
 

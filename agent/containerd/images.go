@@ -3,6 +3,7 @@ package containerd
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/distribution/reference"
 
 	"covey.dev/covey/agent"
+	"covey.dev/covey/agent/containerd/registry"
 )
 
 // normalise gives a ref's full name: "busybox" is "docker.io/library/busybox:latest".
@@ -114,6 +116,13 @@ func describe(ctx context.Context, image client.Image) (agent.Image, error) {
 		Pinned:    image.Labels()[labelPinned] == "pinned",
 		Loaded:    image.Labels()[labelLoaded] != "",
 	}, nil
+}
+
+// ForNodes implements agent.Images.
+func (r *Runtime) ForNodes() http.Handler {
+	return registry.New(registry.Config{
+		Content: r.client.ContentStore(), Images: r.client.ImageService(), In: r.in, Logger: r.log,
+	}).ForNodes()
 }
 
 // RemoveImage implements agent.Images.

@@ -16,6 +16,7 @@ import (
 	"github.com/moby/sys/signal"
 
 	"covey.dev/covey/agent"
+	"covey.dev/covey/agent/containerd/registry"
 )
 
 // Labels of covey's own on a containerd container. What they hold comes back in agent.Container.
@@ -35,7 +36,7 @@ const (
 // Labels on an image. The first is the one by which containerd's own Kubernetes plugin knows pinned images.
 const (
 	labelPinned = "io.cri-containerd.pinned"
-	labelLoaded = "covey.dev/loaded"
+	labelLoaded = registry.LabelLoaded
 )
 
 // exit is what labelExit holds, so that how a container ended is known after the machine was rebooted.

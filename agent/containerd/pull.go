@@ -7,11 +7,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"github.com/containerd/containerd/v2/client"
-	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/remotes"
@@ -23,51 +21,91 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"covey.dev/covey/agent"
+	"covey.dev/covey/agent/containerd/fetch"
 )
 
-// progressEvery is how often the progress of a pull is told.
-const progressEvery = 200 * time.Millisecond
-
 // Pull implements agent.Images. Mirrors and certificates come from hosts.toml files below Config.HostDir.
-func (r *Runtime) Pull(ctx context.Context, ref string, auth agent.Credentials, progress func(agent.PullProgress)) (agent.Image, error) {
-	name, err := normalise(ref)
+func (r *Runtime) Pull(ctx context.Context, req agent.PullRequest) (agent.Pulled, error) {
+	name, err := normalise(req.Ref)
 	if err != nil {
-		return agent.Image{}, err
+		return agent.Pulled{}, err
 	}
-	image, err := r.pull(r.in(ctx), name, auth, progress)
+	req.Ref = name
+	pulled, err := r.pull(r.in(ctx), req)
 	if errdefs.IsNotFound(err) {
-		return agent.Image{}, fmt.Errorf("failed to pull and unpack image %q: %w: %w", name, agent.ErrNotFound, err)
+		return agent.Pulled{}, fmt.Errorf("failed to pull and unpack image %q: %w: %w", name, agent.ErrNotFound, err)
 	}
 	if err != nil {
-		return agent.Image{}, fmt.Errorf("failed to pull and unpack image %q: %w", name, err)
+		return agent.Pulled{}, fmt.Errorf("failed to pull and unpack image %q: %w", name, err)
 	}
-	return describe(r.in(ctx), image)
+	return pulled, nil
 }
 
-func (r *Runtime) pull(ctx context.Context, name string, auth agent.Credentials, progress func(agent.PullProgress)) (client.Image, error) {
-	ctx, release, err := r.holdParts(ctx, name)
+func (r *Runtime) pull(ctx context.Context, req agent.PullRequest) (agent.Pulled, error) {
+	ctx, release, err := r.holdParts(ctx, req.Ref)
 	if err != nil {
-		return nil, err
+		return agent.Pulled{}, err
 	}
 	ctx, guard := guardStalls(ctx, r.cfg.PullTimeout)
 	defer guard.stop()
-	p := &pullProgress{tell: progress, content: r.client.ContentStore(), parts: map[digest.Digest]*part{}}
-	stop := p.start(ctx, name)
-	image, err := r.client.Pull(ctx, name,
-		client.WithPullUnpack,
-		client.WithPullSnapshotter(r.snapshotter),
-		client.WithResolver(r.resolver(ctx, auth, guard)),
-		client.WithImageHandler(images.HandlerFunc(p.saw)),
-	)
+	p := &pullProgress{name: req.Ref, tell: req.Progress, content: r.client.ContentStore(), parts: map[digest.Digest]*part{}}
+	stop := p.start(ctx)
+	pulled, err := r.findAndFetch(ctx, req, guard, p)
 	stop()
 	if err != nil {
 		if cause := context.Cause(ctx); errors.Is(cause, errStalled) {
 			err = cause
 		}
-		return nil, errors.Join(err, release(false))
+		return agent.Pulled{}, errors.Join(err, release(false))
 	}
-	p.report(agent.PullProgress{Item: name, Status: "done"})
-	return image, release(true)
+	p.report(agent.PullProgress{Item: req.Ref, Status: "done"})
+	return pulled, release(true)
+}
+
+func (r *Runtime) findAndFetch(ctx context.Context, req agent.PullRequest, guard *stallGuard, p *pullProgress) (agent.Pulled, error) {
+	found, err := fetch.Find(ctx, fetch.Request{
+		Ref: req.Ref, Refresh: req.Refresh, Auth: req.Auth, Holders: req.Holders,
+		Registry: func(auth agent.Credentials) remotes.Resolver { return r.resolver(ctx, auth, guard) },
+		Local: func() (ocispec.Descriptor, map[string]string, bool) {
+			image, err := r.client.ImageService().Get(ctx, req.Ref)
+			return image.Target, image.Labels, err == nil
+		},
+	})
+	if err != nil {
+		return agent.Pulled{}, err
+	}
+	image, err := r.fetch(ctx, found, p)
+	if errdefs.IsFailedPrecondition(err) && ctx.Err() == nil { // a part is not what its digest says
+		again, distrusted, findErr := found.Distrust(ctx)
+		if findErr != nil {
+			return agent.Pulled{}, errors.Join(err, findErr)
+		}
+		if distrusted {
+			r.log.Warn("another node sent what is not the image: it is fetched from its registry", "image", req.Ref, "err", err)
+			found = again
+			image, err = r.fetch(ctx, found, p)
+		}
+	}
+	if err != nil {
+		return agent.Pulled{}, err
+	}
+	described, err := describe(ctx, image)
+	return agent.Pulled{Image: described, From: found.From(), Unasked: found.Unasked}, err
+}
+
+// fetch pulls what was found. Parts that turn out to be wrong are dropped, so that the next try does not go on with them.
+func (r *Runtime) fetch(ctx context.Context, found *fetch.Image, p *pullProgress) (client.Image, error) {
+	image, err := r.client.Pull(ctx, p.name,
+		client.WithPullUnpack,
+		client.WithPullSnapshotter(r.snapshotter),
+		client.WithResolver(found),
+		client.WithPullLabels(found.Labels),
+		client.WithImageHandler(images.HandlerFunc(p.saw)),
+	)
+	if errdefs.IsFailedPrecondition(err) {
+		err = errors.Join(err, p.dropWrong(ctx))
+	}
+	return image, err
 }
 
 // pullLease begins the names of the leases on the parts of images that are being pulled.
@@ -145,92 +183,4 @@ func (r *Runtime) resolver(ctx context.Context, auth agent.Credentials, guard *s
 		}
 	}
 	return docker.NewResolver(docker.ResolverOptions{Hosts: hosts.ConfigureHosts(ctx, options)})
-}
-
-// pullProgress tells how far the parts of an image are.
-type pullProgress struct {
-	tell    func(agent.PullProgress)
-	content content.Store
-
-	mu    sync.Mutex
-	parts map[digest.Digest]*part
-	order []digest.Digest
-}
-
-type part struct {
-	total int64
-	done  bool
-}
-
-// saw is called with each part of the image before it is fetched.
-func (p *pullProgress) saw(_ context.Context, desc ocispec.Descriptor) ([]ocispec.Descriptor, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if _, known := p.parts[desc.Digest]; !known {
-		p.parts[desc.Digest] = &part{total: desc.Size}
-		p.order = append(p.order, desc.Digest)
-	}
-	return nil, nil
-}
-
-// start tells the progress now and then until the function that it returns is called.
-func (p *pullProgress) start(ctx context.Context, name string) (stop func()) {
-	if p.tell == nil {
-		return func() {}
-	}
-	p.report(agent.PullProgress{Item: name, Status: "resolving"})
-	ctx, cancel := context.WithCancel(ctx)
-	var telling sync.WaitGroup
-	telling.Go(func() {
-		tick := time.NewTicker(progressEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-				p.tellAll(ctx)
-			}
-		}
-	})
-	return func() {
-		p.tellAll(ctx)
-		cancel()
-		telling.Wait()
-	}
-}
-
-// tellAll tells of the parts that are being fetched, and once of those that are there.
-func (p *pullProgress) tellAll(ctx context.Context) {
-	active, err := p.content.ListStatuses(ctx)
-	if err != nil {
-		return // the pull itself will say what is wrong
-	}
-	offsets := map[digest.Digest]int64{}
-	for _, s := range active {
-		offsets[s.Expected] = s.Offset
-	}
-	p.mu.Lock()
-	var news []agent.PullProgress
-	for _, d := range p.order {
-		state := p.parts[d]
-		if state.done {
-			continue
-		}
-		item := agent.PullProgress{Item: d.String(), Status: "downloading", Offset: offsets[d], Total: state.total}
-		if _, err := p.content.Info(ctx, d); err == nil {
-			state.done, item.Status, item.Offset = true, "done", state.total
-		}
-		news = append(news, item)
-	}
-	p.mu.Unlock()
-	for _, item := range news {
-		p.report(item)
-	}
-}
-
-func (p *pullProgress) report(item agent.PullProgress) {
-	if p.tell != nil {
-		p.tell(item)
-	}
 }

@@ -51,7 +51,8 @@ func (p puller) pull(ref string, auth agent.Credentials) (agent.Image, error) {
 	if err := p.RemoveImage(p.Context(), ref); err != nil && !errors.Is(err, agent.ErrNotFound) {
 		p.Fatal(err)
 	}
-	return p.Pull(p.Context(), ref, auth, nil)
+	got, err := p.Pull(p.Context(), agent.PullRequest{Ref: ref, Auth: auth})
+	return got.Image, err
 }
 
 func login(user, password string) agent.Credentials {
@@ -162,7 +163,7 @@ func TestPullGoesOnWhereItWas(t *testing.T) {
 	archive := imagetest.Archive(t, "x")
 	reg.Push(t, "app:1", archive)
 	ref := reg.Host + "/app:1"
-	if _, err := p.Pull(t.Context(), ref, nil, nil); err == nil {
+	if _, err := p.Pull(t.Context(), agent.PullRequest{Ref: ref}); err == nil {
 		t.Fatal("the pull was not cut off")
 	}
 	p.Runtime = m.reopen(t)
@@ -172,14 +173,14 @@ func TestPullGoesOnWhereItWas(t *testing.T) {
 		t.Fatal(err)
 	}
 	whole.Push(t, "other:1", other)
-	if _, err := p.Pull(t.Context(), whole.Host+"/other:1", nil, nil); err != nil {
+	if _, err := p.Pull(t.Context(), agent.PullRequest{Ref: whole.Host + "/other:1"}); err != nil {
 		t.Fatal(err)
 	}
 	if err := p.RemoveImage(t.Context(), whole.Host+"/other:1"); err != nil { // collects garbage
 		t.Fatal(err)
 	}
 	line.mend()
-	if _, err := p.Pull(t.Context(), ref, nil, nil); err != nil {
+	if _, err := p.Pull(t.Context(), agent.PullRequest{Ref: ref}); err != nil {
 		t.Fatal(err)
 	}
 	if want := fmt.Sprintf("bytes=%d-", half); !slices.Contains(line.ranges, want) {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/http"
 	"slices"
 	"time"
 
@@ -67,28 +68,32 @@ func (f *Fake) ListImages(context.Context) ([]agent.Image, error) {
 }
 
 // Pull implements agent.Images; it finds what is in Pullable.
-func (f *Fake) Pull(_ context.Context, ref string, auth agent.Credentials, progress func(agent.PullProgress)) (agent.Image, error) {
-	if err := f.fail("pull", ref); err != nil {
-		return agent.Image{}, err
+func (f *Fake) Pull(_ context.Context, req agent.PullRequest) (agent.Pulled, error) {
+	if err := f.fail("pull", req.Ref); err != nil {
+		return agent.Pulled{}, err
 	}
 	if f.Registry != nil {
-		if err := f.Registry(ref, auth); err != nil {
-			return agent.Image{}, err
+		if err := f.Registry(req.Ref, req.Auth); err != nil {
+			return agent.Pulled{}, err
 		}
 	}
 	f.mu.Lock()
-	image, ok := f.Pullable[ref]
+	image, ok := f.Pullable[req.Ref]
 	f.mu.Unlock()
 	if !ok {
-		return agent.Image{}, fmt.Errorf("pull image %s: %w", ref, agent.ErrNotFound)
+		return agent.Pulled{}, fmt.Errorf("pull image %s: %w", req.Ref, agent.ErrNotFound)
 	}
-	if progress != nil {
-		progress(agent.PullProgress{Item: ref, Status: "done"})
+	if req.Progress != nil {
+		req.Progress(agent.PullProgress{Item: req.Ref, Status: "done"})
 	}
-	image.Ref = ref
+	image.Ref = req.Ref
 	f.AddImage(image)
-	return f.Image(context.Background(), ref)
+	got, err := f.Image(context.Background(), req.Ref)
+	return agent.Pulled{Image: got, From: []string{"the fake's registry"}}, err
 }
+
+// ForNodes implements agent.Images; it serves nothing.
+func (f *Fake) ForNodes() http.Handler { return http.NotFoundHandler() }
 
 // RemoveImage implements agent.Images.
 func (f *Fake) RemoveImage(_ context.Context, ref string) error {

@@ -52,7 +52,7 @@ func newImageCommand(base *options) *cobra.Command {
 func (o *imageOptions) newLoad() *cobra.Command {
 	return &cobra.Command{
 		Use:     "load FILE|-",
-		Short:   "Load the images of an OCI or docker archive into a node",
+		Short:   "Load the images of an OCI or docker archive into a node, from which the others get them",
 		Example: "  covey image load hello.tar\n  docker save hello:1.0 | covey image load -",
 		Args:    cobra.ExactArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return o.load(cmd, args[0]) },

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -24,13 +25,15 @@ type pullLine struct {
 	Offset int64  `json:"offset"`
 	Total  int64  `json:"total"`
 	Image  *image `json:"image"`
-	Error  string `json:"error"`
+	// From are the nodes and registries that the image came from.
+	From  []string `json:"from"`
+	Error string   `json:"error"`
 }
 
 func (o *imageOptions) newPull() *cobra.Command {
 	return &cobra.Command{
 		Use:     "pull NAME",
-		Short:   "Pull an image from its registry to a node",
+		Short:   "Pull an image from other nodes or its registry to a node",
 		Example: "  covey image pull docker.io/library/busybox:1.36",
 		Args:    cobra.ExactArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return o.pull(cmd, args[0]) },
@@ -49,7 +52,7 @@ func (o *imageOptions) pull(cmd *cobra.Command, name string) error {
 	defer resp.Body.Close()
 	bar := newBar(cmd.ErrOrStderr(), -1, "pulling "+name)
 	defer bar.clear()
-	img, err := followPull(json.NewDecoder(resp.Body), bar)
+	last, err := followPull(json.NewDecoder(resp.Body), bar)
 	if s.ctx().Err() != nil {
 		return s.ctx().Err()
 	}
@@ -57,13 +60,16 @@ func (o *imageOptions) pull(cmd *cobra.Command, name string) error {
 		return err
 	}
 	bar.clear()
-	s.say("Pulled image: %s", familiar(img.Ref))
-	s.say("Digest: %s", img.Digest)
+	s.say("Pulled image: %s", familiar(last.Image.Ref))
+	s.say("Digest: %s", last.Image.Digest)
+	if len(last.From) > 0 {
+		s.say("From: %s", strings.Join(last.From, ", "))
+	}
 	return nil
 }
 
-// followPull shows how the layers together come along, and returns the image at the end.
-func followPull(lines *json.Decoder, bar *bar) (*image, error) {
+// followPull shows how the layers together come along, and returns the last line, which has the image.
+func followPull(lines *json.Decoder, bar *bar) (*pullLine, error) {
 	items := map[string]pullLine{}
 	for {
 		var line pullLine
@@ -77,7 +83,7 @@ func followPull(lines *json.Decoder, bar *bar) (*image, error) {
 		case line.Error != "":
 			return nil, errors.New(line.Error)
 		case line.Image != nil:
-			return line.Image, nil
+			return &line, nil
 		}
 		items[line.Item] = line
 		var offset, total int64

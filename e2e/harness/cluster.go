@@ -23,7 +23,7 @@ type Cluster struct {
 // uplink is a node's interface on the switch.
 const uplink = "eth0"
 
-// StartCluster starts a cluster of so many nodes, all of them ready, with the test's images on each.
+// StartCluster starts a cluster of so many nodes, all of them ready, with the test's images on the first: the others get them from there.
 func StartCluster(t *testing.T, count int) *Cluster {
 	t.Helper()
 	return NewCluster(t).StartNodes(count)
@@ -50,8 +50,8 @@ func (c *Cluster) StartNodes(count int, args ...string) *Cluster {
 	}
 	for _, n := range c.Nodes {
 		n.connect()
-		n.loadImages("busybox.tar")
 	}
+	c.Nodes[0].loadImages("busybox.tar")
 	return c
 }
 

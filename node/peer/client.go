@@ -111,6 +111,13 @@ func (p *Peers) ask(ctx context.Context, method, server, path string, body []byt
 	return strconv.ParseUint(string(text), 10, 64)
 }
 
+// ToAgent sends a request to the agent of the node of that ID.
+func (p *Peers) ToAgent(nodeID string, req *http.Request) (*http.Response, error) {
+	to := req.Clone(req.Context())
+	to.URL.Host, to.URL.Path, to.URL.RawPath = nodeID, nodePrefix+req.URL.Path, ""
+	return p.transport.RoundTrip(to)
+}
+
 // Node answers for the pods of the node of that ID, streams included.
 func (p *Peers) Node(nodeID string) http.Handler {
 	target := &url.URL{Scheme: "https", Host: nodeID, Path: nodePrefix}
