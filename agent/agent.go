@@ -93,7 +93,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	g.Go(func() error { return a.keeper.run(ctx) })
 	g.Go(func() error { return a.runtime.Watch(ctx, a.exited) })
 	g.Go(func() error {
-		return a.upstream.Follow(ctx, a.NodeName, func(pods []*corev1.Pod) { a.follow(ctx, pods) })
+		return a.upstream.Follow(ctx, a.NodeName, func(pods []*corev1.Pod, current bool) { a.follow(ctx, pods, current) })
 	})
 	g.Go(func() error { return a.upstream.FollowConfig(ctx, a.configChanged) })
 	g.Go(func() error { return a.upstream.FollowNodes(ctx, a.nodesChanged) })
@@ -175,8 +175,9 @@ func (a *Agent) register(ctx context.Context, cidr netip.Prefix) (*corev1.Node, 
 	}
 }
 
-// follow has one worker for each pod, and for each pod that is gone but left something on the machine.
-func (a *Agent) follow(ctx context.Context, pods []*corev1.Pod) {
+// follow has one worker for each pod, and for each pod that is gone but left something on the machine. What is of no pod is
+// removed only when the pods are current.
+func (a *Agent) follow(ctx context.Context, pods []*corev1.Pod, current bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	bound := make(map[string]bool, len(pods))
@@ -197,7 +198,7 @@ func (a *Agent) follow(ctx context.Context, pods []*corev1.Pod) {
 			w.update(nil, true)
 		}
 	}
-	if !a.swept {
+	if current && !a.swept {
 		a.swept = true
 		a.running.Go(func() { a.sweep(ctx) })
 	}

@@ -61,7 +61,7 @@ func (c *cluster) Register(_ context.Context, node *corev1.Node) (*corev1.Node, 
 	return node, nil
 }
 
-func (c *cluster) Follow(ctx context.Context, node string, update func([]*corev1.Pod)) error {
+func (c *cluster) Follow(ctx context.Context, node string, update func([]*corev1.Pod, bool)) error {
 	for {
 		c.mu.Lock()
 		changed := c.changed
@@ -72,7 +72,7 @@ func (c *cluster) Follow(ctx context.Context, node string, update func([]*corev1
 			}
 		}
 		c.mu.Unlock()
-		update(pods)
+		update(pods, true)
 		select {
 		case <-ctx.Done():
 			return nil

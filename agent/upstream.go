@@ -11,11 +11,13 @@ import (
 // ErrNotFound.
 type Upstream interface {
 	// Register makes the Node object exist and carry these labels, addresses, capacity and conditions. It writes only
-	// when something changed, and returns the object as stored (with spec.podCIDR and so on).
+	// when something changed, and returns the object as stored (with spec.podCIDR and so on). When the cluster cannot be asked
+	// for a while it returns the object as it was known last, and registers later.
 	Register(ctx context.Context, node *corev1.Node) (*corev1.Node, error)
 	// Follow calls update with all pods bound to the node, first at once and then after each change (coalesced), until
 	// ctx ends.
-	Follow(ctx context.Context, node string, update func([]*corev1.Pod)) error
+	// Until current is true they are those that were known last, because the cluster cannot be asked: pods may be missing.
+	Follow(ctx context.Context, node string, update func(pods []*corev1.Pod, current bool)) error
 	// FollowNodes calls update with all nodes of the cluster, first at once and then after each change (coalesced), until ctx
 	// ends.
 	FollowNodes(ctx context.Context, update func([]*corev1.Node)) error

@@ -3,7 +3,7 @@ package node
 import "net"
 
 // moved has the parts of the node follow the machine's links and, when they are others now, its addresses.
-func (n *node) moved(others bool) {
+func (n *base) moved(others bool) {
 	if others {
 		n.log.Info("this node's addresses are others now", "addresses", n.addresses.List())
 	}

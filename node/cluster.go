@@ -31,9 +31,17 @@ const peersFile = "identity/peers.json"
 
 // openIdentity finds out who this node is, and joins the cluster that it was told to on its first start. It returns
 // addresses of other nodes.
-func (n *node) openIdentity(ctx context.Context) (seeds []string, err error) {
+func (n *base) openIdentity(ctx context.Context) (seeds []string, err error) {
 	dir := filepath.Join(n.cfg.DataDir, "identity")
-	if len(n.cfg.Join) > 0 && !identity.Exists(dir) {
+	exists := identity.Exists(dir)
+	switch {
+	case exists && n.cfg.Worker && !identity.IsWorker(dir):
+		return nil, errors.New("--worker: this node is a server; take it out of the cluster and purge its data directory before it joins as a worker")
+	case exists && !n.cfg.Worker && identity.IsWorker(dir):
+		return nil, errors.New("this node is a worker: start it with --worker, or purge its data directory before it joins as a server")
+	case !exists && n.cfg.Worker && len(n.cfg.Join) == 0:
+		return nil, errors.New("--worker: say which cluster to join, with --join and --token")
+	case !exists && len(n.cfg.Join) > 0:
 		if seeds, err = n.join(ctx, dir); err != nil {
 			return nil, err
 		}
@@ -45,7 +53,7 @@ func (n *node) openIdentity(ctx context.Context) (seeds []string, err error) {
 	return append(seeds, n.cfg.Join...), nil
 }
 
-func (n *node) join(ctx context.Context, dir string) (seeds []string, err error) {
+func (n *base) join(ctx context.Context, dir string) (seeds []string, err error) {
 	token, err := join.ParseToken(n.cfg.Token)
 	if err != nil {
 		return nil, fmt.Errorf("--token: %w", err)
@@ -54,15 +62,24 @@ func (n *node) join(ctx context.Context, dir string) (seeds []string, err error)
 	if err != nil {
 		return nil, err
 	}
-	grant, err := join.Ask(ctx, join.Request{Servers: n.cfg.Join, Token: token, NodeID: nodeID, Name: n.cfg.Name, Log: n.log})
+	request := join.Request{Servers: n.cfg.Join, Token: token, NodeID: nodeID, Name: n.cfg.Name, Log: n.log}
+	if n.cfg.Worker {
+		if request.CSR, err = identity.NewRequest(dir); err != nil {
+			return nil, err
+		}
+	}
+	grant, err := join.Ask(ctx, request)
 	if err != nil {
 		return nil, err
+	}
+	if n.cfg.Worker {
+		return grant.Seeds, identity.AdoptWorker(dir, grant.Keys, grant.Certificate)
 	}
 	return grant.Seeds, identity.Adopt(dir, grant.Keys)
 }
 
 // openGossip opens the port for UDP too and begins to gossip.
-func (n *node) openGossip() error {
+func (n *base) openGossip() error {
 	packets, err := net.ListenUDP("udp", &net.UDPAddr{IP: n.port.Addr().IP, Port: n.port.Addr().Port, Zone: n.port.Addr().Zone})
 	if err != nil {
 		return fmt.Errorf("listen for gossip: %w", err)
@@ -72,6 +89,7 @@ func (n *node) openGossip() error {
 		NodeID:  n.identity.NodeID(),
 		Name:    n.cfg.Name,
 		Version: n.cfg.Version,
+		Worker:  n.cfg.Worker,
 		Address: n.addresses.List()[0].Addr().AsSlice(),
 		Port:    n.port.Addr().Port,
 		Keys:    gossipKeys(n.identity.Keys()),
@@ -150,9 +168,32 @@ func (j joinable) NameTaken(name, nodeID string) bool {
 }
 
 func (j joinable) Grant() (join.Grant, error) {
-	grant := join.Grant{Keys: j.identity.Keys()}
-	for _, m := range j.gossip.Members() {
-		grant.Seeds = append(grant.Seeds, m.Address)
+	return join.Grant{Keys: j.identity.Keys(), Seeds: j.seeds()}, nil
+}
+
+// GrantWorker makes a certificate that is good for the address that the worker has, unless that is another node's.
+func (j joinable) GrantWorker(name string, csr []byte, address net.IP) (join.Grant, error) {
+	cert, err := j.issueWorker(name, csr, address)
+	keys := j.identity.Keys()
+	return join.Grant{Keys: keys.ForWorker(), Certificate: cert, Seeds: j.seeds()}, err
+}
+
+func (n *node) issueWorker(name string, csr []byte, address net.IP) ([]byte, error) {
+	nodeID, err := identity.RequestID(csr)
+	if err != nil {
+		return nil, err
 	}
-	return grant, nil
+	for _, m := range n.gossip.Members() {
+		if host, _, err := net.SplitHostPort(m.Address); err == nil && m.ID != nodeID && net.ParseIP(host).Equal(address) {
+			address = nil // several nodes behind one
+		}
+	}
+	return n.identity.IssueWorker(name, csr, address)
+}
+
+func (j joinable) seeds() (addresses []string) {
+	for _, m := range j.gossip.Members() {
+		addresses = append(addresses, m.Address)
+	}
+	return addresses
 }

@@ -30,6 +30,7 @@ type Config struct {
 	Join      []string          // host:port of nodes whose cluster to join; empty: begin one
 	Token     string            // lets this node join
 	Voters    int               // how many servers vote while this one leads; 0: 3, or 5 of 7 and more
+	Worker    bool              // hold no state, and be told by servers what to run
 	Version   string            // of covey
 	Logger    *slog.Logger
 
@@ -71,7 +72,7 @@ type RuntimeConfig struct {
 // Ready says where a node that is ready serves.
 type Ready struct {
 	Server     string // https://127.0.0.1:7443
-	Kubeconfig string // file name
+	Kubeconfig string // file name; empty on a worker, which has none
 }
 
 // DefaultMaxPods is how many pods a node takes that is not told otherwise.
@@ -111,6 +112,9 @@ func (c *Config) validate() error {
 	}
 	if c.Voters < 0 || c.Voters > mostVoters || c.Voters != 0 && c.Voters%2 == 0 {
 		errs = append(errs, fmt.Errorf("--voters %d: want an odd number up to %d: of an even number no more may be lost than of one less", c.Voters, mostVoters))
+	}
+	if c.Worker && c.AuditLog != "" {
+		errs = append(errs, errors.New("--audit-log: a worker passes the API on to servers, which keep the audit log"))
 	}
 	if err := c.Housekeeping.Validate(); err != nil {
 		errs = append(errs, err)

@@ -6,7 +6,7 @@ import (
 )
 
 // others are the other nodes as the agent asks them for images. It implements agent.Peers.
-type others struct{ *node }
+type others struct{ *base }
 
 func (o others) Alive() []string {
 	var names []string

@@ -113,7 +113,7 @@ func (n *node) followKeys(ctx context.Context) error {
 }
 
 // takeUp goes on with other keys, if they are newer.
-func (n *node) takeUp(keys identity.Keys) error {
+func (n *base) takeUp(keys identity.Keys) error {
 	changed, err := n.identity.Install(keys)
 	if err != nil || !changed {
 		return err
@@ -144,7 +144,7 @@ func (n *node) RoleOf(nodeID string) (identity.Role, bool) {
 }
 
 // fetchKeys asks the nodes at these addresses for keys that are newer than this node's, until one has some.
-func (n *node) fetchKeys(ctx context.Context, addresses []string) {
+func (n *base) fetchKeys(ctx context.Context, addresses []string) {
 	for _, address := range addresses {
 		newer, err := n.fetchFrom(ctx, address)
 		switch {
@@ -158,11 +158,11 @@ func (n *node) fetchKeys(ctx context.Context, addresses []string) {
 	}
 }
 
-func (n *node) fetchFrom(ctx context.Context, address string) (newer bool, err error) {
+func (n *base) fetchFrom(ctx context.Context, address string) (newer bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
 	fetched, err := keys.Fetch(ctx, func(ctx context.Context) (net.Conn, error) {
-		return n.links.DialAt(ctx, address, "", identity.KeyProtocol)
+		return n.links.DialServerAt(ctx, address, identity.KeyProtocol)
 	})
 	if err != nil {
 		return false, err
@@ -172,7 +172,7 @@ func (n *node) fetchFrom(ctx context.Context, address string) (newer bool, err e
 }
 
 // keepUp asks those who say that they have newer keys, when these do not come by themselves.
-func (n *node) keepUp(ctx context.Context) error {
+func (n *base) keepUp(ctx context.Context) error {
 	for {
 		changed := n.gossip.Changed()
 		if len(n.ahead()) == 0 {
@@ -191,7 +191,7 @@ func (n *node) keepUp(ctx context.Context) error {
 }
 
 // ahead are the addresses of the nodes that have newer keys.
-func (n *node) ahead() (addresses []string) {
+func (n *base) ahead() (addresses []string) {
 	own := n.identity.Keys().Generation
 	for _, m := range n.gossip.Members() {
 		if m.Keys > own {

@@ -26,14 +26,15 @@ import (
 	"covey.dev/covey/node/metrics"
 	"covey.dev/covey/node/peer"
 	"covey.dev/covey/node/port"
+	"covey.dev/covey/node/remote"
 	"covey.dev/covey/node/upstream"
 	"covey.dev/covey/scheduler"
 	"covey.dev/covey/scheduler/autoscaler"
 	"covey.dev/covey/store"
 )
 
-// node is one running node: its parts, built and wired.
-type node struct {
+// base is what every node has, built and wired.
+type base struct {
 	cfg        Config
 	log        *slog.Logger
 	identity   *identity.Identity
@@ -43,21 +44,38 @@ type node struct {
 	gossiping  time.Time // since when
 	leading    time.Time // since when, last; only for what runs while it does
 	peers      *peer.Peers
-	store      *store.Store
 	runtime    Runtime
 	port       *port.Port
 	upstream   *upstream.Upstream
 	agent      *agent.Agent
+	serverCert *identity.Server
+	end        context.CancelCauseFunc // of Run
+	// keysChanged tells that this node took up other keys of the cluster.
+	keysChanged signal
+}
+
+// node is a server: a node that holds the state.
+type node struct {
+	*base
+	store      *store.Store
 	api        *api.Server
 	scheduler  *scheduler.Scheduler
 	autoscaler *autoscaler.Autoscaler
 	metrics    *metrics.Metrics
-	serverCert *identity.Server
 	audit      *audit.Log // nil when none is kept
 	members    members
-	end        context.CancelCauseFunc // of Run
-	// keysChanged tells that this node took up other keys of the cluster.
-	keysChanged signal
+}
+
+// role is what a node does on top of the gossip, until ctx ends.
+type role interface {
+	run(ctx context.Context) error
+}
+
+func (n *base) role() role {
+	if n.cfg.Worker {
+		return &worker{base: n}
+	}
+	return &node{base: n}
 }
 
 // Run runs a node until ctx ends. Its containers go on without it.
@@ -82,20 +100,18 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := checkLeft(cfg.DataDir); err != nil {
 		return err
 	}
-	n := &node{cfg: cfg, log: cfg.Logger}
+	n := &base{cfg: cfg, log: cfg.Logger}
 	ctx, n.end = context.WithCancelCause(ctx)
 	defer n.end(nil)
-	err = n.run(ctx)
+	err = n.open(ctx)
 	if errors.Is(context.Cause(ctx), ErrLeft) {
 		return errors.Join(err, forget(cfg.DataDir), ErrLeft)
 	}
 	return err
 }
 
-func (n *node) run(ctx context.Context) error {
-	if err := n.openAudit(); err != nil {
-		return err
-	}
+// open joins the other nodes and plays its role among them until ctx ends.
+func (n *base) open(ctx context.Context) error {
 	p, err := port.Listen(n.cfg.Listen, n.log)
 	if err != nil {
 		return err
@@ -110,25 +126,34 @@ func (n *node) run(ctx context.Context) error {
 	if err := n.openGossip(); err != nil {
 		return err
 	}
-	// The gossip goes on to the end: until then the store needs it to find the other servers.
+	// The gossip goes on to the end: until then it is needed to find the servers.
 	gossip := func(ctx context.Context) error { return n.gossip.Run(ctx, seeds) }
-	return over(ctx, gossip, func(ctx context.Context) error {
-		if err := n.openStore(); err != nil {
-			return err
-		}
-		ctx, stop := n.afterHandOver(ctx)
-		defer stop()
-		// The store closes after everything that may still have a write under way.
-		return over(ctx, n.store.Run, n.runRuntime)
+	return over(ctx, gossip, n.role().run)
+}
+
+// run implements role.
+func (n *node) run(ctx context.Context) error {
+	if err := n.openAudit(); err != nil {
+		return err
+	}
+	if err := n.openStore(); err != nil {
+		return err
+	}
+	ctx, stop := n.afterHandOver(ctx)
+	defer stop()
+	// The store closes after everything that may still have a write under way.
+	return over(ctx, n.store.Run, func(ctx context.Context) error {
+		return n.runRuntime(ctx, func(ctx context.Context) error { return n.runAudit(ctx, n.serve) })
 	})
 }
 
-func (n *node) runRuntime(ctx context.Context) (err error) {
+// runRuntime runs serve on the container runtime.
+func (n *base) runRuntime(ctx context.Context, serve func(context.Context) error) (err error) {
 	if n.runtime, err = n.cfg.OpenRuntime(ctx, n.runtimeConfig()); err != nil {
 		return fmt.Errorf("open the container runtime: %w", err)
 	}
 	// The runtime ends after the agent, which may be in the middle of starting a container.
-	return over(ctx, n.runtime.Run, func(ctx context.Context) error { return n.runAudit(ctx, n.serve) })
+	return over(ctx, n.runtime.Run, serve)
 }
 
 // openStore opens the state, whose Raft server is named by the node's key.
@@ -155,7 +180,7 @@ func (n *node) openStore() (err error) {
 	return err
 }
 
-func (n *node) runtimeConfig() RuntimeConfig {
+func (n *base) runtimeConfig() RuntimeConfig {
 	return RuntimeConfig{
 		DataDir:        n.cfg.DataDir,
 		StateDir:       n.cfg.StateDir,
@@ -171,26 +196,51 @@ func (n *node) serve(ctx context.Context) error {
 		return err
 	}
 	http := n.port.Listener("h2", "http/1.1", "")
-	peers := n.links.Listener(n.port.Listener(peer.Protocol))
 	returning := link.KeyListener(n.port.Listener(identity.KeyProtocol))
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return n.port.Run(ctx, n.serverCert.TLSConfig(n.port.Protocols()...)) })
+	n.start(ctx, g, n.store, n.peerHandler())
 	g.Go(func() error { return serve(ctx, http, n.handler(), n.log) })
-	g.Go(func() error { return serve(ctx, peers, peer.Handler(n.store, n, n.agent.Handler()), n.log) })
 	g.Go(func() error { return serve(ctx, returning, keys.Handler(n), n.log) })
 	g.Go(func() error { return n.followKeys(ctx) })
-	g.Go(func() error { return n.keepUp(ctx) })
 	g.Go(func() error { return lead(ctx, n.store.Leading(), n.term) })
-	g.Go(func() error { return n.upstream.Run(ctx, n.cfg.Name) })
-	g.Go(func() error { return n.agent.Run(ctx) })
-	g.Go(func() error { return n.addresses.Run(ctx, n.moved, n.log) })
 	g.Go(func() error { return n.announce(ctx) })
-	g.Go(func() error { return n.releaseWhenQuiet(ctx) })
 	return g.Wait()
 }
 
-func (n *node) build() (err error) {
-	n.upstream = upstream.New(n.store, time.Now, uuid.NewUUID, n.log)
+// start runs in g what every node runs; peers answers other nodes.
+func (n *base) start(ctx context.Context, g *errgroup.Group, state state, peers http.Handler) {
+	others := n.links.Listener(n.port.Listener(peer.Protocol))
+	g.Go(func() error { return n.port.Run(ctx, n.serverCert.TLSConfig(n.port.Protocols()...)) })
+	g.Go(func() error { return serve(ctx, others, peers, n.log) })
+	g.Go(func() error { return n.keepUp(ctx) })
+	g.Go(func() error { return n.upstream.Run(ctx) })
+	g.Go(func() error { return n.agent.Run(ctx) })
+	g.Go(func() error { return n.addresses.Run(ctx, n.moved, n.log) })
+	g.Go(func() error { return n.releaseWhenQuiet(ctx, state) })
+}
+
+// peerHandler answers other nodes: servers about the state and this node's pods, workers about themselves.
+func (n *node) peerHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", peer.Handler(n.store, n, n.agent.Handler()))
+	mux.Handle(remote.Prefix, remote.Handler(remote.Cluster{
+		Store:        n.store,
+		Writer:       func(name string) upstream.Writer { return n.writer(name) },
+		Alive:        func(nodeID string) bool { return n.gossip.Alive(nodeID) },
+		IDAnnotation: nodeIDAnnotation,
+		Log:          n.log,
+	}))
+	return mux
+}
+
+// writer writes for the node of that name.
+func (n *node) writer(name string) *upstream.StoreWriter {
+	return upstream.NewWriter(n.store, name, time.Now, uuid.NewUUID)
+}
+
+// openAgent makes the agent, which is told by source what to run, and tells writer what became of it.
+func (n *base) openAgent(source upstream.Source, writer upstream.Writer) (err error) {
+	n.upstream = upstream.New(source, writer, upstream.DefaultPatience, time.Now, n.log)
 	n.agent, err = agent.New(agent.Config{
 		NodeName:    n.cfg.Name,
 		Addresses:   n.addresses.List,
@@ -211,7 +261,11 @@ func (n *node) build() (err error) {
 		RegistryConfig: n.cfg.RegistryConfig,
 		Housekeeping:   n.cfg.Housekeeping,
 	}, n.runtime, n.upstream)
-	if err != nil {
+	return err
+}
+
+func (n *node) build() (err error) {
+	if err := n.openAgent(n.store, n.writer(n.cfg.Name)); err != nil {
 		return err
 	}
 	n.scheduler = scheduler.New(scheduler.Config{Store: n.store, Logger: n.log, AdmitPod: admitPod, Resources: resources()})

@@ -99,9 +99,11 @@ func (n *node) status(ctx context.Context) Status {
 }
 
 // names of the Node objects, by the nodes' IDs.
-func (n *node) names() map[string]string {
+func (n *node) names() map[string]string { return namesIn(n.store.Snapshot()) }
+
+func namesIn(snap *store.Snapshot) map[string]string {
 	names := map[string]string{}
-	for node := range store.List[*corev1.Node](n.store.Snapshot(), "nodes", "") {
+	for node := range store.List[*corev1.Node](snap, "nodes", "") {
 		names[node.Annotations[nodeIDAnnotation]] = node.Name
 	}
 	return names

@@ -76,8 +76,8 @@ func (h *history) after(rev uint64) int {
 
 func (e Event) size() int { return e.Prev.size() + e.Cur.size() }
 
-// key names the object that the event is about.
-func (e Event) key() Key {
+// Key names the object that the event is about.
+func (e Event) Key() Key {
 	if e.Cur != nil {
 		return e.Cur.key
 	}
@@ -121,7 +121,7 @@ func (w *Watcher) take() ([]Event, <-chan struct{}, error) {
 	}
 	var events []Event
 	for _, e := range h.events[w.position-h.first:] {
-		if len(w.resources) == 0 || w.resources[e.key().Resource] {
+		if len(w.resources) == 0 || w.resources[e.Key().Resource] {
 			events = append(events, e)
 		}
 		w.revision = e.Revision

@@ -52,9 +52,6 @@ func (m *machine) Check(data []byte) error {
 	return err
 }
 
-// Empty implements raft.Machine.
-func (m *machine) Empty() []byte { return encodeEntry(nil) }
-
 // Revision implements raft.Machine.
 func (m *machine) Revision() uint64 {
 	m.mu.Lock()
@@ -104,7 +101,7 @@ func (m *machine) remember(tx *transaction) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, e := range tx.events {
-		m.dirty[e.key().encode()] = e.Cur
+		m.dirty[e.Key().encode()] = e.Cur
 		m.size += e.Cur.size()
 	}
 	m.revision = tx.revision

@@ -43,7 +43,7 @@ func (t *table) at(rev uint64) (*Snapshot, error) {
 	}
 	txn := current.tree.Txn()
 	for i := len(undo) - 1; i >= 0; i-- {
-		key := []byte(undo[i].key().encode())
+		key := []byte(undo[i].Key().encode())
 		if undo[i].Prev == nil {
 			txn.Delete(key)
 		} else {

@@ -30,6 +30,7 @@ type startOptions struct {
 	join                []string
 	token               string
 	voters              int
+	worker              bool
 	logLevel, logFormat string
 	configFile          string
 	registryConfig      string
@@ -88,6 +89,7 @@ func (o *startOptions) addFlags(f *pflag.FlagSet) {
 	f.StringSliceVar(&o.join, "join", nil, "host:port of a node whose cluster to join, the first time; may be repeated")
 	f.StringVar(&o.token, "token", "", "what lets this node join: the output of covey token create there")
 	f.IntVar(&o.voters, "voters", 0, "how many servers vote while this one leads, an odd number (default: 3, or 5 of 7 and more); give all servers the same")
+	f.BoolVar(&o.worker, "worker", false, "hold no copy of the state: servers tell this node what to run (needs --join the first time)")
 	f.StringVar(&o.auditLog, "audit-log", "", "file to write the API's audit log to, in Kubernetes' format; - is the standard output (default: none is kept)")
 	f.StringVar(&o.auditPolicy, "audit-policy", "", "file with a Policy of audit.k8s.io/v1 (default: of each request all but the bodies)")
 	f.StringVar(&o.auditMaxSize, "audit-log-max-size", "32Mi", "size at which the audit log is rotated")
@@ -138,6 +140,7 @@ func (o *startOptions) run(ctx context.Context, cmd *cobra.Command) error {
 		Join:      o.join,
 		Token:     o.token,
 		Voters:    o.voters,
+		Worker:    o.worker,
 		Version:   version,
 		Logger:    log,
 		OpenRuntime: func(ctx context.Context, cfg node.RuntimeConfig) (node.Runtime, error) {
@@ -153,6 +156,10 @@ func (o *startOptions) run(ctx context.Context, cmd *cobra.Command) error {
 		Housekeeping:   o.housekeeping,
 		Ready: func(r node.Ready) {
 			service.Ready(ctx, r.Server)
+			if r.Kubeconfig == "" {
+				fmt.Fprintf(cmd.OutOrStdout(), "covey is ready on %s, as a worker\n", r.Server)
+				return
+			}
 			fmt.Fprintf(cmd.OutOrStdout(), "covey is ready on %s. Next: export KUBECONFIG=%s && kubectl get nodes\n", r.Server, r.Kubeconfig)
 		},
 	}))

@@ -43,6 +43,7 @@ func newTokenCommand(base *options) *cobra.Command {
 func newTokenCreate(base *options) *cobra.Command {
 	var ttl time.Duration
 	var uses int
+	var worker bool
 	cmd := &cobra.Command{
 		Use:     "create",
 		Short:   "Create a token and print it",
@@ -52,15 +53,16 @@ func newTokenCreate(base *options) *cobra.Command {
 			if ttl < 0 || uses < 0 {
 				return errors.New("--ttl and --uses: want 0 (no limit) or more")
 			}
-			return createToken(base, cmd, ttl, uses)
+			return createToken(base, cmd, ttl, uses, worker)
 		},
 	}
 	cmd.Flags().DurationVar(&ttl, "ttl", tokenLife, "how long it is good for; 0 is for ever")
+	cmd.Flags().BoolVar(&worker, "worker", false, "let nodes join as workers only, which hold neither the state nor the cluster's key")
 	cmd.Flags().IntVar(&uses, "uses", 0, "how many nodes may join with it; 0 is any number")
 	return cmd
 }
 
-func createToken(base *options, cmd *cobra.Command, ttl time.Duration, uses int) error {
+func createToken(base *options, cmd *cobra.Command, ttl time.Duration, uses int, worker bool) error {
 	s, err := base.open(cmd)
 	if err != nil {
 		return err
@@ -81,6 +83,9 @@ func createToken(base *options, cmd *cobra.Command, ttl time.Duration, uses int)
 	}
 	if uses > 0 {
 		object.StringData["uses"] = strconv.Itoa(uses)
+	}
+	if worker {
+		object.StringData["role"] = "worker"
 	}
 	body, err := json.Marshal(object)
 	if err != nil {
@@ -123,7 +128,7 @@ func newTokenList(base *options) *cobra.Command {
 				return err
 			}
 			p := table.Printer{Out: cmd.OutOrStdout()}
-			p.Columns([]metav1.TableColumnDefinition{{Name: "ID"}, {Name: "Expires"}, {Name: "Uses"}, {Name: "Age"}})
+			p.Columns([]metav1.TableColumnDefinition{{Name: "ID"}, {Name: "Expires"}, {Name: "Uses"}, {Name: "Joins as"}, {Name: "Age"}})
 			var rows []table.Row
 			for i := range list.Items {
 				rows = append(rows, tokenRow(&list.Items[i]))
@@ -134,7 +139,7 @@ func newTokenList(base *options) *cobra.Command {
 }
 
 func tokenRow(secret *corev1.Secret) table.Row {
-	expires, uses := "never", "any"
+	expires, uses, role := "never", "any", "any"
 	if text := string(secret.Data["expiration"]); text != "" {
 		expires = text
 		if until, err := time.Parse(time.RFC3339, text); err == nil && time.Now().After(until) {
@@ -144,8 +149,11 @@ func tokenRow(secret *corev1.Secret) table.Row {
 	if text := string(secret.Data["uses"]); text != "" {
 		uses = text
 	}
+	if text := string(secret.Data["role"]); text != "" {
+		role = text
+	}
 	age := duration.HumanDuration(time.Since(secret.CreationTimestamp.Time))
-	return table.Row{Cells: []any{secret.Name[len(tokenPrefix):], expires, uses, age}}
+	return table.Row{Cells: []any{secret.Name[len(tokenPrefix):], expires, uses, role, age}}
 }
 
 func newTokenDelete(base *options) *cobra.Command {

@@ -55,6 +55,32 @@ func (c *Cluster) StartNodes(count int, args ...string) *Cluster {
 	return c
 }
 
+// AddWorkers starts so many workers, all of them ready, with the test's images on each.
+func (c *Cluster) AddWorkers(count int) {
+	c.t.Helper()
+	token := strings.TrimSpace(c.Nodes[0].Covey("token", "create", "--worker"))
+	var starting sync.WaitGroup
+	var workers []*Node
+	for range count {
+		n := c.Add("--worker", "--join", c.Address(1), "--token", token)
+		n.server = c.Nodes[0]
+		workers = append(workers, n)
+		starting.Go(func() {
+			if err := n.start(); err != nil {
+				c.t.Error(err)
+			}
+		})
+	}
+	starting.Wait()
+	if c.t.Failed() {
+		c.t.FailNow()
+	}
+	for _, n := range workers {
+		n.connect()
+		c.Nodes[0].Covey("image", "load", "--node", n.name, Bin("busybox.tar"))
+	}
+}
+
 // NewCluster makes the switch; Add puts nodes on it.
 func NewCluster(t *testing.T) *Cluster {
 	t.Helper()

@@ -88,8 +88,14 @@ func (n *Node) command(ctx context.Context, program string, args ...string) *exe
 	return cmd
 }
 
-// Kubeconfig is the administrator's, as covey wrote it.
-func (n *Node) Kubeconfig() string { return filepath.Join(n.DataDir, "admin.kubeconfig") }
+// Kubeconfig is the administrator's, as covey wrote it: on a worker, which has none, that of the first server. The address in it
+// is 127.0.0.1, so that each node asks itself.
+func (n *Node) Kubeconfig() string {
+	if n.server != nil {
+		return n.server.Kubeconfig()
+	}
+	return filepath.Join(n.DataDir, "admin.kubeconfig")
+}
 
 // File writes a file into the test's directory and returns its path.
 func (n *Node) File(name, content string) string {

@@ -36,6 +36,7 @@ type Node struct {
 	name string // of its Node object
 	// member says that it is one of several: what the cluster runs is deleted before any of them is stopped.
 	member bool
+	server *Node // the first one of the cluster, if this is a worker
 
 	smallDisk bool // the data directory is a mount
 	ended     bool // covey ended by itself and is not to be started again

@@ -184,6 +184,12 @@ func (g *Gossip) Locate(nodeID string) (address string, ok bool) {
 	return m.Address, ok
 }
 
+// Alive says whether the node of that ID is alive.
+func (g *Gossip) Alive(nodeID string) bool {
+	_, ok := g.find(func(m Member) bool { return m.ID == nodeID })
+	return ok
+}
+
 // Named finds the node by the name of its Node object.
 func (g *Gossip) Named(name string) (Member, bool) {
 	return g.find(func(m Member) bool { return m.Name == name })

@@ -19,6 +19,7 @@ type Identity struct {
 	key    *ecdsa.PrivateKey
 	nodeID string
 	joined bool
+	held   atomic.Pointer[x509.Certificate] // a worker's own, which a server made
 
 	shared atomic.Pointer[opened]
 	known  atomic.Pointer[func(nodeID string) bool]
@@ -56,7 +57,10 @@ func Open(dir string, now func() time.Time) (*Identity, error) {
 	if _, err := os.Stat(filepath.Join(dir, joinedFile)); err == nil {
 		id.joined = true
 	}
-	return id, id.openKeys()
+	if err := id.openKeys(); err != nil {
+		return nil, err
+	}
+	return id, id.openHeld()
 }
 
 func (id *Identity) openKeys() error {

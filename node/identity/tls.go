@@ -17,7 +17,7 @@ const NodeProtocols = "covey-"
 // its certificate, or the CA that signed it, is no longer good.
 const KeyProtocol = NodeProtocols + "key/1"
 
-// Server is the certificate a node serves with. It is made on demand, covers every local address it was reached at, and
+// Server is the certificate a node serves with. A worker's is made by a server (Renew). A server's own is made on demand, covers every local address it was reached at, and
 // is renewed at the first handshake after two thirds of its life, so that nothing needs a timer.
 type Server struct {
 	id       *Identity
@@ -91,6 +91,12 @@ func (s *Server) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, erro
 // current is called with mu held; grown says that the certificate lacks a name or address.
 func (s *Server) current(grown bool) (*tls.Certificate, error) {
 	shared := s.id.shared.Load()
+	if held := s.id.held.Load(); held != nil {
+		if s.cert == nil || s.cert.Leaf != held || s.signed != shared {
+			s.show(held, shared)
+		}
+		return s.cert, nil
+	}
 	if s.cert != nil && !grown && s.signed == shared && s.id.now().Before(renewAt(s.cert.Leaf, nodeLife)) {
 		return s.cert, nil
 	}

@@ -23,6 +23,7 @@ type Request struct {
 	Token   Token
 	NodeID  string
 	Name    string
+	CSR     []byte // of a node that is to be a worker
 	Log     *slog.Logger
 }
 
@@ -63,7 +64,7 @@ func Ask(ctx context.Context, r Request) (Grant, error) {
 func ask(ctx context.Context, r Request, server string) (Grant, error) {
 	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
 	defer cancel()
-	body, err := json.Marshal(request{TokenID: r.Token.ID, Secret: r.Token.Secret, NodeID: r.NodeID, Name: r.Name})
+	body, err := json.Marshal(request{TokenID: r.Token.ID, Secret: r.Token.Secret, NodeID: r.NodeID, Name: r.Name, CSR: r.CSR})
 	if err != nil {
 		return Grant{}, err
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -44,6 +45,12 @@ func (c *cluster) NameTaken(name, nodeID string) bool { return name == "first" &
 
 func (c *cluster) Grant() (Grant, error) {
 	return Grant{Keys: c.id.Keys(), Seeds: []string{"192.0.2.1:7443"}}, nil
+}
+
+func (c *cluster) GrantWorker(name string, csr []byte, address net.IP) (Grant, error) {
+	cert, err := c.id.IssueWorker(name, csr, address)
+	keys := c.id.Keys()
+	return Grant{Keys: keys.ForWorker(), Certificate: cert}, err
 }
 
 // serve runs a cluster with a token of these further data.
@@ -242,5 +249,41 @@ func TestAddressesAreCountedByNetwork(t *testing.T) {
 	}
 	if len(a.by) > mostAddresses {
 		t.Errorf("%d addresses are remembered", len(a.by))
+	}
+}
+
+func TestWorkerJoins(t *testing.T) {
+	c, address, token := serve(t, map[string]string{"role": "worker"})
+	if _, err := join(t, address, token); err == nil || !strings.Contains(err.Error(), "as a worker only") {
+		t.Errorf("a server joins with a worker's token: %v", err)
+	}
+	dir := t.TempDir()
+	csr, err := identity.NewRequest(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nodeID, err := identity.RequestID(csr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := join(t, address, token, func(r *Request) { r.CSR = csr }); err == nil || !strings.Contains(err.Error(), "proven") {
+		t.Errorf("a worker joins with a key that it does not have: %v", err)
+	}
+	grant, err := join(t, address, token, func(r *Request) { r.CSR, r.NodeID = csr, nodeID })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if grant.Keys.Current().Key != nil {
+		t.Error("a worker is handed the cluster's key")
+	}
+	if err := identity.AdoptWorker(dir, grant.Keys, grant.Certificate); err != nil {
+		t.Fatal(err)
+	}
+	id, err := identity.Open(dir, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !identity.IsWorker(dir) || id.NodeID() != nodeID || id.CAFingerprint() != c.id.CAFingerprint() {
+		t.Error("the worker does not have what it was handed")
 	}
 }

@@ -6,11 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"covey.dev/covey/node/identity"
 )
 
 const (
@@ -28,6 +31,8 @@ type Cluster interface {
 	NameTaken(name, nodeID string) bool
 	// Grant is what a new server is handed.
 	Grant() (Grant, error)
+	// GrantWorker is what a new worker is handed, which asked for a certificate with csr from address.
+	GrantWorker(name string, csr []byte, address net.IP) (Grant, error)
 }
 
 // Handler lets nodes join that show a good token.
@@ -49,7 +54,7 @@ func Handler(c Cluster, now func() time.Time, log *slog.Logger) http.Handler {
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), answerTimeout)
 		defer cancel()
-		grant, err := admit(ctx, c, req, now())
+		grant, err := admit(ctx, c, req, remoteIP(r), now())
 		var refused refusal
 		switch {
 		case errors.As(err, &refused):
@@ -70,10 +75,21 @@ func Handler(c Cluster, now func() time.Time, log *slog.Logger) http.Handler {
 // refusal is an error that asking again does not help against.
 type refusal struct{ error }
 
-func admit(ctx context.Context, c Cluster, req request, now time.Time) (Grant, error) {
+func remoteIP(r *http.Request) net.IP {
+	host, _, _ := net.SplitHostPort(r.RemoteAddr)
+	return net.ParseIP(host)
+}
+
+func admit(ctx context.Context, c Cluster, req request, from net.IP, now time.Time) (Grant, error) {
+	worker := req.CSR != nil
+	if worker {
+		if id, err := identity.RequestID(req.CSR); err != nil || id != req.NodeID {
+			return Grant{}, refusal{errors.Join(errors.New("the node has not proven that it has the key that it names"), err)}
+		}
+	}
 	token := Token{ID: req.TokenID, Secret: req.Secret}
 	err := c.UpdateSecret(ctx, metav1.NamespaceSystem, SecretPrefix+req.TokenID, func(secret *corev1.Secret) (*corev1.Secret, error) {
-		if err := check(secret, token, now); err != nil {
+		if err := check(secret, token, worker, now); err != nil {
 			return nil, refusal{err}
 		}
 		// Before the token is used up: the node may come again, with another name.
@@ -84,6 +100,9 @@ func admit(ctx context.Context, c Cluster, req request, now time.Time) (Grant, e
 	})
 	if err != nil {
 		return Grant{}, fmt.Errorf("use the token: %w", err)
+	}
+	if worker {
+		return c.GrantWorker(req.Name, req.CSR, from)
 	}
 	return c.Grant()
 }

@@ -31,17 +31,19 @@ func ParseToken(text string) (Token, error) {
 
 func (t Token) String() string { return t.ID + "." + t.Secret + "." + t.CA }
 
-// The keys in a token's Secret are those of Kubernetes' bootstrap tokens; uses is covey's.
+// The keys in a token's Secret are those of Kubernetes' bootstrap tokens; uses and role are covey's.
 const (
 	SecretPrefix  = "bootstrap-token-"
 	SecretType    = corev1.SecretTypeBootstrapToken
 	keySecret     = "token-secret"
 	keyExpiration = "expiration"
 	keyUses       = "uses"
+	keyRole       = "role" // roleWorker, or not there
+	roleWorker    = "worker"
 )
 
-// check says why a token is not good for joining.
-func check(secret *corev1.Secret, token Token, now time.Time) error {
+// check says why a token is not good for joining, as a worker or as a server.
+func check(secret *corev1.Secret, token Token, worker bool, now time.Time) error {
 	if secret == nil || secret.Type != SecretType ||
 		subtle.ConstantTimeCompare(secret.Data[keySecret], []byte(token.Secret)) != 1 {
 		return fmt.Errorf("the token %s.… is unknown: it was deleted, or is mistyped", token.ID)
@@ -54,6 +56,9 @@ func check(secret *corev1.Secret, token Token, now time.Time) error {
 		if !now.Before(until) {
 			return fmt.Errorf("the token %s.… expired at %s", token.ID, text)
 		}
+	}
+	if role := string(secret.Data[keyRole]); role != "" && (role != roleWorker || !worker) {
+		return fmt.Errorf("the token %s.… lets nodes join as a worker only: start this one with --worker, or create a token without --worker", token.ID)
 	}
 	return nil
 }

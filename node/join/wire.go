@@ -11,10 +11,14 @@ type request struct {
 	Secret  string `json:"secret"`
 	NodeID  string `json:"nodeID"` // of its key
 	Name    string `json:"name"`   // of its Node object
+	// CSR is a worker's request for a certificate, which proves that it has the key of NodeID; empty from a server.
+	CSR []byte `json:"csr,omitempty"`
 }
 
 // Grant is what it is handed.
 type Grant struct {
 	Keys  identity.Keys `json:"keys"`
 	Seeds []string      `json:"seeds"` // host:port of nodes that are alive
+	// Certificate is a worker's.
+	Certificate []byte `json:"certificate,omitempty"`
 }

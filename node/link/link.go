@@ -65,6 +65,16 @@ func (l *Links) Dial(ctx context.Context, nodeID, proto string) (net.Conn, error
 // DialServer is Dial for what only a server may be told: a worker that says to be one is refused by its certificate.
 func (l *Links) DialServer(ctx context.Context, nodeID, proto string) (net.Conn, error) {
 	conn, err := l.Dial(ctx, nodeID, proto)
+	return l.served(conn, err)
+}
+
+// DialServerAt is DialServer at an address, host:port, whichever server is there.
+func (l *Links) DialServerAt(ctx context.Context, address, proto string) (net.Conn, error) {
+	conn, err := l.DialAt(ctx, address, "", proto)
+	return l.served(conn, err)
+}
+
+func (l *Links) served(conn net.Conn, err error) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +83,7 @@ func (l *Links) DialServer(ctx context.Context, nodeID, proto string) (net.Conn,
 		err = mustServe(node)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("connect with server %s: %w", nodeID, err), conn.Close())
+		return nil, errors.Join(fmt.Errorf("connect with a server at %s: %w", conn.RemoteAddr(), err), conn.Close())
 	}
 	return conn, nil
 }

@@ -106,8 +106,8 @@ func (u *Upstream) FollowNodes(ctx context.Context, update func([]*corev1.Node))
 }
 
 func (u *Upstream) followNodes(ctx context.Context, update func([]*corev1.Node)) error {
-	snap := u.store.Snapshot()
-	watch, err := u.store.Watch(snap.Revision(), "nodes")
+	snap := u.source.Snapshot()
+	watch, err := u.source.Watch(snap.Revision(), "nodes")
 	if err != nil {
 		return err
 	}
@@ -120,6 +120,6 @@ func (u *Upstream) followNodes(ctx context.Context, update func([]*corev1.Node))
 		if _, err := watch.Next(ctx); err != nil {
 			return err
 		}
-		snap = u.store.Snapshot()
+		snap = u.source.Snapshot()
 	}
 }

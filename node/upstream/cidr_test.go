@@ -24,7 +24,7 @@ func TestNodesThatRegisterAtOnceGetPodCIDRsOfTheirOwn(t *testing.T) {
 	var registering sync.WaitGroup
 	for i := range nodes {
 		registering.Go(func() {
-			node, err := f.Register(f.ctx, proposing(fmt.Sprint("n", i), "10.42.3.0/24"))
+			node, err := f.register(proposing(fmt.Sprint("n", i), "10.42.3.0/24"))
 			if err != nil {
 				t.Error(err)
 				return
@@ -50,7 +50,7 @@ func TestPodCIDRsOfSeveralSizesDoNotOverlap(t *testing.T) {
 		{"small", "10.42.1.0/24", "10.42.1.0/24"}, {"big", "10.42.0.0/22", "10.42.4.0/22"}, {"second", "10.42.6.0/24", "10.42.0.0/24"},
 		{"large", "10.42.2.0/23", "10.42.2.0/23"}, {"third", "10.42.3.0/24", "10.42.8.0/24"},
 	} {
-		got, err := f.Register(f.ctx, proposing(node.name, node.proposed))
+		got, err := f.register(proposing(node.name, node.proposed))
 		if err != nil || got.Spec.PodCIDR != node.want {
 			t.Errorf("%s: %s (%v), want %s", node.name, got.Spec.PodCIDR, err, node.want)
 		}
@@ -59,7 +59,7 @@ func TestPodCIDRsOfSeveralSizesDoNotOverlap(t *testing.T) {
 
 func TestPodCIDROfADeletedNodeIsGivenOutAgain(t *testing.T) {
 	f := setup(t)
-	if _, err := f.Register(f.ctx, proposing("old", "10.42.3.0/24")); err != nil {
+	if _, err := f.register(proposing("old", "10.42.3.0/24")); err != nil {
 		t.Fatal(err)
 	}
 	key := store.Key{Resource: "nodes", Name: "old"}
@@ -70,7 +70,7 @@ func TestPodCIDROfADeletedNodeIsGivenOutAgain(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	node, err := f.Register(f.ctx, proposing("new", "10.42.3.0/24"))
+	node, err := f.register(proposing("new", "10.42.3.0/24"))
 	if err != nil || node.Spec.PodCIDR != "10.42.3.0/24" {
 		t.Errorf("%v (%v)", node.Spec.PodCIDR, err)
 	}

@@ -22,7 +22,7 @@ func (u *Upstream) FollowConfig(ctx context.Context, changed func(namespace, nam
 }
 
 func (u *Upstream) followConfig(ctx context.Context, changed func(namespace, name string)) error {
-	watch, err := u.store.Watch(u.store.Snapshot().Revision(), "configmaps", "secrets")
+	watch, err := u.source.Watch(u.source.Snapshot().Revision(), "configmaps", "secrets")
 	if err != nil {
 		return err
 	}

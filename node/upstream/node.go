@@ -11,14 +11,17 @@ import (
 	"covey.dev/covey/store"
 )
 
-// Register implements agent.Upstream. Labels and annotations that others set stay; the rest of the spec is the cluster's.
-func (u *Upstream) Register(ctx context.Context, node *corev1.Node) (*corev1.Node, error) {
+// Register implements Writer. Labels and annotations that others set stay; the rest of the spec is the cluster's.
+func (w *StoreWriter) Register(ctx context.Context, node *corev1.Node) (*corev1.Node, error) {
+	if node.Name != w.node {
+		return nil, fmt.Errorf("register node %s: it is node %s that asks", node.Name, w.node)
+	}
 	key := store.Key{Resource: "nodes", Name: node.Name}
-	_, err := u.store.Update(ctx, func(tx *store.Tx) error {
+	_, err := w.store.Update(ctx, func(tx *store.Tx) error {
 		rec, ok := tx.Snapshot().Get(key)
 		if !ok {
 			created := node.DeepCopy()
-			u.newMeta(&created.ObjectMeta)
+			w.newMeta(&created.ObjectMeta)
 			if err := choosePodCIDR(tx, created); err != nil {
 				return err
 			}
@@ -34,7 +37,7 @@ func (u *Upstream) Register(ctx context.Context, node *corev1.Node) (*corev1.Nod
 	if err != nil {
 		return nil, fmt.Errorf("register node %s: %w", node.Name, err)
 	}
-	stored, ok := store.Get[*corev1.Node](u.store.Snapshot(), key)
+	stored, ok := store.Get[*corev1.Node](w.store.Snapshot(), key)
 	if !ok {
 		return nil, fmt.Errorf("register node %s: it was deleted at once", node.Name)
 	}

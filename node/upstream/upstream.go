@@ -8,9 +8,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"covey.dev/covey/agent"
 	"covey.dev/covey/store"
@@ -18,22 +15,78 @@ import (
 
 var _ agent.Upstream = (*Upstream)(nil)
 
-// Upstream implements agent.Upstream over the store.
-type Upstream struct {
-	store  *store.Store
-	now    func() time.Time
-	newUID func() types.UID
-	log    *slog.Logger
-	events chan event
+// Source is the state that an agent is told of: the store on a server, what servers said on a worker.
+type Source interface {
+	Snapshot() *store.Snapshot
+	Watch(from uint64, resources ...string) (*store.Watcher, error)
+	// Linearizable returns a state that has everything that was decided before the call, or the error of ctx when the cluster could
+	// not be asked.
+	Linearizable(ctx context.Context) (*store.Snapshot, error)
 }
 
-// New makes an Upstream. Events are written by Run; the other methods work without it.
-func New(st *store.Store, now func() time.Time, newUID func() types.UID, log *slog.Logger) *Upstream {
-	return &Upstream{store: st, now: now, newUID: newUID, log: log, events: make(chan event, eventQueue)}
+// Writer changes what concerns one node. Each method returns when that is done, or with ctx.
+type Writer interface {
+	Register(ctx context.Context, node *corev1.Node) (*corev1.Node, error)
+	WriteStatus(ctx context.Context, updates []agent.PodStatus) error
+	Remove(ctx context.Context, pod agent.PodRef) error
+	WriteEvents(ctx context.Context, events []Event) error
+}
+
+// Upstream implements agent.Upstream over a Source and a Writer. While the cluster cannot be asked it goes on with what the
+// source knew last.
+type Upstream struct {
+	source   Source
+	writer   Writer
+	now      func() time.Time
+	log      *slog.Logger
+	patience time.Duration
+	events   queue
+	register register
+}
+
+// DefaultPatience is how long a node that starts waits for the cluster to say what it is to run, before it goes on with what it
+// knew last.
+const DefaultPatience = 5 * time.Second
+
+// New makes an Upstream. What waits to be written is written by Run.
+func New(source Source, writer Writer, patience time.Duration, now func() time.Time, log *slog.Logger) *Upstream {
+	return &Upstream{
+		source: source, writer: writer, patience: patience, now: now, log: log,
+		events: newQueue(), register: newRegister(),
+	}
 }
 
 // Follow implements agent.Upstream.
-func (u *Upstream) Follow(ctx context.Context, node string, update func([]*corev1.Pod)) error {
+func (u *Upstream) Follow(ctx context.Context, node string, update func(pods []*corev1.Pod, current bool)) error {
+	known := make(chan struct{})
+	if !u.askedInTime(ctx) {
+		// Until the cluster can be asked, what was known last is what counts.
+		old, end := context.WithCancel(ctx)
+		go func() {
+			defer close(known)
+			defer end()
+			_, _ = u.source.Linearizable(ctx)
+		}()
+		err := u.followAll(old, node, func(pods []*corev1.Pod) { update(pods, false) })
+		end()
+		<-known
+		if err != nil || ctx.Err() != nil {
+			return err
+		}
+	}
+	return u.followAll(ctx, node, func(pods []*corev1.Pod) { update(pods, true) })
+}
+
+// askedInTime reports whether the source has everything that was decided before. That the cluster was waited for already, Register
+// has seen to.
+func (u *Upstream) askedInTime(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, u.patience/5)
+	defer cancel()
+	_, err := u.source.Linearizable(ctx)
+	return err == nil
+}
+
+func (u *Upstream) followAll(ctx context.Context, node string, update func([]*corev1.Pod)) error {
 	for {
 		err := u.follow(ctx, node, update)
 		if ctx.Err() != nil {
@@ -46,14 +99,14 @@ func (u *Upstream) Follow(ctx context.Context, node string, update func([]*corev
 }
 
 func (u *Upstream) follow(ctx context.Context, node string, update func([]*corev1.Pod)) error {
-	snap := u.store.Snapshot()
+	snap := u.source.Snapshot()
 	pods := map[store.Key]*corev1.Pod{}
 	for pod := range store.List[*corev1.Pod](snap, "pods", "") {
 		if pod.Spec.NodeName == node {
 			pods[podKey(pod.Namespace, pod.Name)] = pod
 		}
 	}
-	watch, err := u.store.Watch(snap.Revision(), "pods")
+	watch, err := u.source.Watch(snap.Revision(), "pods")
 	if err != nil {
 		return err
 	}
@@ -99,46 +152,14 @@ func values(pods map[store.Key]*corev1.Pod) []*corev1.Pod {
 	return list
 }
 
-// WriteStatus implements agent.Upstream: all updates are one transaction.
+// WriteStatus implements agent.Upstream.
 func (u *Upstream) WriteStatus(ctx context.Context, updates []agent.PodStatus) error {
-	_, err := u.store.Update(ctx, func(tx *store.Tx) error {
-		for _, up := range updates {
-			rec, pod, ok := find(tx.Snapshot(), up.Pod)
-			if !ok || equality.Semantic.DeepEqual(pod.Status, up.Status) {
-				continue
-			}
-			pod = pod.DeepCopy()
-			up.Status.DeepCopyInto(&pod.Status)
-			tx.Put(rec.Key(), pod, rec.Revision())
-		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("write the status of %d pods: %w", len(updates), err)
-	}
-	return nil
+	return u.writer.WriteStatus(ctx, updates)
 }
 
 // Remove implements agent.Upstream.
-func (u *Upstream) Remove(ctx context.Context, ref agent.PodRef) error {
-	_, err := u.store.Update(ctx, func(tx *store.Tx) error {
-		rec, pod, ok := find(tx.Snapshot(), ref)
-		switch {
-		case !ok:
-		case len(pod.Finalizers) == 0:
-			tx.Delete(rec.Key(), rec.Revision())
-		case pod.DeletionGracePeriodSeconds == nil || *pod.DeletionGracePeriodSeconds != 0:
-			// Somebody's finalizer still holds the object: say that the node is done with it.
-			pod = pod.DeepCopy()
-			pod.DeletionGracePeriodSeconds = new(int64)
-			tx.Put(rec.Key(), pod, rec.Revision())
-		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("remove pod %s/%s: %w", ref.Namespace, ref.Name, err)
-	}
-	return nil
+func (u *Upstream) Remove(ctx context.Context, pod agent.PodRef) error {
+	return u.writer.Remove(ctx, pod)
 }
 
 // ConfigMap implements agent.Upstream.
@@ -152,28 +173,9 @@ func (u *Upstream) Secret(_ context.Context, namespace, name string) (*corev1.Se
 }
 
 func get[T store.Object](u *Upstream, resource, singular, namespace, name string) (T, error) {
-	obj, ok := store.Get[T](u.store.Snapshot(), store.Key{Resource: resource, Namespace: namespace, Name: name})
+	obj, ok := store.Get[T](u.source.Snapshot(), store.Key{Resource: resource, Namespace: namespace, Name: name})
 	if !ok {
 		return obj, fmt.Errorf("%s %q %w", singular, name, agent.ErrNotFound)
 	}
 	return obj, nil
-}
-
-// find looks a pod up by name and checks that it is that life of it.
-func find(snap *store.Snapshot, ref agent.PodRef) (*store.Record, *corev1.Pod, bool) {
-	rec, ok := snap.Get(podKey(ref.Namespace, ref.Name))
-	if !ok {
-		return nil, nil, false
-	}
-	pod := rec.Object().(*corev1.Pod)
-	return rec, pod, string(pod.UID) == ref.UID
-}
-
-func podKey(namespace, name string) store.Key {
-	return store.Key{Resource: "pods", Namespace: namespace, Name: name}
-}
-
-func (u *Upstream) newMeta(meta *metav1.ObjectMeta) {
-	meta.UID = u.newUID()
-	meta.CreationTimestamp = metav1.NewTime(u.now().Truncate(time.Second))
 }

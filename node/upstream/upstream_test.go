@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -40,7 +41,7 @@ func setup(t *testing.T) fixture {
 	})
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
-	f := fixture{New(st, time.Now, uuid.NewUUID, slog.New(slog.DiscardHandler)), st, ctx}
+	f := fixture{New(st, NewWriter(st, "n1", time.Now, uuid.NewUUID), time.Minute, time.Now, slog.New(slog.DiscardHandler)), st, ctx}
 	f.create(t, store.Key{Resource: "namespaces", Name: "default"}, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "default"}})
 	return f
 }
@@ -69,7 +70,7 @@ func (f fixture) follow(t *testing.T, node string) <-chan string {
 	ctx, cancel := context.WithCancel(f.ctx)
 	updates, done := make(chan string), make(chan error, 1)
 	go func() {
-		done <- f.Follow(ctx, node, func(pods []*corev1.Pod) {
+		done <- f.Follow(ctx, node, func(pods []*corev1.Pod, _ bool) {
 			names := make([]string, 0, len(pods))
 			for _, pod := range pods {
 				names = append(names, pod.Name)
@@ -149,7 +150,7 @@ func TestRemoveLeavesAFinalizedPodToItsFinalizer(t *testing.T) {
 	grace := int64(30)
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
 		Namespace: "default", Name: "a", UID: "u1", Finalizers: []string{"example.com/hold"}, DeletionGracePeriodSeconds: &grace,
-	}}
+	}, Spec: corev1.PodSpec{NodeName: "n1"}}
 	f.create(t, podKey("default", "a"), pod)
 	for range 2 {
 		if err := f.Remove(f.ctx, ref(pod)); err != nil {
@@ -206,7 +207,7 @@ func TestEqualEventsAreCountedUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	go func() { done <- f.Run(ctx, "n1") }()
+	go func() { done <- f.Run(ctx) }()
 	counts := map[string]int32{}
 	for counts["BackOff"] < 3 || counts["Started"] < 1 {
 		events, err := watch.Next(f.ctx)
@@ -232,5 +233,117 @@ func TestMissingConfigMapIsNotFound(t *testing.T) {
 	_, err := f.ConfigMap(f.ctx, "default", "settings")
 	if !errors.Is(err, agent.ErrNotFound) || !strings.Contains(err.Error(), `configmap "settings" not found`) {
 		t.Errorf("error %v", err)
+	}
+}
+
+// register registers the node as it does itself.
+func (f fixture) register(node *corev1.Node) (*corev1.Node, error) {
+	return NewWriter(f.store, node.Name, time.Now, uuid.NewUUID).Register(f.ctx, node)
+}
+
+// TestNodeHasNoSayInAnothersPods has node n2 write what is n1's.
+func TestNodeHasNoSayInAnothersPods(t *testing.T) {
+	f := setup(t)
+	pod := f.pod(t, "a", "n1")
+	other := NewWriter(f.store, "n2", time.Now, uuid.NewUUID)
+	before := f.store.Snapshot().Revision()
+	if err := other.WriteStatus(f.ctx, []agent.PodStatus{{Pod: ref(pod), Status: corev1.PodStatus{Phase: corev1.PodFailed}}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Remove(f.ctx, ref(pod)); err != nil {
+		t.Fatal(err)
+	}
+	events := []Event{
+		{Regarding: corev1.ObjectReference{Kind: "Pod", Namespace: "default", Name: "a", UID: pod.UID}, Reason: "Lie"},
+		{Regarding: corev1.ObjectReference{Kind: "Node", Name: "n1", UID: "n1"}, Reason: "Lie"},
+		{Regarding: corev1.ObjectReference{Kind: "Secret", Namespace: "default", Name: "a"}, Reason: "Lie"},
+	}
+	if err := other.WriteEvents(f.ctx, events); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.Register(f.ctx, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1"}}); err == nil {
+		t.Error("a node registers as another")
+	}
+	if now := f.store.Snapshot().Revision(); now != before {
+		t.Errorf("something was written: revision %d became %d", before, now)
+	}
+}
+
+// cutOff is a cluster that cannot be asked until it is.
+type cutOff struct {
+	*store.Store
+	*StoreWriter
+	reachable chan struct{}
+}
+
+func (c cutOff) await(ctx context.Context) error {
+	select {
+	case <-c.reachable:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (c cutOff) Linearizable(ctx context.Context) (*store.Snapshot, error) {
+	if err := c.await(ctx); err != nil {
+		return nil, err
+	}
+	return c.Store.Linearizable(ctx)
+}
+
+func (c cutOff) Register(ctx context.Context, node *corev1.Node) (*corev1.Node, error) {
+	if err := c.await(ctx); err != nil {
+		return nil, err
+	}
+	return c.StoreWriter.Register(ctx, node)
+}
+
+// TestNodeThatIsCutOffGoesOnWithWhatItKnew starts one that the cluster does not answer, and then does.
+func TestNodeThatIsCutOffGoesOnWithWhatItKnew(t *testing.T) {
+	f := setup(t)
+	f.pod(t, "a", "n1")
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1"}}
+	node.Spec.PodCIDR = "10.42.0.0/24"
+	cluster := cutOff{f.store, NewWriter(f.store, "n1", time.Now, uuid.NewUUID), make(chan struct{})}
+	u := New(cluster, cluster, 10*time.Millisecond, time.Now, slog.New(slog.DiscardHandler))
+	if _, err := u.Register(f.ctx, node); err == nil {
+		t.Error("a node that was never registered goes on without the cluster")
+	}
+	if _, err := f.register(node); err != nil {
+		t.Fatal(err)
+	}
+	changed := node.DeepCopy()
+	changed.Labels = map[string]string{"now": "on"}
+	known, err := u.Register(f.ctx, changed)
+	if err != nil || known.Spec.PodCIDR != "10.42.0.0/24" || known.Labels["now"] != "" {
+		t.Fatalf("%v %v, want the node as it was", known, err)
+	}
+	<-u.Registered()
+	ctx, stop := context.WithCancel(f.ctx)
+	defer stop()
+	go func() { _ = u.Run(ctx) }()
+	updates := make(chan string, 10)
+	go func() {
+		_ = u.Follow(ctx, "n1", func(pods []*corev1.Pod, current bool) {
+			updates <- fmt.Sprintf("%d current=%v", len(pods), current)
+		})
+	}()
+	if got := <-updates; got != "1 current=false" {
+		t.Errorf("cut off: %s", got)
+	}
+	watch, err := f.store.Watch(f.store.Snapshot().Revision(), "nodes")
+	if err != nil {
+		t.Fatal(err)
+	}
+	close(cluster.reachable)
+	if got := <-updates; got != "1 current=true" {
+		t.Errorf("back: %s", got)
+	}
+	if _, err := watch.Next(f.ctx); err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := store.Get[*corev1.Node](f.store.Snapshot(), store.Key{Resource: "nodes", Name: "n1"}); got.Labels["now"] != "on" {
+		t.Error("the node was not registered when the cluster was back")
 	}
 }

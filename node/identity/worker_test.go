@@ -1,0 +1,109 @@
+package identity
+
+import (
+	"crypto/x509"
+	"net"
+	"testing"
+	"time"
+)
+
+// newWorker is a worker of the cluster of server.
+func newWorker(t *testing.T, server *Identity, c *clock) *Identity {
+	t.Helper()
+	dir := t.TempDir()
+	csr, err := NewRequest(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := server.IssueWorker("w1", csr, net.IPv4(192, 0, 2, 7))
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := server.Keys()
+	if err := AdoptWorker(dir, keys.ForWorker(), cert); err != nil {
+		t.Fatal(err)
+	}
+	id, err := Open(dir, c.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+func TestWorkerIsKnownByItsCertificate(t *testing.T) {
+	c := &clock{time.Now()}
+	server := open(t, t.TempDir(), c)
+	worker := newWorker(t, server, c)
+	if worker.shared.Load().signer != nil {
+		t.Error("the worker has the cluster's key")
+	}
+	cert, err := worker.NewServer("w1").current(true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, host := range []string{"192.0.2.7", "127.0.0.1", "w1"} {
+		if err := cert.Leaf.VerifyHostname(host); err != nil {
+			t.Error(err)
+		}
+	}
+	if cert.Leaf.VerifyHostname("192.0.2.1") == nil {
+		t.Error("the certificate is good for another machine")
+	}
+	node, err := server.NodeOf([]*x509.Certificate{cert.Leaf}, x509.ExtKeyUsageClientAuth)
+	if want := (Node{ID: worker.NodeID(), Name: "w1", Role: RoleWorker}); err != nil || node != want {
+		t.Errorf("%v %v, want %v", node, err, want)
+	}
+	// Servers and workers connect both ways, and a worker sees that it speaks with a server.
+	for _, ends := range []struct{ serve, dial *Server }{
+		{server.NewServer("n1"), worker.NewServer("w1")}, {worker.NewServer("w1"), server.NewServer("n1")},
+	} {
+		if _, err := handshake(t, ends.serve.TLSConfig("p"), ends.dial.DialConfig("", "p")); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestWorkerThatSleptComesBackByItsKey(t *testing.T) {
+	c := &clock{time.Now()}
+	server := open(t, t.TempDir(), c)
+	worker := newWorker(t, server, c)
+	before := worker.RenewAt()
+	c.t = c.t.Add(3 * nodeLife)
+	if _, err := handshake(t, server.NewServer("n1").TLSConfig("p"), worker.NewServer("w1").DialConfig("", "p")); err == nil {
+		t.Fatal("an expired certificate is let in")
+	}
+	csr, err := worker.Request()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if id, err := RequestID(csr); err != nil || id != worker.NodeID() {
+		t.Fatalf("the request is of %s %v", id, err)
+	}
+	cert, err := server.IssueWorker("w1", csr, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := newWorker(t, server, c)
+	if other.Renew(cert) == nil {
+		t.Error("a worker takes another one's certificate")
+	}
+	if err := worker.Renew(cert); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := handshake(t, server.NewServer("n1").TLSConfig("p"), worker.NewServer("w1").DialConfig("", "p")); err != nil {
+		t.Error(err)
+	}
+	again, err := Open(worker.dir, c.now)
+	if err != nil || !again.RenewAt().After(before) || !again.RenewAt().After(c.t) {
+		t.Errorf("after a restart the certificate is to be renewed at %v %v", again.RenewAt(), err)
+	}
+}
+
+func TestAnswersOfImpostorsAreRefused(t *testing.T) {
+	c := &clock{time.Now()}
+	worker := newWorker(t, open(t, t.TempDir(), c), c)
+	foreign := open(t, t.TempDir(), c)
+	if _, err := handshake(t, foreign.NewServer("n1").TLSConfig("p"), worker.NewServer("w1").DialConfig("", "p")); err == nil {
+		t.Error("another cluster's server is taken for one of this")
+	}
+}

@@ -1,0 +1,91 @@
+package node
+
+import (
+	"context"
+	"crypto/sha256"
+	"net"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"covey.dev/covey/api/kind"
+	"covey.dev/covey/node/link"
+	"covey.dev/covey/node/peer"
+	"covey.dev/covey/node/remote"
+	"covey.dev/covey/store"
+)
+
+// checkpointDir in the data directory has what a worker was told last.
+const checkpointDir = "checkpoint"
+
+// worker is a node that holds no state: servers tell it what to run. What they told it last is in its checkpoint.
+type worker struct {
+	*base
+	checkpoint *store.Mirror
+	client     *remote.Client
+}
+
+// run implements role.
+func (w *worker) run(ctx context.Context) (err error) {
+	w.peers = peer.New(w.links)
+	w.checkpoint, err = store.OpenMirror(filepath.Join(w.cfg.DataDir, checkpointDir, "state.db"), kind.Scheme(), w.log)
+	if err != nil {
+		return err
+	}
+	w.identity.SetKnown(func(nodeID string) bool { return namesIn(w.checkpoint.Snapshot())[nodeID] != "" })
+	w.client = remote.NewClient(remote.Config{Mirror: w.checkpoint, Servers: w.servers, Transport: peer.New(serverLinks{w.links}), Log: w.log})
+	// The checkpoint closes after everything that may still be told something.
+	return over(ctx, w.checkpoint.Run, func(ctx context.Context) error { return w.runRuntime(ctx, w.serve) })
+}
+
+// serve builds what stands on the checkpoint and the runtime, and runs it until ctx ends.
+func (w *worker) serve(ctx context.Context) error {
+	if err := w.openAgent(w.client, w.client); err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	w.start(ctx, g, w.checkpoint, peer.Handler(nil, nil, w.agent.Handler()))
+	g.Go(func() error { return w.client.Run(ctx) })
+	g.Go(func() error { return w.announce(ctx) })
+	return g.Wait()
+}
+
+// announce says when the node is ready.
+func (w *worker) announce(ctx context.Context) error {
+	select {
+	case <-w.upstream.Registered():
+	case <-ctx.Done():
+		return nil
+	}
+	server := localServer(w.port.Addr())
+	w.log.Debug("ready", "server", server, "node", w.cfg.Name, "id", w.identity.NodeID())
+	if w.cfg.Ready != nil {
+		w.cfg.Ready(Ready{Server: server})
+	}
+	return nil
+}
+
+// servers are the IDs of the servers that are alive, in an order of this worker's own: so the workers spread over them.
+func (w *worker) servers() (ids []string, changed <-chan struct{}) {
+	changed = w.gossip.Changed()
+	for _, m := range w.gossip.Members() {
+		if !m.Worker {
+			ids = append(ids, m.ID)
+		}
+	}
+	rank := func(id string) string {
+		sum := sha256.Sum256([]byte(w.identity.NodeID() + id))
+		return string(sum[:])
+	}
+	slices.SortFunc(ids, func(a, b string) int { return strings.Compare(rank(a), rank(b)) })
+	return ids, changed
+}
+
+// serverLinks reaches servers only, whatever a node says of itself.
+type serverLinks struct{ *link.Links }
+
+func (l serverLinks) Dial(ctx context.Context, serverID, proto string) (net.Conn, error) {
+	return l.DialServer(ctx, serverID, proto)
+}
