@@ -54,6 +54,9 @@ func translate(err error) error {
 		return apierrors.NewResourceExpired("The resourceVersion for the provided list or watch is too old.")
 	case errors.Is(err, store.ErrFuture):
 		return tooLarge()
+	case errors.Is(err, store.ErrUnknown):
+		// No Retry-After: clients would do it again by themselves, whatever it is.
+		return apierrors.NewTimeoutError(err.Error(), 0)
 	case errors.Is(err, store.ErrNotLeader):
 		return unavailable(err)
 	case errors.Is(err, context.DeadlineExceeded):

@@ -2,90 +2,148 @@ package e2e
 
 import (
 	"fmt"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"covey.dev/covey/e2e/harness"
 )
 
-// busy is a service that says how many requests it serves, which the test decides.
-const busy = `
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: busy}
-spec:
-  selector: {matchLabels: {app: busy}}
-  template:
-    metadata:
-      labels: {app: busy}
-      annotations: {prometheus.io/scrape: "true", prometheus.io/port: "8080"}
-    spec:
-      terminationGracePeriodSeconds: 0
-      containers:
-      - name: busy
-        image: busybox:1
-        command: [sh, -c, "mkdir -p /tmp; echo http_requests_in_flight 0 > /tmp/metrics; exec httpd -f -p 8080 -h /tmp"]
-        readinessProbe: {httpGet: {path: /metrics, port: 8080}, periodSeconds: 1}
-        resources: {requests: {cpu: 10m}}
----
+// helloScaler has each hello answer 10 requests a second. Both are as in docs/autoscaling.md, but for the window.
+const helloScaler = `
 apiVersion: autoscaling/v2
 kind: HorizontalPodAutoscaler
-metadata:
-  name: busy
-  annotations: {covey.dev/ewma-step: "1", covey.dev/ewma-alpha: "0.2"}
+metadata: {name: hello}
 spec:
-  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: busy}
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: hello}
   minReplicas: 1
-  maxReplicas: 4
+  maxReplicas: 6
   metrics:
   - type: Pods
-    pods: {metric: {name: requests_in_flight}, target: {type: AverageValue, averageValue: "10"}}
+    pods: {metric: {name: requests_per_second}, target: {type: AverageValue, averageValue: "10"}}
   behavior:
-    scaleDown: {stabilizationWindowSeconds: 2}
+    scaleDown: {stabilizationWindowSeconds: 10}
 `
 
-// TestReplicasFollowTheLoad: a service grows with its load and shrinks with it, and says why.
+const (
+	step = 5 * time.Second // of an autoscaler, by default
+	calm = 4               // requests a second, which one hello answers
+	busy = 38              // which take four
+)
+
+// scaledHello deploys hello and its autoscaler, and returns its users when their load is measured.
+func scaledHello(n *harness.Node) *harness.Load {
+	n.Kubectl("apply", "-f", filepath.Join(harness.Repository(), "examples", "hello", "hello.yaml"))
+	n.Kubectl("rollout", "status", "deployment/hello")
+	n.Apply(helloScaler)
+	users := n.GenerateLoad("app=hello", 5000, "/api/hello")
+	users.Set(calm)
+	n.Eventually(func() error {
+		if got := n.Kubectl("get", "hpa", "hello", "-o", "jsonpath={.status.currentMetrics[0].pods.current.averageValue}"); got == "" || got == "0" {
+			return fmt.Errorf("no requests are measured:\n%s", n.Kubectl("describe", "hpa", "hello"))
+		}
+		return nil
+	})
+	return users
+}
+
+// sizes waits for a size and returns all that there were until then.
+func sizes(n *harness.Node, watch *harness.Following, want int) (seen []int) {
+	watch.UntilFunc(fmt.Sprintf("a size of %d", want), func(line string) bool {
+		size, err := strconv.Atoi(line)
+		seen = append(seen, size)
+		return err == nil && size == want
+	})
+	return seen
+}
+
+func watchSize(n *harness.Node) *harness.Following {
+	return n.Follow("kubectl", "get", "deployment", "hello", "-w", "-o", `jsonpath={.spec.replicas}{"\n"}`)
+}
+
+// TestReplicasFollowTheLoad: a service grows with its load within three steps, shrinks with it, and says why.
 func TestReplicasFollowTheLoad(t *testing.T) {
+	t.Parallel()
 	n := harness.Start(t)
-	n.Apply(busy)
-	n.Kubectl("rollout", "status", "deployment/busy")
-	pod := n.Kubectl("get", "pods", "-l", "app=busy", "-o", "name")
-	loaded := func(requests int) {
-		n.Kubectl("exec", strings.TrimSpace(pod), "--", "sh", "-c", fmt.Sprintf("echo http_requests_in_flight %d > /tmp/metrics", requests))
+	users := scaledHello(n)
+	shown, size := n.Follow("kubectl", "get", "hpa", "hello", "-w"), watchSize(n)
+	sizes(n, size, 1)
+	began := time.Now()
+	users.Set(busy)
+	seen := sizes(n, size, 4)
+	if took := time.Since(began); took > 3*step+time.Second {
+		t.Errorf("it took %v, more than three steps, to four replicas: %v", took, seen)
 	}
-	replicas := func(want string) {
-		t.Helper()
-		n.Eventually(func() error {
-			if got := n.Kubectl("get", "deployment", "busy", "-o", "jsonpath={.status.readyReplicas}"); got != want {
-				return fmt.Errorf("%s replicas are ready, want %s\n%s", got, want, n.Kubectl("get", "hpa"))
-			}
-			return nil
-		})
-	}
-	watch := n.Follow("kubectl", "get", "hpa", "busy", "-w")
-	loaded(25)
-	replicas("3")
-	watch.Until("Deployment/busy", "/10", "1", "4", "3")
-	loaded(1)
-	replicas("1")
-	watch.Stop()
-	said := n.Kubectl("describe", "hpa", "busy")
-	for _, want := range []string{"SuccessfulRescale", "New size: 3; reason: pods metric requests_in_flight above target; measured 25, estimated 2", "ValidMetricFound", "New size: 1"} {
+	shown.UntilFunc("four replicas", showsSize(4))
+	users.Set(calm)
+	sizes(n, size, 1)
+	shown.UntilFunc("one replica", showsSize(1))
+	said := n.Kubectl("describe", "hpa", "hello")
+	for _, want := range []string{"SuccessfulRescale", "New size: 4; reason: pods metric requests_per_second above target; measured ", ", estimated ", "ValidMetricFound", "New size: 1; reason: All metrics below target"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("describe does not say %q:\n%s", want, said)
 		}
 	}
 
-	n.Kubectl("delete", "hpa", "busy")
-	n.Kubectl("autoscale", "deployment", "busy", "--min=2", "--max=3", "--cpu=90%")
-	replicas("2")
+	n.Kubectl("delete", "hpa", "hello")
+	n.Kubectl("autoscale", "deployment", "hello", "--min=2", "--max=3", "--cpu=90%")
+	sizes(n, size, 2)
 	n.Eventually(func() error {
-		if out := n.Kubectl("get", "hpa", "busy"); !strings.Contains(out, "%/90%") {
+		if out := n.Kubectl("get", "hpa", "hello"); !strings.Contains(out, "%/90%") {
 			return fmt.Errorf("no load is shown:\n%s", out)
 		}
 		return nil
 	})
-	if r := n.TryKubectl("annotate", "hpa", "busy", "covey.dev/ewma-alpha=2"); r.Code == 0 || !strings.Contains(r.Output(), "must be a number from 0 to 1") {
-		t.Errorf("an alpha of 2: %s", r.Output())
+	for note, want := range map[string]string{"covey.dev/ewma-alpha=2": "must be a number from 0 to 1", "covey.dev/ewma-step=0": "must be a number of seconds from 1 to 300"} {
+		if r := n.TryKubectl("annotate", "hpa", "hello", note); r.Code == 0 || !strings.Contains(r.Output(), want) {
+			t.Errorf("%s: %s", note, r.Output())
+		}
 	}
+}
+
+// showsSize is for a line of kubectl get hpa: NAME REFERENCE TARGETS MINPODS MAXPODS REPLICAS AGE.
+func showsSize(want int) func(line string) bool {
+	return func(line string) bool {
+		fields := strings.Fields(line)
+		return len(fields) == 7 && fields[5] == strconv.Itoa(want)
+	}
+}
+
+// TestScalingOutlivesTheLeader kills the leader right after the load has risen: the next one goes on from where it was, up to the
+// size that the load wants and no further, and down again.
+func TestScalingOutlivesTheLeader(t *testing.T) {
+	t.Parallel()
+	c := harness.StartCluster(t, 3)
+	leader := c.Nodes[leaderOf(c.Nodes[0])-1]
+	stays := c.Nodes[0]
+	if stays == leader {
+		stays = c.Nodes[1]
+	}
+	for i, n := range c.Nodes {
+		n.LoadImages()
+		if n == leader {
+			stays.Kubectl("cordon", fmt.Sprintf("node-%d", i+1)) // what it runs is not what this is about
+		}
+	}
+	users := scaledHello(stays)
+	size := watchSize(stays)
+	sizes(stays, size, 1)
+	before := stays.Kubectl("get", "hpa", "hello", "-o", `jsonpath={.metadata.annotations.covey\.dev/ewma-estimate}`)
+	users.Set(busy)
+	leader.Kill()
+	largest := 1
+	for _, n := range sizes(stays, size, 4) {
+		if n < largest || n > 4 {
+			t.Errorf("a size of %d after one of %d", n, largest)
+		}
+		largest = max(largest, n)
+	}
+	after := stays.Kubectl("get", "hpa", "hello", "-o", `jsonpath={.metadata.annotations.covey\.dev/ewma-estimate}`)
+	if !strings.HasPrefix(before, "requests_per_second=") || !strings.HasPrefix(after, "requests_per_second=") || before == after {
+		t.Errorf("the estimate was %q, and is %q", before, after)
+	}
+	users.Set(calm)
+	sizes(stays, size, 1)
 }

@@ -14,13 +14,19 @@ import (
 	"covey.dev/covey/e2e/harness"
 )
 
-// TestPrometheusFindsTheNode runs Prometheus with the example's configuration: it finds node and pod, and the dashboard's queries
-// have answers.
-func TestPrometheusFindsTheNode(t *testing.T) {
-	n := harness.Start(t)
-	n.Apply(strings.SplitN(busy, "---", 2)[0])
-	n.Kubectl("rollout", "status", "deployment/busy")
-	n.Kubectl("autoscale", "deployment", "busy", "--min=1", "--max=2", "--cpu=90%")
+// TestPrometheusFindsTheCluster runs Prometheus with the example's configuration: it finds the nodes and the pods, whichever node it
+// asks, and the dashboard's queries have answers.
+func TestPrometheusFindsTheCluster(t *testing.T) {
+	t.Parallel()
+	c := harness.StartCluster(t, 2)
+	n := c.Nodes[1] // not the one that leads
+	for _, each := range c.Nodes {
+		each.LoadImages()
+	}
+	n.Kubectl("apply", "-f", filepath.Join(harness.Repository(), "examples", "hello", "hello.yaml"))
+	n.Kubectl("scale", "deployment/hello", "--replicas=2")
+	n.Kubectl("rollout", "status", "deployment/hello")
+	n.Kubectl("autoscale", "deployment", "hello", "--min=2", "--max=3", "--cpu=90%")
 	example := filepath.Join(harness.Repository(), "examples/monitoring")
 	dir := t.TempDir()
 	if out, err := exec.Command(filepath.Join(example, "credentials.sh"), n.Kubeconfig(), dir).CombinedOutput(); err != nil {
@@ -36,8 +42,11 @@ func TestPrometheusFindsTheNode(t *testing.T) {
 	}
 	n.Follow("/usr/bin/prometheus", "--config.file="+filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(dir, "data"),
 		"--web.listen-address=127.0.0.1:9090", "--log.level=error")
-	for _, job := range []string{"covey-nodes", "covey-pods"} {
-		n.Eventually(func() error { return answered(n, fmt.Sprintf("up{job=%q} == 1", job)) })
+	for _, query := range []string{
+		`count(up{job="covey-nodes"} == 1) == 2`, `up{job="covey-nodes",node="node-1"} == 1`, `up{job="covey-nodes",node="node-2"} == 1`,
+		`count(up{job="covey-pods",namespace="default"} == 1) == 2`, `sum(covey_raft_leader) == 1`,
+	} {
+		n.Eventually(func() error { return answered(n, query) })
 	}
 	dashboard, err := os.ReadFile(filepath.Join(example, "dashboard.json"))
 	if err != nil {

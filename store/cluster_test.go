@@ -1,7 +1,6 @@
 package store
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -11,15 +10,21 @@ import (
 	hraft "github.com/hashicorp/raft"
 )
 
-// cluster is some servers in one process: Raft over memory, questions to the leader by a call. It is the Peers of each.
+// cluster is some servers in one process: Raft over memory, questions to the leader by a call, both over wires.
 type cluster struct {
+	wires *wires
+	// answered is called, if it is not nil, when a leader has answered to a proposal and before its answer is on the way.
+	answered func(*Proposal)
+
 	mu         sync.Mutex
+	dirs       map[string]string
 	stores     map[string]*Store
 	transports map[string]*hraft.InmemTransport
 }
 
-// join starts a server and connects it with all others; the first one begins the cluster.
-func (c *cluster) join(t *testing.T, id string) (s *Store, stop func()) {
+// join starts a server and connects it with all others; the first one begins the cluster. A server that was stopped may be
+// started again so.
+func (c *cluster) join(t testing.TB, id string) (s *Store, stop func()) {
 	t.Helper()
 	_, transport := hraft.NewInmemTransport(hraft.ServerAddress(id))
 	c.mu.Lock()
@@ -27,63 +32,52 @@ func (c *cluster) join(t *testing.T, id string) (s *Store, stop func()) {
 		transport.Connect(hraft.ServerAddress(other), theirs)
 		theirs.Connect(hraft.ServerAddress(id), transport)
 	}
-	first := len(c.stores) == 0
+	first := len(c.dirs) == 0
+	if c.dirs[id] == "" {
+		c.dirs[id] = t.TempDir()
+	}
 	c.mu.Unlock()
-	s, stopStore := start(t, t.TempDir(), func(cfg *Config) {
-		cfg.NodeID, cfg.Transport, cfg.Join, cfg.Peers = id, transport, !first, c
+	s, stopStore := start(t, c.dirs[id], func(cfg *Config) {
+		cfg.NodeID, cfg.Transport, cfg.Join, cfg.Peers = id, faulty{transport, c.wires}, !first, caller{c, id}
 		cfg.tuning.heartbeatTimeout = 100 * time.Millisecond
+		cfg.tuning.snapshotThreshold, cfg.tuning.segmentSize = 64, 8<<10
 	})
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.stores[id], c.transports[id] = s, transport
-	return s, func() {
+	return s, sync.OnceFunc(func() {
 		c.mu.Lock()
 		delete(c.stores, id)
+		delete(c.transports, id)
 		for _, theirs := range c.transports {
 			theirs.Disconnect(hraft.ServerAddress(id))
 		}
 		c.mu.Unlock()
 		stopStore()
-	}
+	})
 }
 
-func (c *cluster) get(id string) (*Store, error) {
+// get returns nil for a server that does not run.
+func (c *cluster) get(id string) *Store {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s := c.stores[id]; s != nil {
-		return s, nil
-	}
-	return nil, ErrNotLeader
+	return c.stores[id]
 }
 
-func (c *cluster) Propose(ctx context.Context, server string, entry []byte) (uint64, error) {
-	s, err := c.get(server)
-	if err != nil {
-		return 0, err
-	}
-	return s.ServePropose(ctx, entry)
-}
-
-func (c *cluster) ReadRevision(ctx context.Context, server string) (uint64, error) {
-	s, err := c.get(server)
-	if err != nil {
-		return 0, err
-	}
-	return s.ServeReadRevision(ctx)
-}
-
-func three(t *testing.T) (c *cluster, stores []*Store, stop []func()) {
+func newCluster(t testing.TB, servers int) (c *cluster, stores []*Store, stop []func()) {
 	t.Helper()
-	c = &cluster{stores: map[string]*Store{}, transports: map[string]*hraft.InmemTransport{}}
-	for i := range 3 {
+	c = &cluster{
+		wires: &wires{}, dirs: map[string]string{}, stores: map[string]*Store{}, transports: map[string]*hraft.InmemTransport{},
+	}
+	for i := range servers {
 		s, end := c.join(t, fmt.Sprintf("n%d", i))
 		stores, stop = append(stores, s), append(stop, end)
 	}
 	if _, err := stores[0].Linearizable(testContext(t)); err != nil {
 		t.Fatal(err)
 	}
-	for _, id := range []string{"n1", "n2"} {
-		if err := stores[0].AddMember(testContext(t), id, true); err != nil {
+	for i := 1; i < servers; i++ {
+		if err := stores[0].AddMember(testContext(t), fmt.Sprintf("n%d", i), true); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -91,7 +85,7 @@ func three(t *testing.T) (c *cluster, stores []*Store, stop []func()) {
 }
 
 func TestEveryServerReadsAndWrites(t *testing.T) {
-	_, stores, _ := three(t)
+	_, stores, _ := newCluster(t, 3)
 	for i := range 30 {
 		text := fmt.Sprint(i)
 		rev := set(t, stores[i%3], "default", "a", text)
@@ -108,7 +102,7 @@ func TestEveryServerReadsAndWrites(t *testing.T) {
 }
 
 func TestConflictsOnOtherServers(t *testing.T) {
-	_, stores, _ := three(t)
+	_, stores, _ := newCluster(t, 3)
 	rev := set(t, stores[1], "default", "a", "1")
 	set(t, stores[2], "default", "a", "2")
 	_, err := stores[1].Update(testContext(t), func(tx *Tx) error {
@@ -151,7 +145,7 @@ func increment(tx *Tx) error {
 }
 
 func TestSurvivorsGoOnWithoutTheLeader(t *testing.T) {
-	_, stores, stop := three(t)
+	_, stores, stop := newCluster(t, 3)
 	set(t, stores[1], "default", "a", "before")
 	leader := 0
 	for i, s := range stores {
@@ -168,5 +162,133 @@ func TestSurvivorsGoOnWithoutTheLeader(t *testing.T) {
 	}
 	if got := value(snap, "default", "a"); got != "after" {
 		t.Errorf("the other survivor reads %q", got)
+	}
+}
+
+// leaderOf returns the number of the server that leads.
+func leaderOf(t *testing.T, stores []*Store) int {
+	t.Helper()
+	for {
+		for i, s := range stores {
+			if s.IsLeader() {
+				return i
+			}
+		}
+		if !pause(testContext(t)) {
+			t.Fatal("nobody leads")
+		}
+	}
+}
+
+// TestALostAnswerIsFoundInTheLog loses the answer of the leader to a write on another server, once with the leader and once without.
+func TestALostAnswerIsFoundInTheLog(t *testing.T) {
+	for _, dies := range []bool{false, true} {
+		t.Run(fmt.Sprint("leader dies=", dies), func(t *testing.T) {
+			c, stores, stop := newCluster(t, 3)
+			leader := leaderOf(t, stores)
+			asked := 0
+			c.answered = func(*Proposal) {
+				if asked++; asked > 1 {
+					return
+				}
+				if dies {
+					stop[leader]()
+				}
+				c.wires.fail(1, 0)
+				time.AfterFunc(2*lostAfter, func() { c.wires.fail(0, 0) })
+			}
+			writer := stores[(leader+1)%3]
+			ran := 0
+			rev, err := writer.Update(testContext(t), func(tx *Tx) error {
+				ran++
+				tx.Create(mapKey("default", "a"), configMap("default", "a", "1"))
+				return nil
+			})
+			if err != nil || ran != 1 {
+				t.Fatalf("%v after %d runs", err, ran)
+			}
+			snap, err := stores[(leader+2)%3].Linearizable(testContext(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if rec, ok := snap.Get(mapKey("default", "a")); !ok || rec.Revision() != rev {
+				t.Errorf("%v at %d, want it as of %d", rec, snap.Revision(), rev)
+			}
+		})
+	}
+}
+
+// TestALateProposalIsRefused has a proposal arrive after its sender was told that it never would.
+func TestALateProposalIsRefused(t *testing.T) {
+	c, stores, _ := newCluster(t, 3)
+	leader := leaderOf(t, stores)
+	fence, err := stores[leader].node.WaitLeads(testContext(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tx := &Tx{codec: stores[0].codec}
+	tx.Create(mapKey("default", "late"), configMap("default", "late", "1"))
+	writer := stores[(leader+1)%3]
+	p := writer.node.Track(fence, encodeEntry(tx.effects))
+	to := caller{c, "n0"}
+	if err := to.CloseFence(testContext(t), stores[leader].LeaderID(), fence); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := writer.fate(testContext(t), p); !errors.Is(storeError(err), ErrNotLeader) {
+		t.Errorf("its fate is %v", err)
+	}
+	if _, err := to.Propose(testContext(t), stores[leader].LeaderID(), &p.Proposal); !errors.Is(err, ErrNotLeader) {
+		t.Errorf("it ends with %v", err)
+	}
+	if _, err := stores[leader].Update(testContext(t), increment); err != nil {
+		t.Errorf("a new write after that: %v", err)
+	}
+}
+
+// TestAWatchOnAServerThatWasAwayExpires cuts a server off until it has to be sent a snapshot: its watch says that it has lost events.
+func TestAWatchOnAServerThatWasAwayExpires(t *testing.T) {
+	c, stores, _ := newCluster(t, 3)
+	leader := leaderOf(t, stores)
+	away := (leader + 1) % 3
+	rev := set(t, stores[leader], "default", "a", "before")
+	if err := stores[away].table.reach(testContext(t), rev); err != nil {
+		t.Fatal(err)
+	}
+	w, err := stores[away].Watch(rev)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cut := fmt.Sprint("n", away)
+	var links [][2]string
+	for i := range stores {
+		links = append(links, [2]string{cut, fmt.Sprint("n", i)}, [2]string{fmt.Sprint("n", i), cut})
+	}
+	c.wires.fail(0, 0, links...)
+	var last uint64
+	for i := range 100 {
+		last = set(t, stores[leader], "default", "a", fmt.Sprint(i))
+	}
+	for _, there := range []*Store{stores[leader], stores[(leader+2)%3]} { // either may lead by now
+		if err := there.table.reach(testContext(t), last); err != nil {
+			t.Fatal(err)
+		}
+		if err := there.node.Compact(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.wires.fail(0, 0)
+	if events, err := w.Next(testContext(t)); !errors.Is(err, ErrExpired) {
+		t.Errorf("%d events, %v", len(events), err)
+	}
+	if err := stores[away].table.reach(testContext(t), last); err != nil {
+		t.Fatal(err)
+	}
+	if w, err = stores[away].Watch(last); err != nil {
+		t.Fatal(err)
+	}
+	next := set(t, stores[away], "default", "a", "after")
+	events, err := w.Next(testContext(t))
+	if err != nil || len(events) != 1 || events[0].Revision != next {
+		t.Errorf("after that: %v, %v", events, err)
 	}
 }

@@ -36,7 +36,7 @@ func (m *machines) start(t *testing.T, id string) (s *Store, stop func()) {
 	m.listeners[id] = l
 	m.mu.Unlock()
 	s, stop = start(t, t.TempDir(), func(cfg *Config) {
-		cfg.NodeID, cfg.Join, cfg.Peers = id, !first, m
+		cfg.NodeID, cfg.Join, cfg.Peers = id, !first, caller{m.cluster, id}
 		cfg.Transport = NewTransport(id, l, m, slog.New(slog.DiscardHandler))
 	})
 	m.cluster.mu.Lock()
@@ -47,7 +47,7 @@ func (m *machines) start(t *testing.T, id string) (s *Store, stop func()) {
 
 // TestALeaderWhoseProcessIsGoneIsReplacedAtOnce does not wait for a heartbeat that is overdue.
 func TestALeaderWhoseProcessIsGoneIsReplacedAtOnce(t *testing.T) {
-	m := &machines{cluster: &cluster{stores: map[string]*Store{}}, listeners: map[string]net.Listener{}}
+	m := &machines{cluster: &cluster{wires: &wires{}, stores: map[string]*Store{}}, listeners: map[string]net.Listener{}}
 	leader, stop := m.start(t, "n0")
 	set(t, leader, "default", "a", "before")
 	for i := range 4 {

@@ -52,6 +52,9 @@ func (m *machine) Check(data []byte) error {
 	return err
 }
 
+// Empty implements raft.Machine.
+func (m *machine) Empty() []byte { return encodeEntry(nil) }
+
 // Revision implements raft.Machine.
 func (m *machine) Revision() uint64 {
 	m.mu.Lock()

@@ -20,17 +20,17 @@ func (s *Store) Members() []Member { return s.node.Members() }
 
 // AddMember lets the server named by id hold a replica, or changes whether it votes. Only the leader can.
 func (s *Store) AddMember(ctx context.Context, id string, voter bool) error {
-	return leaderError(s.node.Add(ctx, id, voter))
+	return storeError(s.node.Add(ctx, id, voter))
 }
 
 // RemoveMember takes the server named by id out. Only the leader can.
 func (s *Store) RemoveMember(ctx context.Context, id string) error {
-	return leaderError(s.node.Remove(ctx, id))
+	return storeError(s.node.Remove(ctx, id))
 }
 
 // HandOver has the server named by id, which votes, lead instead of this one.
 func (s *Store) HandOver(ctx context.Context, id string) error {
-	return leaderError(s.node.HandOver(ctx, id))
+	return storeError(s.node.HandOver(ctx, id))
 }
 
 // AwaitRevision returns when this replica has the state at revision.
@@ -41,9 +41,9 @@ func (s *Store) AwaitRevision(ctx context.Context, revision uint64) error {
 // AwaitLeader returns the ID of the server that leads, once there is one. When it is this one, it has applied all that was committed
 // before.
 func (s *Store) AwaitLeader(ctx context.Context) (string, error) {
-	id, err := s.node.WaitLeader(ctx)
+	id, _, err := s.node.WaitLeader(ctx)
 	if err != nil {
-		return "", leaderError(err)
+		return "", storeError(err)
 	}
 	return cmp.Or(id, s.id), nil
 }

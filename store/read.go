@@ -12,23 +12,24 @@ import (
 // Leading says true.
 func (s *Store) Snapshot() *Snapshot { return s.table.current.Load() }
 
-// Linearizable returns a state that includes every write acknowledged before the call. It writes nothing. While there is
-// no leader it waits for one until ctx ends; when another server leads, it asks that one how far it is.
+// Linearizable returns a state that includes every write acknowledged before the call, and every event that a watch anywhere
+// has seen. It writes nothing. While there is no leader it waits for one until ctx ends; when another server leads, it asks
+// that one how far it is.
 func (s *Store) Linearizable(ctx context.Context) (*Snapshot, error) {
-	if s.node.IsCurrent() {
-		return s.Snapshot(), nil // also while it cannot lead, because its disk is full
+	if s.node.IsCurrent() && !s.node.Leads() {
+		return s.Snapshot(), nil // it cannot lead, because its disk is full
 	}
 	for {
-		leader, err := s.current(ctx)
-		if err == nil && leader == "" {
-			err = s.node.VerifyLeads(ctx)
+		at, err := s.current(ctx)
+		if err == nil && at.leader == "" {
+			_, err = s.node.VerifyLeads(ctx)
 		}
 		if err == nil {
 			return s.Snapshot(), nil
 		}
 		moved := errors.Is(err, raft.ErrNotLeader) || errors.Is(err, raft.ErrUnknown)
 		if !moved || s.peers == nil || !pause(ctx) {
-			return nil, fmt.Errorf("read: %w", leaderError(err))
+			return nil, fmt.Errorf("read: %w", storeError(err))
 		}
 	}
 }
@@ -44,7 +45,7 @@ func (s *Store) Watch(from uint64, resources ...string) (*Watcher, error) {
 	return s.table.watch(from, resources)
 }
 
-func leaderError(err error) error {
+func storeError(err error) error {
 	if errors.Is(err, raft.ErrNotLeader) {
 		return ErrNotLeader
 	}

@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"covey.dev/covey/store/boltfile"
+	"covey.dev/covey/store/raft"
 )
 
 // Object is an API object as k8s.io/api defines it: a pointer to a struct with TypeMeta and ObjectMeta.
@@ -39,6 +40,10 @@ var (
 	ErrFuture = errors.New("revision is in the future")
 	// ErrDamaged is wrapped by Open's error when the files in the directory are not whole; the error names the file.
 	ErrDamaged = boltfile.ErrDamaged
+	// ErrUnknown is wrapped where a write may or may not have happened.
+	ErrUnknown = raft.ErrUnknown
+	// ErrNotWritten is wrapped where the disk did not take a write, which did not happen.
+	ErrNotWritten = raft.ErrNotWritten
 	// ErrNotLeader is returned for a write on a node that does not lead.
 	ErrNotLeader = errors.New("this node is not the leader")
 )

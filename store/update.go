@@ -23,17 +23,19 @@ const (
 //     or when the state that fn read contradicts its own effects, the error is ErrConflict.
 //   - While there is no leader, as during the start, Update waits for one. When another server leads, fn runs here on a state
 //     that includes every write acknowledged before the call, and the leader replicates the entry.
-//   - When ctx ends the error is ctx's and the write may or may not happen. The same is said by the error when
-//     leadership is lost during the write. After other errors, such as a full disk, it did not happen.
+//   - A change of the leader is a delay: the entry gets into the log once, wherever the old leader and the answers were lost.
+//   - When ctx ends the error wraps ctx's, and ErrUnknown if the write may or may not happen; so does that of a server that was
+//     cut off for so long in the meantime that it has to be sent a snapshot. After other errors, such as a full disk, it did not
+//     happen. A disk that is full on the leader is waited for where another server may come to lead.
 func (s *Store) Update(ctx context.Context, fn func(*Tx) error) (uint64, error) {
 	for try := 1; ; try++ {
-		leader, err := s.current(ctx)
+		at, err := s.current(ctx)
 		if err != nil {
 			return 0, fmt.Errorf("write: %w", err)
 		}
-		revision, err := s.try(ctx, leader, fn)
-		if errors.Is(err, ErrNotLeader) && s.peers != nil && pause(ctx) {
-			try-- // the leader moved on before anything was written
+		revision, err := s.try(ctx, at, fn)
+		if s.elsewhere(err) && pause(ctx) {
+			try-- // nothing was written
 			continue
 		}
 		var lost lostError
@@ -46,12 +48,17 @@ func (s *Store) Update(ctx context.Context, fn func(*Tx) error) (uint64, error) 
 	}
 }
 
+// elsewhere says that a leader did not write and another one may.
+func (s *Store) elsewhere(err error) bool {
+	return errors.Is(err, ErrNotLeader) || errors.Is(err, ErrNotWritten) && s.node.Voters() > 1
+}
+
 // lostError is a conflict that another writer caused between reading and applying.
 type lostError struct{ conflict error }
 
 func (e lostError) Error() string { return e.conflict.Error() }
 
-func (s *Store) try(ctx context.Context, leader string, fn func(*Tx) error) (uint64, error) {
+func (s *Store) try(ctx context.Context, at position, fn func(*Tx) error) (uint64, error) {
 	tx := &Tx{snapshot: s.Snapshot(), codec: s.codec}
 	if err := fn(tx); err != nil {
 		return 0, err
@@ -69,12 +76,12 @@ func (s *Store) try(ctx context.Context, leader string, fn func(*Tx) error) (uin
 	if len(entry) > maxEntry {
 		return 0, fmt.Errorf("write: a transaction of %d bytes is above the limit of %d", len(entry), maxEntry)
 	}
-	revision, err := s.propose(ctx, leader, entry)
+	revision, err := s.propose(ctx, at, entry)
 	switch {
 	case errors.Is(err, ErrConflict):
 		return 0, lostError{err}
 	case err != nil:
-		return 0, fmt.Errorf("write: %w", leaderError(err))
+		return 0, fmt.Errorf("write: %w", storeError(err))
 	}
 	return revision, nil
 }

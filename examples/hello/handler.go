@@ -10,16 +10,18 @@ import (
 // maxBody is the longest JSON that is taken, in bytes.
 const maxBody = 1 << 20
 
-// newHandler serves / for probes and /api/<name> for users.
+// newHandler serves / for probes, /metrics for Prometheus, and /api/<name> for users.
 func newHandler(name string) http.Handler {
+	counted := &counts{}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintf(w, "%s is up\n", name)
 	})
-	mux.HandleFunc("GET /api/"+name, func(w http.ResponseWriter, _ *http.Request) {
+	mux.Handle("GET /metrics", counted)
+	mux.HandleFunc("GET /api/"+name, counted.of(func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintf(w, "Hello, %s!", name)
-	})
-	mux.HandleFunc("POST /api/"+name, echo)
+	}))
+	mux.HandleFunc("POST /api/"+name, counted.of(echo))
 	return mux
 }
 

@@ -24,6 +24,8 @@ func TestHandler(t *testing.T) {
 		{"POST", "/api/shop", `"` + strings.Repeat("x", maxBody) + `"`, 400, ""},
 		{"GET", "/api/other", "", 404, ""},
 		{"DELETE", "/api/shop", "", 405, ""},
+		{"GET", "/metrics", "", 200, "# HELP http_requests_total Requests that were answered\n# TYPE http_requests_total counter\nhttp_requests_total 5\n" +
+			"# HELP http_requests_in_flight Requests that are being answered\n# TYPE http_requests_in_flight gauge\nhttp_requests_in_flight 0\n"},
 	}
 	for _, tt := range tests {
 		req, err := http.NewRequest(tt.method, srv.URL+tt.path, strings.NewReader(tt.body))

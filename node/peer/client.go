@@ -3,6 +3,7 @@ package peer
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -64,54 +65,63 @@ func (p *Peers) Close() { p.transport.CloseIdleConnections() }
 func (p *Peers) RoundTrip(r *http.Request) (*http.Response, error) { return p.transport.RoundTrip(r) }
 
 // Propose implements store.Peers.
-func (p *Peers) Propose(ctx context.Context, server string, entry []byte) (uint64, error) {
-	return p.ask(ctx, http.MethodPost, server, proposePath, entry)
+func (p *Peers) Propose(ctx context.Context, server string, proposal *store.Proposal) (revision uint64, err error) {
+	path := proposePath + "?" + query(proposal.Fence) + "&id=" + hex.EncodeToString(proposal.ID[:])
+	err = p.ask(ctx, http.MethodPost, server, path, proposal.Data, "%d", &revision)
+	return revision, err
 }
 
 // ReadRevision implements store.Peers.
-func (p *Peers) ReadRevision(ctx context.Context, server string) (uint64, error) {
-	return p.ask(ctx, http.MethodGet, server, revisionPath, nil)
+func (p *Peers) ReadRevision(ctx context.Context, server string) (revision uint64, f store.Fence, err error) {
+	err = p.ask(ctx, http.MethodGet, server, revisionPath, nil, "%d %d %d", &revision, &f.Term, &f.Epoch)
+	return revision, f, err
+}
+
+// CloseFence implements store.Peers.
+func (p *Peers) CloseFence(ctx context.Context, server string, f store.Fence) error {
+	return p.ask(ctx, http.MethodPost, server, fencePath+"?"+query(f), nil, "")
 }
 
 // Ping returns nil when the node answers.
 func (p *Peers) Ping(ctx context.Context, nodeID string) error {
-	_, err := p.ask(ctx, http.MethodGet, nodeID, pingPath, nil)
-	return err
+	return p.ask(ctx, http.MethodGet, nodeID, pingPath, nil, "")
 }
 
 // AwaitRevision returns when that server's replica has the state at revision.
 func (p *Peers) AwaitRevision(ctx context.Context, server string, revision uint64) error {
-	_, err := p.ask(ctx, http.MethodGet, server, awaitPath+strconv.FormatUint(revision, 10), nil)
-	return err
+	return p.ask(ctx, http.MethodGet, server, awaitPath+strconv.FormatUint(revision, 10), nil, "")
 }
 
 // Leave asks the leader to take the node out of the cluster.
 func (p *Peers) Leave(ctx context.Context, leader, nodeID string) error {
-	_, err := p.ask(ctx, http.MethodDelete, leader, memberPath+nodeID, nil)
-	return err
+	return p.ask(ctx, http.MethodDelete, leader, memberPath+nodeID, nil, "")
 }
 
-func (p *Peers) ask(ctx context.Context, method, server, path string, body []byte) (uint64, error) {
+// ask reads the answer as format says.
+func (p *Peers) ask(ctx context.Context, method, server, path string, body []byte, format string, into ...any) error {
 	req, err := http.NewRequestWithContext(ctx, method, "https://"+server+path, bytes.NewReader(body))
 	if err != nil {
-		return 0, err
+		return err
 	}
 	resp, err := p.transport.RoundTrip(req)
 	if errors.Is(err, errUnreachable) {
-		return 0, fmt.Errorf("%w: %w", store.ErrNotLeader, err)
+		return fmt.Errorf("%w: %w", store.ErrNotLeader, err)
 	}
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer func() { _ = resp.Body.Close() }()
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
-		return 0, err
+		return err
 	}
 	if resp.StatusCode != http.StatusOK {
-		return 0, errorOf(resp.StatusCode, string(text))
+		return errorOf(resp.StatusCode, string(text))
 	}
-	return strconv.ParseUint(string(text), 10, 64)
+	if _, err := fmt.Sscanf(string(text), format, into...); err != nil && format != "" {
+		return fmt.Errorf("answer %q of %s: %w", text, path, err)
+	}
+	return nil
 }
 
 // ToAgent sends a request to the agent of the node of that ID.

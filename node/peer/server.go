@@ -2,6 +2,7 @@ package peer
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -23,6 +24,7 @@ const (
 	storePrefix  = "/store"
 	proposePath  = storePrefix + "/entries"
 	revisionPath = storePrefix + "/revision"
+	fencePath    = storePrefix + "/fence"
 	awaitPath    = storePrefix + "/revision/" // and the revision
 	memberPath   = "/members/"                // and the node's ID
 	pingPath     = "/ping"
@@ -33,8 +35,9 @@ const (
 
 // Store is the leader's part of what another server's store does.
 type Store interface {
-	ServePropose(ctx context.Context, entry []byte) (revision uint64, err error)
-	ServeReadRevision(ctx context.Context) (uint64, error)
+	ServePropose(ctx context.Context, p *store.Proposal) (revision uint64, err error)
+	ServeReadRevision(ctx context.Context) (uint64, store.Fence, error)
+	ServeCloseFence(ctx context.Context, f store.Fence) error
 	AwaitRevision(ctx context.Context, revision uint64) error
 }
 
@@ -48,7 +51,7 @@ type Leader interface {
 // servers for this node's pods, and all nodes for its images. A node that holds no state has neither st nor leader.
 func Handler(st Store, leader Leader, agent http.Handler) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+pingPath, func(w http.ResponseWriter, _ *http.Request) { answer(w, 0, nil) })
+	mux.HandleFunc("GET "+pingPath, func(w http.ResponseWriter, _ *http.Request) { answer(w, "", nil) })
 	mux.Handle(imagesPrefix, http.StripPrefix(nodePrefix, agent))
 	mux.Handle(nodePrefix+"/", servers(http.StripPrefix(nodePrefix, agent)))
 	if st != nil {
@@ -77,7 +80,7 @@ func dismiss(leader Leader) http.HandlerFunc {
 			http.Error(w, "a node may ask to leave only for itself", http.StatusForbidden)
 			return
 		}
-		answer(w, 0, leader.Dismiss(r.Context(), id))
+		answer(w, "", leader.Dismiss(r.Context(), id))
 	}
 }
 
@@ -105,34 +108,70 @@ func From(ctx context.Context) (identity.Node, bool) {
 func storeHandler(st Store) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+proposePath, func(w http.ResponseWriter, r *http.Request) {
-		entry, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxEntry))
+		p, err := readProposal(w, r)
 		if err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
+			answer(w, "", fmt.Errorf("%w: %w", store.ErrNotWritten, err))
 			return
 		}
-		revision, err := st.ServePropose(r.Context(), entry)
-		answer(w, revision, err)
+		revision, err := st.ServePropose(r.Context(), p)
+		answer(w, fmt.Sprint(revision), err)
 	})
 	mux.HandleFunc("GET "+revisionPath, func(w http.ResponseWriter, r *http.Request) {
-		revision, err := st.ServeReadRevision(r.Context())
-		answer(w, revision, err)
+		revision, f, err := st.ServeReadRevision(r.Context())
+		answer(w, fmt.Sprint(revision, f.Term, f.Epoch), err)
 	})
 	mux.HandleFunc("GET "+awaitPath+"{revision}", func(w http.ResponseWriter, r *http.Request) {
 		revision, err := strconv.ParseUint(r.PathValue("revision"), 10, 64)
 		if err == nil {
 			err = st.AwaitRevision(r.Context(), revision)
 		}
-		answer(w, revision, err)
+		answer(w, "", err)
+	})
+	mux.HandleFunc("POST "+fencePath, func(w http.ResponseWriter, r *http.Request) {
+		f, err := readFence(r)
+		if err == nil {
+			err = st.ServeCloseFence(r.Context(), f)
+		}
+		answer(w, "", err)
 	})
 	return mux
 }
 
-func answer(w http.ResponseWriter, revision uint64, err error) {
+func readProposal(w http.ResponseWriter, r *http.Request) (*store.Proposal, error) {
+	f, err := readFence(r)
+	if err != nil {
+		return nil, err
+	}
+	p := &store.Proposal{Fence: f}
+	id, err := hex.DecodeString(r.URL.Query().Get("id"))
+	if err != nil || len(id) != len(p.ID) {
+		return nil, errors.New("id: want that of a proposal")
+	}
+	copy(p.ID[:], id)
+	p.Data, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxEntry))
+	return p, err
+}
+
+// query and readFence carry a fence in a URL.
+func query(f store.Fence) string { return fmt.Sprintf("term=%d&epoch=%d", f.Term, f.Epoch) }
+
+func readFence(r *http.Request) (f store.Fence, err error) {
+	q := r.URL.Query()
+	if f.Term, err = strconv.ParseUint(q.Get("term"), 10, 64); err != nil {
+		return f, fmt.Errorf("term: %w", err)
+	}
+	if f.Epoch, err = strconv.ParseUint(q.Get("epoch"), 10, 64); err != nil {
+		return f, fmt.Errorf("epoch: %w", err)
+	}
+	return f, nil
+}
+
+func answer(w http.ResponseWriter, text string, err error) {
 	if err != nil {
 		http.Error(w, err.Error(), statusOf(err))
 		return
 	}
-	_, _ = io.WriteString(w, strconv.FormatUint(revision, 10))
+	_, _ = io.WriteString(w, text)
 }
 
 // statusOf and errorOf carry the errors that a store acts on.
@@ -142,6 +181,8 @@ func statusOf(err error) int {
 		return http.StatusConflict
 	case errors.Is(err, store.ErrNotLeader):
 		return http.StatusMisdirectedRequest
+	case errors.Is(err, store.ErrNotWritten):
+		return http.StatusInsufficientStorage
 	}
 	return http.StatusInternalServerError
 }
@@ -154,11 +195,13 @@ func errorOf(status int, text string) error {
 		kind = store.ErrConflict
 	case http.StatusMisdirectedRequest:
 		kind = store.ErrNotLeader
+	case http.StatusInsufficientStorage:
+		kind = store.ErrNotWritten
 	default:
 		return errors.New(text)
 	}
-	if detail, ok := strings.CutPrefix(text, kind.Error()+": "); ok {
-		return fmt.Errorf("%w: %s", kind, detail)
+	if detail, ok := strings.CutPrefix(text, kind.Error()); ok {
+		return fmt.Errorf("%w%s", kind, detail)
 	}
 	return kind
 }

@@ -8,25 +8,31 @@ import (
 	"testing"
 
 	"covey.dev/covey/node/identity"
+	"covey.dev/covey/store"
 )
 
 // leads says that it did what it was asked.
 type leads struct{}
 
-func (leads) ServePropose(context.Context, []byte) (uint64, error) { return 7, nil }
-func (leads) ServeReadRevision(context.Context) (uint64, error)    { return 7, nil }
-func (leads) AwaitRevision(context.Context, uint64) error          { return nil }
-func (leads) Dismiss(context.Context, string) error                { return nil }
+func (leads) ServePropose(context.Context, *store.Proposal) (uint64, error) { return 7, nil }
+func (leads) ServeReadRevision(context.Context) (uint64, store.Fence, error) {
+	return 7, store.Fence{}, nil
+}
+func (leads) ServeCloseFence(context.Context, store.Fence) error { return nil }
+func (leads) AwaitRevision(context.Context, uint64) error        { return nil }
+func (leads) Dismiss(context.Context, string) error              { return nil }
 
 // TestWhatOnlyServersMayAsk has a worker's certificate not reach the state, nor other nodes' pods.
 func TestWhatOnlyServersMayAsk(t *testing.T) {
 	agent := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write([]byte(r.URL.Path)) })
 	handler := Handler(leads{}, leads{}, agent)
+	proposal := proposePath + "?term=1&epoch=0&id=" + strings.Repeat("00", len(store.Proposal{}.ID))
 	for _, test := range []struct {
 		method, path string
 		worker       int
 	}{
-		{"POST", proposePath, http.StatusForbidden},
+		{"POST", proposal, http.StatusForbidden},
+		{"POST", fencePath + "?term=1&epoch=0", http.StatusForbidden},
 		{"GET", revisionPath, http.StatusForbidden},
 		{"GET", awaitPath + "7", http.StatusForbidden},
 		{"GET", nodePrefix + "/containerLogs/default/web/web", http.StatusForbidden},

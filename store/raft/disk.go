@@ -43,7 +43,7 @@ func openDisk(dir string, segment int, logger hclog.Logger) (_ *disk, err error)
 			err = errors.Join(err, d.close())
 		}
 	}()
-	if err := moveLog(db, d.path, logger); err != nil {
+	if err := moveLog(db, d.path, segment, logger); err != nil {
 		return nil, fmt.Errorf("move the Raft log from %s to %s: %w", filepath.Join(dir, "raft.db"), d.path, err)
 	}
 	if d.log, err = openLog(d.path, segment, logger); err != nil {

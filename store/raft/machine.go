@@ -26,6 +26,8 @@ type Machine interface {
 	Restore(io.Reader) error
 	// Objects is about how many there are in the state.
 	Objects() int
+	// Empty is an entry that changes nothing.
+	Empty() []byte
 	// Revision is the index of the last entry whose effects the machine has on its own disk.
 	Revision() uint64
 	// SnapshotRevision reads from the beginning of what Snapshot wrote what Revision was then.
@@ -35,6 +37,7 @@ type Machine interface {
 // fsm fits a Machine to hashicorp/raft.
 type fsm struct {
 	machine   Machine
+	tracker   *tracker
 	persisted func() // called after each snapshot
 }
 
@@ -45,23 +48,30 @@ func (f fsm) Apply(l *hraft.Log) any { return f.ApplyBatch([]*hraft.Log{l})[0] }
 func (f fsm) ApplyBatch(logs []*hraft.Log) []any {
 	entries := make([]Entry, 0, len(logs))
 	for _, l := range logs {
-		if l.Type == hraft.LogCommand {
+		if counts(l) {
 			entries = append(entries, Entry{Index: l.Index, Data: l.Data})
 		}
 	}
 	answers := f.machine.Apply(entries)
 	responses := make([]any, len(logs))
 	for i, l := range logs {
-		if l.Type != hraft.LogCommand {
-			continue
+		var answer error
+		switch {
+		case counts(l):
+			answer, answers = answers[0], answers[1:]
+		case l.Type == hraft.LogCommand:
+			answer = ErrNotLeader
 		}
-		if answers[0] != nil {
-			responses[i] = answers[0]
+		if answer != nil {
+			responses[i] = answer
 		}
-		answers = answers[1:]
+		f.tracker.follow(l.Index, l.Term, l.Extensions, answer)
 	}
 	return responses
 }
+
+// counts says that an entry is for the machine.
+func counts(l *hraft.Log) bool { return l.Type == hraft.LogCommand && !late(l.Extensions, l.Term) }
 
 func (f fsm) Snapshot() (hraft.FSMSnapshot, error) {
 	return fsmSnapshot{write: f.machine.Snapshot(), persisted: f.persisted}, nil
@@ -69,7 +79,11 @@ func (f fsm) Snapshot() (hraft.FSMSnapshot, error) {
 
 func (f fsm) Restore(r io.ReadCloser) error {
 	defer r.Close()
-	return f.machine.Restore(r)
+	if err := f.machine.Restore(r); err != nil {
+		return err
+	}
+	f.tracker.jump()
+	return nil
 }
 
 type fsmSnapshot struct {

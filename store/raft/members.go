@@ -67,3 +67,36 @@ func (n *Node) Contact(id string) time.Time {
 	}
 	return n.transport.Contact(id)
 }
+
+// Voters is how many of the servers vote.
+func (n *Node) Voters() int {
+	voters := 0
+	for _, m := range n.Members() {
+		if m.Voter {
+			voters++
+		}
+	}
+	return voters
+}
+
+// WhileLeader returns a context that ends when another server than id leads as far as this one knows, or none.
+func (n *Node) WhileLeader(ctx context.Context, id string) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		defer cancel()
+		for {
+			n.mu.Lock()
+			changed := n.changed
+			n.mu.Unlock()
+			if n.LeaderID() != id {
+				return
+			}
+			select {
+			case <-changed:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return ctx, cancel
+}

@@ -19,7 +19,7 @@ var keyMoved = []byte("LogInSegments")
 
 // moveLog makes the log's directory. Older versions of covey had the log in raft.db: it is copied into a directory that gets
 // its name when it is whole, and only then deleted where it was, so that a crash at any point loses nothing.
-func moveLog(db *raftboltdb.BoltStore, dir string, logger hclog.Logger) error {
+func moveLog(db *raftboltdb.BoltStore, dir string, segment int, logger hclog.Logger) error {
 	_, statErr := os.Stat(dir)
 	switch {
 	case statErr == nil:
@@ -28,7 +28,7 @@ func moveLog(db *raftboltdb.BoltStore, dir string, logger hclog.Logger) error {
 	case moved(db):
 		return fmt.Errorf("%s: %w: it is missing", dir, boltfile.ErrDamaged)
 	default:
-		if err := copyLog(db, dir, logger); err != nil {
+		if err := copyLog(db, dir, segment, logger); err != nil {
 			return err
 		}
 	}
@@ -53,7 +53,7 @@ func moved(db *raftboltdb.BoltStore) bool {
 	return err == nil
 }
 
-func copyLog(db *raftboltdb.BoltStore, dir string, logger hclog.Logger) error {
+func copyLog(db *raftboltdb.BoltStore, dir string, segment int, logger hclog.Logger) error {
 	unfinished := dir + ".new"
 	if err := os.RemoveAll(unfinished); err != nil {
 		return err
@@ -61,7 +61,7 @@ func copyLog(db *raftboltdb.BoltStore, dir string, logger hclog.Logger) error {
 	if err := os.MkdirAll(unfinished, 0o700); err != nil {
 		return err
 	}
-	log, err := openLog(unfinished, segmentSize, logger)
+	log, err := openLog(unfinished, segment, logger)
 	if err != nil {
 		return err
 	}

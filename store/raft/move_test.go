@@ -107,7 +107,7 @@ func TestMoveLogGoesOnAfterACrash(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := errors.Join(copyLog(db, filepath.Join(dir, "log"), hclog.NewNullLogger()), db.Close()); err != nil {
+		if err := errors.Join(copyLog(db, filepath.Join(dir, "log"), segmentSize, hclog.NewNullLogger()), db.Close()); err != nil {
 			t.Fatal(err)
 		}
 		expectMoved(t, dir)

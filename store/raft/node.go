@@ -33,7 +33,9 @@ var (
 	// ErrNotLeader is returned where only the leader can answer and another server leads.
 	ErrNotLeader = errors.New("not the leader")
 	// ErrUnknown is returned when leadership was lost while an entry was being written: it may or may not be applied.
-	ErrUnknown = errors.New("leadership was lost during the write, which may or may not have happened")
+	ErrUnknown = errors.New("the write may or may not have happened")
+	// ErrNotWritten is wrapped when the disk of the server that leads did not take the entry, which is not in the log.
+	ErrNotWritten = errors.New("the Raft log does not take writes")
 	// ErrClosed is returned when Run has ended, or is about to.
 	ErrClosed = errors.New("the store is closed")
 )
@@ -56,16 +58,21 @@ type Config struct {
 
 // Node is one server of the Raft cluster.
 type Node struct {
-	id   string
-	raft *hraft.Raft
-	disk *disk
-	log  watchedLog
+	id      string
+	raft    *hraft.Raft
+	disk    *disk
+	log     watchedLog
+	empty   []byte // an entry
+	tracker *tracker
+
+	gate sync.RWMutex // held while a proposal is handed to Raft; closing the fence takes it whole
 
 	transport *Transport // nil for another kind
 	logger    *slog.Logger
 
 	mu       sync.Mutex
 	term     uint64        // the term that this server leads, its machine caught up; 0 while it does not
+	epoch    uint64        // how often the fence was closed in it
 	changed  chan struct{} // closed and replaced with every change of leadership
 	caughtUp bool          // it led once, so it has all that was committed before
 	closing  bool
@@ -84,7 +91,10 @@ func Open(cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{id: cfg.ID, disk: d, logger: cfg.Logger, changed: make(chan struct{}), leading: make(chan bool, 1)}
+	n := &Node{
+		id: cfg.ID, disk: d, empty: cfg.Machine.Empty(), tracker: newTracker(), logger: cfg.Logger,
+		changed: make(chan struct{}), leading: make(chan bool, 1),
+	}
 	if err := n.start(cfg, config(cfg, logger)); err != nil {
 		return nil, errors.Join(err, d.close())
 	}
@@ -157,7 +167,7 @@ func (n *Node) start(cfg Config, conf *hraft.Config) error {
 }
 
 func (n *Node) fsm(cfg Config) fsm {
-	f := fsm{machine: cfg.Machine, persisted: func() {}}
+	f := fsm{machine: cfg.Machine, tracker: n.tracker, persisted: func() {}}
 	if cfg.SnapshotThreshold == 0 {
 		f.persisted = func() { n.pace(cfg.Machine) }
 	}
@@ -253,11 +263,11 @@ func (n *Node) Run(ctx context.Context) error {
 }
 
 // catchUp waits until everything committed before is applied, at the price of one empty entry for each change of
-// leadership, and returns the term that is led; 0 when the leadership is lost again.
+// leadership, the mark of its first fence, and returns the term that is led; 0 when the leadership is lost again.
 func (n *Node) catchUp(ctx context.Context) uint64 {
 	for ctx.Err() == nil {
 		term := n.raft.CurrentTerm()
-		err := n.raft.Barrier(enqueueTimeout).Error()
+		err := n.mark(Fence{Term: term})
 		if err == nil {
 			return term
 		}
@@ -274,7 +284,7 @@ func (n *Node) setTerm(term uint64) {
 	if term == n.term {
 		return
 	}
-	n.term = term
+	n.term, n.epoch = term, 0
 	n.caughtUp = n.caughtUp || term != 0
 	n.broadcast()
 	select {
