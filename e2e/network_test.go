@@ -84,3 +84,53 @@ func talk(t *testing.T, c *harness.Cluster, pods []*corev1.Pod) {
 		}
 	}
 }
+
+// TestAddressChanges has a node get another address while it runs, and one while it is off: the others find it there, its pods are
+// reached, and nothing has to be told to anybody.
+func TestAddressChanges(t *testing.T) {
+	t.Parallel()
+	c := harness.NewRouted(t).StartNodes(3)
+	first, second, third := c.Nodes[0], c.Nodes[1], c.Nodes[2]
+	pods := podOnEach(t, c)
+	talk(t, c, pods)
+
+	c.Readdress(2, "10.98.2.1/24")
+	converged(t, c, pods, "10.99.1.1", "10.98.2.1", "10.99.3.1")
+
+	third.Kill()
+	second.Eventually(func() error { return ready(second, "node-3", corev1.ConditionUnknown) })
+	c.Readdress(3, "10.98.3.1/24")
+	third.Start()
+	converged(t, c, pods, "10.99.1.1", "10.98.2.1", "10.98.3.1")
+
+	// The one that began the cluster, and whose address the others were told to join at.
+	c.Readdress(1, "10.98.1.1/24")
+	converged(t, c, pods, "10.98.1.1", "10.98.2.1", "10.98.3.1")
+	first.Kubectl("get", "nodes")
+}
+
+// converged waits until all nodes are at these addresses, ready, and reach each other's pods; each answers for all.
+func converged(t *testing.T, c *harness.Cluster, pods []*corev1.Pod, addresses ...string) {
+	t.Helper()
+	for _, n := range c.Nodes {
+		n.Eventually(func() error {
+			for i, address := range addresses {
+				name := fmt.Sprintf("node-%d", i+1)
+				if err := ready(n, name, corev1.ConditionTrue); err != nil {
+					return err
+				}
+				got := n.Kubectl("get", "node", name, "-o", `jsonpath={.status.addresses[?(@.type=="InternalIP")].address}`)
+				if got != address {
+					return fmt.Errorf("node %s is at %q, want %s", name, got, address)
+				}
+			}
+			return nil
+		})
+		for i, pod := range pods {
+			if n != c.Nodes[i] {
+				n.Kubectl("exec", pod.Name, "--", "true")
+			}
+		}
+	}
+	talk(t, c, pods)
+}

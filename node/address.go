@@ -1,13 +1,36 @@
 package node
 
-import "net"
+import (
+	"context"
+	"net"
+	"net/netip"
+
+	"covey.dev/covey/node/address"
+)
 
 // moved has the parts of the node follow the machine's links and, when they are others now, its addresses.
 func (n *base) moved(others bool) {
 	if others {
 		n.log.Info("this node's addresses are others now", "addresses", n.addresses.List())
+		n.links.Prune(address.Mine())
+		if err := n.gossip.Moved(); err != nil {
+			n.log.Warn("the other nodes may hear late of this one's new addresses", "error", err)
+		}
 	}
 	n.agent.Moved()
+}
+
+// followMoves closes the connections to where other nodes are no more, until ctx ends.
+func (n *base) followMoves(ctx context.Context) error {
+	for {
+		changed := n.gossip.Changed()
+		n.links.Prune(func(netip.Addr) bool { return true })
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil
+		}
+	}
 }
 
 // localServer is the URL at which a client on this machine reaches the API.

@@ -84,23 +84,24 @@ func (n *base) openGossip() error {
 	if err != nil {
 		return fmt.Errorf("listen for gossip: %w", err)
 	}
-	n.links = link.New(n.serverCert, func(nodeID string) (string, bool) { return n.gossip.Locate(nodeID) }, n.log)
+	n.links = link.New(n.serverCert, book{n}, n.log)
 	n.gossip, err = gossip.New(gossip.Config{
 		NodeID:  n.identity.NodeID(),
 		Name:    n.cfg.Name,
 		Version: n.cfg.Version,
 		Worker:  n.cfg.Worker,
-		Address: n.addresses.List()[0].Addr().AsSlice(),
 		Port:    n.port.Addr().Port,
 		Keys:    gossipKeys(n.identity.Keys()),
 		File:    filepath.Join(n.cfg.DataDir, peersFile),
 		Packets: packets,
 		Streams: n.links.Listener(n.port.Listener(gossipProtocol)),
-		Dial: func(ctx context.Context, address, nodeID string) (net.Conn, error) {
-			return n.links.DialAt(ctx, address, nodeID, gossipProtocol)
+		Dial: func(ctx context.Context, addresses []string, nodeID string) (net.Conn, error) {
+			return n.links.DialAt(ctx, addresses, nodeID, gossipProtocol)
 		},
-		Refused: n.fetchKeys,
-		Log:     n.log,
+		Addresses: n.addresses.All,
+		Near:      n.addresses.Near,
+		Refused:   n.fetchKeys,
+		Log:       n.log,
 	})
 	if err != nil {
 		return errors.Join(err, packets.Close())
@@ -108,6 +109,13 @@ func (n *base) openGossip() error {
 	n.gossiping = time.Now()
 	return nil
 }
+
+// book is the gossip, which is opened after the links that it speaks over.
+type book struct{ node *base }
+
+func (b book) Locate(nodeID string) []string { return b.node.gossip.Locate(nodeID) }
+
+func (b book) Reached(nodeID, address string) { b.node.gossip.Reached(nodeID, address) }
 
 // raftLinks connects Raft's servers, whose IDs are those of their nodes.
 type raftLinks struct{ *link.Links }
@@ -184,7 +192,7 @@ func (n *node) issueWorker(name string, csr []byte, address net.IP) ([]byte, err
 		return nil, err
 	}
 	for _, m := range n.gossip.Members() {
-		if host, _, err := net.SplitHostPort(m.Address); err == nil && m.ID != nodeID && net.ParseIP(host).Equal(address) {
+		if m.ID != nodeID && m.At(address) {
 			address = nil // several nodes behind one
 		}
 	}
@@ -193,7 +201,7 @@ func (n *node) issueWorker(name string, csr []byte, address net.IP) ([]byte, err
 
 func (j joinable) seeds() (addresses []string) {
 	for _, m := range j.gossip.Members() {
-		addresses = append(addresses, m.Address)
+		addresses = append(addresses, m.Addresses...)
 	}
 	return addresses
 }

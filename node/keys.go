@@ -195,7 +195,7 @@ func (n *base) ahead() (addresses []string) {
 	own := n.identity.Keys().Generation
 	for _, m := range n.gossip.Members() {
 		if m.Keys > own {
-			addresses = append(addresses, m.Address)
+			addresses = append(addresses, m.Addresses...)
 		}
 	}
 	return addresses

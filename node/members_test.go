@@ -126,7 +126,11 @@ func TestPresence(t *testing.T) {
 }
 
 func TestStatusSaysWhatCanBeLost(t *testing.T) {
-	alive := []gossip.Member{{ID: "a", Name: "one"}, {ID: "b", Name: "two"}, {ID: "d", Name: "new"}}
+	alive := []gossip.Member{
+		{ID: "a", Name: "one", Addresses: []string{"10.0.0.1:7443"}},
+		{ID: "b", Name: "two", Addresses: []string{"10.0.0.2:7443"}},
+		{ID: "d", Name: "new", Addresses: []string{"10.0.0.3:7443"}},
+	}
 	s := describe(servers("a* b* c*"), alive, map[string]string{"c": "three"}, "b")
 	var got []string
 	for _, m := range s.Members {

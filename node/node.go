@@ -216,6 +216,7 @@ func (n *base) start(ctx context.Context, g *errgroup.Group, state state, peers 
 	g.Go(func() error { return n.upstream.Run(ctx) })
 	g.Go(func() error { return n.agent.Run(ctx) })
 	g.Go(func() error { return n.addresses.Run(ctx, n.moved, n.log) })
+	g.Go(func() error { return n.followMoves(ctx) })
 	g.Go(func() error { return n.releaseWhenQuiet(ctx, state) })
 }
 

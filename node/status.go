@@ -131,7 +131,7 @@ func describe(members []store.Member, alive []gossip.Member, names map[string]st
 	}
 	for _, g := range alive {
 		m := find(g.ID)
-		m.Alive, m.Name, m.Address, m.Version = true, g.Name, g.Address, g.Version
+		m.Alive, m.Name, m.Address, m.Version = true, g.Name, g.Address(), g.Version
 	}
 	voters, left := 0, 0
 	for _, member := range members {

@@ -39,6 +39,33 @@ func (a *Addresses) List() []netip.Prefix {
 	return a.list
 }
 
+// All are the addresses alone.
+func (a *Addresses) All() []netip.Addr {
+	list := a.List()
+	all := make([]netip.Addr, len(list))
+	for i, p := range list {
+		all[i] = p.Addr()
+	}
+	return all
+}
+
+// Near reports whether an address is on a network of this machine.
+func (a *Addresses) Near(addr netip.Addr) bool {
+	return slices.ContainsFunc(a.List(), func(p netip.Prefix) bool { return p.Contains(addr) })
+}
+
+// Mine tells the addresses that the machine has now, fleeting ones too, from all others; all are taken for its own when the kernel does not
+// say.
+func Mine() func(netip.Addr) bool {
+	addrs, err := net.InterfaceAddrs()
+	return func(a netip.Addr) bool {
+		return err != nil || slices.ContainsFunc(addrs, func(has net.Addr) bool {
+			n, ok := has.(*net.IPNet)
+			return ok && n.IP.Equal(a.AsSlice())
+		})
+	}
+}
+
 // refresh reports whether the addresses are others than before. A machine that has lost the last one is still known by it.
 func (a *Addresses) refresh() bool {
 	now := a.look()

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,14 +25,17 @@ type Config struct {
 	Name    string // of the Node object
 	Version string // of covey
 	Worker  bool   // it holds no state
-	Address net.IP // where others reach this node
-	Port    int    // UDP and TCP
+	// Addresses are those that others reach this node at now, the best first; Moved says that there are others.
+	Addresses func() []netip.Addr
+	// Near says that an address is on a network of this machine: it is tried before others. Nil: none is.
+	Near    func(netip.Addr) bool
+	Port    int // UDP and TCP
 	Keys    Keys
 	File    string // remembers the members' addresses for a restart
 	Packets net.PacketConn
 	Streams net.Listener
-	// Dial connects with the node at address; nodeID is empty when it is not known yet.
-	Dial func(ctx context.Context, address, nodeID string) (net.Conn, error)
+	// Dial connects with the node at one of these addresses; nodeID is empty when it is not known yet.
+	Dial func(ctx context.Context, addresses []string, nodeID string) (net.Conn, error)
 	// Refused is called with the addresses of nodes none of which let this one join.
 	Refused func(ctx context.Context, addresses []string)
 	Log     *slog.Logger
@@ -45,16 +49,29 @@ type Member struct {
 	Worker  bool   // says that it holds no state; what it may do its certificate says
 	Leaving bool   // is about to go for good
 	Keys    uint64 // generation of the cluster's keys that it has
-	Address string // host:port
+
+	Addresses []string // host:port, at least one; the one first that the node takes for best
+}
+
+// Address is the best of the member's addresses.
+func (m Member) Address() string { return m.Addresses[0] }
+
+// At reports whether the member is at an address.
+func (m Member) At(ip net.IP) bool {
+	return slices.ContainsFunc(m.Addresses, func(address string) bool {
+		a, err := netip.ParseAddrPort(address)
+		return err == nil && ip.Equal(a.Addr().AsSlice())
+	})
 }
 
 // metadata travels with each member. Names are short because it has at most 512 bytes.
 type metadata struct {
-	Name    string `json:"n"`
-	Version string `json:"v"`
-	Worker  bool   `json:"w,omitempty"`
-	Leaving bool   `json:"l,omitempty"`
-	Keys    uint64 `json:"k,omitempty"`
+	Name      string       `json:"n"`
+	Version   string       `json:"v"`
+	Worker    bool         `json:"w,omitempty"`
+	Leaving   bool         `json:"l,omitempty"`
+	Keys      uint64       `json:"k,omitempty"`
+	Addresses []netip.Addr `json:"a,omitempty"`
 }
 
 // Gossip is this node's view of the cluster.
@@ -63,6 +80,7 @@ type Gossip struct {
 	list      *memberlist.Memberlist
 	transport *transport
 	leaving   atomic.Bool
+	joining   sync.WaitGroup
 	ring      *memberlist.Keyring
 
 	generation atomic.Uint64 // of the keys
@@ -72,6 +90,7 @@ type Gossip struct {
 	changed chan struct{} // closed and replaced when a member came, went or moved
 	alive   map[string]Member
 	lost    map[string]Member // that were members
+	reached map[string]string // the address at which a node answered last
 }
 
 // suspicionMult is how many probe intervals (1 s), times the logarithm of the members' number, a node that does not answer has to
@@ -91,12 +110,15 @@ func New(cfg Config) (*Gossip, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Gossip{cfg: cfg, transport: newTransport(cfg), ring: ring, changed: make(chan struct{}), alive: map[string]Member{}, lost: map[string]Member{}}
+	g := &Gossip{
+		cfg: cfg, ring: ring, changed: make(chan struct{}),
+		alive: map[string]Member{}, lost: map[string]Member{}, reached: map[string]string{},
+	}
+	g.transport = newTransport(cfg, g.Locate)
 	g.generation.Store(cfg.Keys.Generation)
 	conf := memberlist.DefaultLANConfig()
 	conf.Name = cfg.NodeID
 	conf.Transport = g.transport
-	conf.AdvertiseAddr, conf.AdvertisePort = cfg.Address.String(), cfg.Port
 	conf.Keyring = ring
 	conf.Delegate, conf.Events = delegate{g}, events{g}
 	conf.Logger = newLogger(cfg.Log)
@@ -125,6 +147,7 @@ func (g *Gossip) Run(ctx context.Context, seeds []string) error {
 		}
 	}
 	err := g.list.Shutdown()
+	g.joining.Wait()
 	if waitErr := grp.Wait(); waitErr != nil {
 		return waitErr
 	}
@@ -166,22 +189,14 @@ func (g *Gossip) Members() []Member {
 func member(n *memberlist.Node) Member {
 	var meta metadata
 	_ = json.Unmarshal(n.Meta, &meta) // a node of another version may say less
-	return Member{
-		ID: n.Name, Name: meta.Name, Version: meta.Version, Worker: meta.Worker, Leaving: meta.Leaving, Keys: meta.Keys,
-		Address: net.JoinHostPort(n.Addr.String(), strconv.Itoa(int(n.Port))),
+	m := Member{ID: n.Name, Name: meta.Name, Version: meta.Version, Worker: meta.Worker, Leaving: meta.Leaving, Keys: meta.Keys}
+	for _, a := range meta.Addresses {
+		m.Addresses = append(m.Addresses, netip.AddrPortFrom(a, n.Port).String())
 	}
-}
-
-// Locate says at which address the node of that ID is, or was when it was heard of last: it may be there though the gossip has lost
-// it.
-func (g *Gossip) Locate(nodeID string) (address string, ok bool) {
-	if m, ok := g.find(func(m Member) bool { return m.ID == nodeID }); ok {
-		return m.Address, true
+	if len(m.Addresses) == 0 {
+		m.Addresses = []string{net.JoinHostPort(n.Addr.String(), strconv.Itoa(int(n.Port)))}
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	m, ok := g.lost[nodeID]
-	return m.Address, ok
+	return m
 }
 
 // Alive says whether the node of that ID is alive.
@@ -240,11 +255,18 @@ type delegate struct{ *Gossip }
 
 var _ memberlist.Delegate = delegate{}
 
-func (d delegate) NodeMeta(int) []byte {
-	data, _ := json.Marshal(metadata{
+func (d delegate) NodeMeta(limit int) []byte {
+	meta := metadata{
 		Name: d.cfg.Name, Version: d.cfg.Version, Worker: d.cfg.Worker, Leaving: d.leaving.Load(), Keys: d.generation.Load(),
-	})
-	return data
+		Addresses: d.cfg.Addresses(),
+	}
+	for {
+		data, _ := json.Marshal(meta)
+		if len(data) <= limit || len(meta.Addresses) <= 1 {
+			return data
+		}
+		meta.Addresses = meta.Addresses[:len(meta.Addresses)-1] // beside a long name there is less room
+	}
 }
 
 func (delegate) NotifyMsg([]byte)                {}

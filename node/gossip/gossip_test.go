@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"path/filepath"
+	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,8 +23,18 @@ const proto = "gossip"
 type running struct {
 	*Gossip
 	id   *identity.Identity
+	at   *places
 	stop func()
 }
+
+// places are the addresses that a node says it has.
+type places = atomic.Pointer[[]netip.Addr]
+
+// book is a Gossip that is still to be made.
+type book struct{ g **Gossip }
+
+func (b book) Locate(nodeID string) []string  { return (*b.g).Locate(nodeID) }
+func (b book) Reached(nodeID, address string) { (*b.g).Reached(nodeID, address) }
 
 func run(t *testing.T, shared *identity.Identity, name, file string, seeds ...string) running {
 	t.Helper()
@@ -50,12 +63,15 @@ func runAt(t *testing.T, shared *identity.Identity, listen, name, file string, s
 		t.Fatal(err)
 	}
 	server := id.NewServer(name)
-	links := link.New(server, nil, log)
-	g, err := New(Config{
-		NodeID: id.NodeID(), Name: name, Version: "v1", Address: p.Addr().IP, Port: p.Addr().Port,
+	var g *Gossip
+	links := link.New(server, book{&g}, log)
+	at := &places{}
+	at.Store(&[]netip.Addr{p.Addr().AddrPort().Addr()})
+	g, err = New(Config{
+		NodeID: id.NodeID(), Name: name, Version: "v1", Addresses: func() []netip.Addr { return *at.Load() }, Port: p.Addr().Port,
 		Keys: keysOf(id, 1), File: file, Packets: packets, Streams: links.Listener(p.Listener(proto)),
-		Dial: func(ctx context.Context, address, nodeID string) (net.Conn, error) {
-			return links.DialAt(ctx, address, nodeID, proto)
+		Dial: func(ctx context.Context, addresses []string, nodeID string) (net.Conn, error) {
+			return links.DialAt(ctx, addresses, nodeID, proto)
 		},
 		Log: log,
 	})
@@ -80,12 +96,11 @@ func runAt(t *testing.T, shared *identity.Identity, listen, name, file string, s
 		}
 	}
 	t.Cleanup(stop)
-	return running{g, id, stop}
+	return running{g, id, at, stop}
 }
 
 func (m running) address() string {
-	a, _ := m.Locate(m.id.NodeID())
-	return a
+	return m.Locate(m.id.NodeID())[0]
 }
 
 // sees waits until m knows of exactly these names.
@@ -125,7 +140,7 @@ func TestMembersFindEachOther(t *testing.T) {
 		m.sees(t, "a", "b", "c")
 	}
 	found, ok := a.Named("c")
-	if !ok || found.ID != c.id.NodeID() || found.Version != "v1" || found.Address != c.address() {
+	if !ok || found.ID != c.id.NodeID() || found.Version != "v1" || found.Address() != c.address() {
 		t.Errorf("a knows c as %+v", found)
 	}
 	b.stop()
@@ -133,8 +148,8 @@ func TestMembersFindEachOther(t *testing.T) {
 	if _, ok := a.Named("b"); ok {
 		t.Error("a takes b for alive")
 	}
-	if address, ok := a.Locate(b.id.NodeID()); !ok || address != b.address() {
-		t.Errorf("a looks for b, which is lost, at %q", address)
+	if addresses := a.Locate(b.id.NodeID()); !slices.Equal(addresses, []string{b.address()}) {
+		t.Errorf("a looks for b, which is lost, at %q", addresses)
 	}
 }
 
@@ -157,4 +172,38 @@ func TestAnotherClusterStaysOut(t *testing.T) {
 		t.Errorf("another cluster's node joined %d (%v)", n, err)
 	}
 	a.sees(t, "a")
+}
+
+// TestMove has a node get other addresses: the others know them soon, and never take it for dead.
+func TestMove(t *testing.T) {
+	a := run(t, nil, "a", filepath.Join(t.TempDir(), "peers"))
+	b := run(t, a.id, "b", filepath.Join(t.TempDir(), "peers"), a.address())
+	c := run(t, a.id, "c", filepath.Join(t.TempDir(), "peers"), b.address())
+	for _, m := range []running{a, b, c} {
+		m.sees(t, "a", "b", "c")
+	}
+	// The second is where b still listens: a and c find that out.
+	b.at.Store(&[]netip.Addr{netip.MustParseAddr("127.0.0.7"), netip.MustParseAddr("127.0.0.1")})
+	port := netip.MustParseAddrPort(b.address()).Port()
+	want := []string{fmt.Sprintf("127.0.0.7:%d", port), fmt.Sprintf("127.0.0.1:%d", port)}
+	if err := b.Moved(); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range []running{a, c} {
+		m.eventually(t, fmt.Sprint("b at ", want), func() bool {
+			found, ok := m.Named("b")
+			if !ok {
+				t.Fatal("b is taken for dead")
+			}
+			return slices.Equal(found.Addresses, want)
+		})
+		conn, err := m.cfg.Dial(t.Context(), m.Locate(b.id.NodeID()), b.id.NodeID())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.Close()
+		if got := m.Locate(b.id.NodeID()); got[0] != want[1] {
+			t.Errorf("b is looked for at %v, where it answers at the last", got)
+		}
+	}
 }

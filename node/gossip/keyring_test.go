@@ -73,7 +73,7 @@ func TestPartsOfAClusterMeetAgain(t *testing.T) {
 	address := b.address()
 	b.stop()
 	a.sees(t, "a")
-	if lost := a.missing(); len(lost) != 1 || lost[0].Address != address {
+	if lost := a.missing(); len(lost) != 1 || lost[0].Address() != address {
 		t.Fatalf("lost are %v", lost)
 	}
 	// It is back where it was, and looks for nobody.

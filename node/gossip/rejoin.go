@@ -34,18 +34,16 @@ func (g *Gossip) seek(ctx context.Context) error {
 		}
 		wait = min(2*wait, seekMost)
 		if lost := g.missing(); len(lost) > 0 {
-			g.meet(ctx, []string{lost[rand.IntN(len(lost))].Address})
+			g.meet(ctx, g.Locate(lost[rand.IntN(len(lost))].ID))
 		}
 	}
 }
 
 // meet reports whether one of the nodes at these addresses took this one up.
 func (g *Gossip) meet(ctx context.Context, addresses []string) bool {
-	n, err := g.list.Join(addresses)
-	if n > 0 {
+	if g.joinAny(ctx, addresses) {
 		return true
 	}
-	g.cfg.Log.Debug("no other node answers yet", "addresses", addresses, "error", err)
 	if g.cfg.Refused != nil {
 		g.cfg.Refused(ctx, addresses)
 	}

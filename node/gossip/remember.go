@@ -41,7 +41,7 @@ func (g *Gossip) others() []string {
 	var addresses []string
 	for _, m := range g.Members() {
 		if m.ID != g.cfg.NodeID {
-			addresses = append(addresses, m.Address)
+			addresses = append(addresses, m.Addresses...)
 		}
 	}
 	return addresses

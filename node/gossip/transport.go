@@ -16,14 +16,19 @@ const packetBytes = 65536
 // transport carries memberlist's packets over UDP and its streams over the TLS port.
 type transport struct {
 	cfg     Config
+	locate  func(nodeID string) []string
 	packets chan *memberlist.Packet
 	streams chan net.Conn
+	closing context.Context // ends with Shutdown: what is being dialled then is given up
+	close   context.CancelFunc
 }
 
 var _ memberlist.NodeAwareTransport = (*transport)(nil)
 
-func newTransport(cfg Config) *transport {
-	return &transport{cfg: cfg, packets: make(chan *memberlist.Packet), streams: make(chan net.Conn)}
+func newTransport(cfg Config, locate func(string) []string) *transport {
+	t := &transport{cfg: cfg, locate: locate, packets: make(chan *memberlist.Packet), streams: make(chan net.Conn)}
+	t.closing, t.close = context.WithCancel(context.Background())
+	return t
 }
 
 // run hands on what comes in, until ctx ends.
@@ -81,7 +86,7 @@ func (t *transport) acceptStreams(ctx context.Context) error {
 
 // FinalAdvertiseAddr implements memberlist.Transport.
 func (t *transport) FinalAdvertiseAddr(string, int) (net.IP, int, error) {
-	return t.cfg.Address, t.cfg.Port, nil
+	return virtual(t.cfg.NodeID).AsSlice(), t.cfg.Port, nil
 }
 
 // WriteTo implements memberlist.Transport.
@@ -91,12 +96,26 @@ func (t *transport) WriteTo(b []byte, address string) (time.Time, error) {
 
 // WriteToAddress implements memberlist.NodeAwareTransport.
 func (t *transport) WriteToAddress(b []byte, to memberlist.Address) (time.Time, error) {
-	addr, err := net.ResolveUDPAddr("udp", to.Addr)
+	at := t.places(to)
+	if len(at) == 0 {
+		return time.Time{}, fmt.Errorf("write to node %s: %w", to.Name, errUnknown)
+	}
+	addr, err := net.ResolveUDPAddr("udp", at[0])
 	if err != nil {
 		return time.Time{}, err
 	}
 	_, err = t.cfg.Packets.WriteTo(b, addr)
 	return time.Now(), err
+}
+
+var errUnknown = errors.New("nobody has said where it is")
+
+// places are the addresses that an address of memberlist's stands for.
+func (t *transport) places(to memberlist.Address) []string {
+	if to.Name == "" { // one to join, or the source of a packet
+		return []string{to.Addr}
+	}
+	return t.locate(to.Name)
 }
 
 // DialTimeout implements memberlist.Transport.
@@ -106,9 +125,13 @@ func (t *transport) DialTimeout(address string, timeout time.Duration) (net.Conn
 
 // DialAddressTimeout implements memberlist.NodeAwareTransport.
 func (t *transport) DialAddressTimeout(to memberlist.Address, timeout time.Duration) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	ctx, cancel := context.WithTimeout(t.closing, timeout)
 	defer cancel()
-	return t.cfg.Dial(ctx, to.Addr, to.Name)
+	at := t.places(to)
+	if len(at) == 0 {
+		return nil, fmt.Errorf("connect with node %s: %w", to.Name, errUnknown)
+	}
+	return t.cfg.Dial(ctx, at, to.Name)
 }
 
 // PacketCh implements memberlist.Transport.
@@ -118,4 +141,7 @@ func (t *transport) PacketCh() <-chan *memberlist.Packet { return t.packets }
 func (t *transport) StreamCh() <-chan net.Conn { return t.streams }
 
 // Shutdown implements memberlist.Transport; run closes what there is to close.
-func (t *transport) Shutdown() error { return nil }
+func (t *transport) Shutdown() error {
+	t.close()
+	return nil
+}

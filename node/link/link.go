@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -24,13 +25,24 @@ type Certificates interface {
 	NodeOf(certs []*x509.Certificate, usage x509.ExtKeyUsage) (identity.Node, error)
 }
 
+// Book says where nodes are. *gossip.Gossip implements it.
+type Book interface {
+	// Locate returns the addresses (host:port) of a node at the moment, the best first; none if it is not known.
+	Locate(nodeID string) []string
+	// Reached says at which of its addresses a node has answered.
+	Reached(nodeID, address string)
+}
+
 // Links connects this node with others.
 type Links struct {
-	certs  Certificates
-	locate func(nodeID string) (address string, ok bool)
-	log    *slog.Logger
+	certs Certificates
+	book  Book
+	log   *slog.Logger
 
 	warnings *rate.Limiter
+
+	mu     sync.Mutex
+	dialed map[*dialed]struct{} // the connections that this node has made
 }
 
 // Of the refused connections so many in a row are warned of, and one more each warnInterval: whoever makes them could fill the disk
@@ -48,18 +60,21 @@ func (l *Links) refused(conn net.Conn, err error) {
 	l.log.Log(context.Background(), level, "a connection that only a node may make was refused", "remote", conn.RemoteAddr().String(), "error", err)
 }
 
-// New makes Links. locate says where a node is at the moment, as host:port.
-func New(certs Certificates, locate func(nodeID string) (string, bool), log *slog.Logger) *Links {
-	return &Links{certs: certs, locate: locate, log: log, warnings: rate.NewLimiter(rate.Every(warnInterval), warnBurst)}
+// New makes Links.
+func New(certs Certificates, book Book, log *slog.Logger) *Links {
+	return &Links{
+		certs: certs, book: book, log: log,
+		warnings: rate.NewLimiter(rate.Every(warnInterval), warnBurst), dialed: map[*dialed]struct{}{},
+	}
 }
 
 // Dial connects with the node of that ID, in one ALPN protocol.
 func (l *Links) Dial(ctx context.Context, nodeID, proto string) (net.Conn, error) {
-	address, ok := l.locate(nodeID)
-	if !ok {
+	addresses := l.book.Locate(nodeID)
+	if len(addresses) == 0 {
 		return nil, fmt.Errorf("connect with node %s: %w", nodeID, ErrUnknownNode)
 	}
-	return l.DialAt(ctx, address, nodeID, proto)
+	return l.DialAt(ctx, addresses, nodeID, proto)
 }
 
 // DialServer is Dial for what only a server may be told: a worker that says to be one is refused by its certificate.
@@ -70,7 +85,7 @@ func (l *Links) DialServer(ctx context.Context, nodeID, proto string) (net.Conn,
 
 // DialServerAt is DialServer at an address, host:port, whichever server is there.
 func (l *Links) DialServerAt(ctx context.Context, address, proto string) (net.Conn, error) {
-	conn, err := l.DialAt(ctx, address, "", proto)
+	conn, err := l.DialAt(ctx, []string{address}, "", proto)
 	return l.served(conn, err)
 }
 
@@ -93,21 +108,6 @@ func mustServe(node identity.Node) error {
 		return fmt.Errorf("node %s (%s) is not a server", node.Name, node.ID)
 	}
 	return nil
-}
-
-// DialAt connects with the node of that ID at an address, host:port; with an empty ID any node of the cluster will do.
-func (l *Links) DialAt(ctx context.Context, address, nodeID, proto string) (net.Conn, error) {
-	dialer := tls.Dialer{Config: l.certs.DialConfig(nodeID, proto)}
-	conn, err := dialer.DialContext(ctx, "tcp", address)
-	if err != nil {
-		return nil, fmt.Errorf("connect with a node at %s: %w", address, err)
-	}
-	// A node that does not speak proto may have gone on without one.
-	if got := conn.(*tls.Conn).ConnectionState().NegotiatedProtocol; got != proto {
-		_ = conn.Close()
-		return nil, fmt.Errorf("connect with a node at %s: it does not speak %s", address, proto)
-	}
-	return conn, nil
 }
 
 // Listener yields the connections that a node of this cluster made, and closes all others. NodeOf says whose one is.
