@@ -83,9 +83,26 @@ func tooLarge() error {
 	return err
 }
 
+// hopeless says why a request failed that waited for a leader which there could not be.
+func (s *Server) hopeless(err error) error {
+	if s.cfg.Hope == nil {
+		return nil
+	}
+	why := context.Cause(s.cfg.Hope())
+	for _, sign := range []error{why, store.ErrNotLeader, context.DeadlineExceeded, context.Canceled} {
+		if errors.Is(err, sign) {
+			return why
+		}
+	}
+	return nil
+}
+
 // fail answers with err as a Status.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	status := statusOf(err)
+	if why := s.hopeless(err); why != nil {
+		status = statusOf(apierrors.NewServiceUnavailable(why.Error())) // trying again soon would not help
+	}
 	if status.Code >= http.StatusInternalServerError && r.Context().Err() == nil {
 		s.log.Warn("request failed", "method", r.Method, "uri", r.RequestURI, "error", err)
 	}

@@ -16,6 +16,8 @@ import (
 const (
 	// requestTimeout bounds every request that is not a long-running one, unless it asks for less with ?timeout=.
 	requestTimeout = time.Minute
+	// hopelessTimeout is for what would wait for a leader that cannot be elected.
+	hopelessTimeout = 2 * time.Second
 	// transferTimeout is how long after that the client may take to read the answer.
 	transferTimeout = 30 * time.Second
 )
@@ -49,7 +51,7 @@ func (s *Server) enter(w http.ResponseWriter, r *http.Request, user User, q requ
 	if err != nil {
 		return r, nil, err
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), timeout)
+	ctx, cancel := s.whileHopeful(r.Context(), timeout)
 	leave, err := s.short.Enter(ctx, clientName(r, user))
 	if err != nil {
 		cancel()
@@ -65,6 +67,25 @@ func (s *Server) enter(w http.ResponseWriter, r *http.Request, user User, q requ
 		_ = control.SetWriteDeadline(time.Time{})
 		leave()
 	}, nil
+}
+
+// whileHopeful returns a context that ends after timeout, or when there can be no leader.
+func (s *Server) whileHopeful(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+	if s.cfg.Hope == nil {
+		return context.WithTimeout(ctx, timeout)
+	}
+	hope := s.cfg.Hope()
+	if hope.Err() != nil {
+		return context.WithTimeoutCause(ctx, min(timeout, hopelessTimeout), context.Cause(hope))
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, despair := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(hope, func() { despair(context.Cause(hope)) })
+	return ctx, func() {
+		stop()
+		cancel()
+		despair(nil)
+	}
 }
 
 func refusal(err error) error {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -42,6 +43,8 @@ type Config struct {
 	Logger *slog.Logger
 	// Ready says why the node is not ready yet; nil means it is.
 	Ready func() error
+	// Hope returns a context that ends, with the reason, when there can be no leader to wait for. It may be nil.
+	Hope func() context.Context
 	// Audit keeps who asked for what; nil for nobody.
 	Audit *audit.Log
 	// Limits are DefaultLimits when zero.

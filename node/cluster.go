@@ -46,7 +46,13 @@ func (n *base) openIdentity(ctx context.Context) (seeds []string, err error) {
 			return nil, err
 		}
 	}
+	if err := settleState(n.cfg.DataDir, n.log); err != nil {
+		return nil, err
+	}
 	if n.identity, err = identity.Open(dir, time.Now); err != nil {
+		return nil, err
+	}
+	if n.incarnation, err = readIncarnation(n.cfg.DataDir); err != nil {
 		return nil, err
 	}
 	n.serverCert = n.identity.NewServer(n.cfg.Name, n.addresses.List()[0].Addr().String())
@@ -75,6 +81,9 @@ func (n *base) join(ctx context.Context, dir string) (seeds []string, err error)
 	if n.cfg.Worker {
 		return grant.Seeds, identity.AdoptWorker(dir, grant.Keys, grant.Certificate)
 	}
+	if err := writeIncarnation(n.cfg.DataDir, grant.Incarnation); err != nil {
+		return nil, err
+	}
 	return grant.Seeds, identity.Adopt(dir, grant.Keys)
 }
 
@@ -98,10 +107,11 @@ func (n *base) openGossip() error {
 		Dial: func(ctx context.Context, addresses []string, nodeID string) (net.Conn, error) {
 			return n.links.DialAt(ctx, addresses, nodeID, gossipProtocol)
 		},
-		Addresses: n.addresses.All,
-		Near:      n.addresses.Near,
-		Refused:   n.fetchKeys,
-		Log:       n.log,
+		Incarnation: n.incarnation,
+		Addresses:   n.addresses.All,
+		Near:        n.addresses.Near,
+		Refused:     n.fetchKeys,
+		Log:         n.log,
 	})
 	if err != nil {
 		return errors.Join(err, packets.Close())
@@ -118,10 +128,13 @@ func (b book) Locate(nodeID string) []string { return b.node.gossip.Locate(nodeI
 func (b book) Reached(nodeID, address string) { b.node.gossip.Reached(nodeID, address) }
 
 // raftLinks connects Raft's servers, whose IDs are those of their nodes.
-type raftLinks struct{ *link.Links }
+type raftLinks struct{ *node }
 
 func (l raftLinks) Dial(ctx context.Context, serverID string) (net.Conn, error) {
-	return l.Links.DialServer(ctx, serverID, raftProtocol)
+	if !l.kin(serverID) {
+		return nil, fmt.Errorf("connect with server %s: the cluster was recovered without it", serverID)
+	}
+	return l.links.DialServer(ctx, serverID, raftProtocol)
 }
 
 // handler is the API, and what is asked about the cluster itself: to join it, how it is, and its backups.
@@ -135,6 +148,8 @@ func (n *node) handler() http.Handler {
 		RestorePath:  administrators(n.restoreHandler),
 		LeavePath:    administrators(n.leaveHandler),
 		KeysPath:     administrators(n.keysHandler),
+		RecoverPath:  administrators(n.recoverHandler),
+		PromotePath:  administrators(n.promoteHandler),
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if handler := own[r.URL.Path]; handler != nil {
@@ -176,7 +191,7 @@ func (j joinable) NameTaken(name, nodeID string) bool {
 }
 
 func (j joinable) Grant() (join.Grant, error) {
-	return join.Grant{Keys: j.identity.Keys(), Seeds: j.seeds()}, nil
+	return join.Grant{Keys: j.identity.Keys(), Seeds: j.seeds(), Incarnation: j.incarnation}, nil
 }
 
 // GrantWorker makes a certificate that is good for the address that the worker has, unless that is another node's.

@@ -71,7 +71,7 @@ func (n *node) leaveHandler(w http.ResponseWriter, r *http.Request) {
 // leave takes this node out of the cluster; the process has to end then.
 func (n *node) leave(ctx context.Context) error {
 	self := n.identity.NodeID()
-	if !slices.ContainsFunc(n.gossip.Members(), func(m gossip.Member) bool { return m.ID != self && !m.Leaving }) {
+	if !slices.ContainsFunc(n.gossip.Members(), func(m gossip.Member) bool { return m.ID != self && !m.Worker && !m.Leaving }) {
 		return errors.New("it is the only server that is alive, and the state would be lost; covey uninstall takes it off this machine")
 	}
 	if err := n.gossip.SetLeaving(true); err != nil {

@@ -52,6 +52,8 @@ type base struct {
 	end        context.CancelCauseFunc // of Run
 	// keysChanged tells that this node took up other keys of the cluster.
 	keysChanged signal
+	// incarnation of the cluster that a server's state belongs to
+	incarnation uint64
 }
 
 // node is a server: a node that holds the state.
@@ -64,6 +66,7 @@ type node struct {
 	metrics    *metrics.Metrics
 	audit      *audit.Log // nil when none is kept
 	members    members
+	hope       hope
 }
 
 // role is what a node does on top of the gossip, until ctx ends.
@@ -104,8 +107,11 @@ func Run(ctx context.Context, cfg Config) error {
 	ctx, n.end = context.WithCancelCause(ctx)
 	defer n.end(nil)
 	err = n.open(ctx)
-	if errors.Is(context.Cause(ctx), ErrLeft) {
-		return errors.Join(err, forget(cfg.DataDir), ErrLeft)
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, ErrLeft):
+		return errors.Join(err, forget(cfg.DataDir), cause)
+	case errors.Is(cause, ErrAgain) && err == nil:
+		return cause
 	}
 	return err
 }
@@ -159,13 +165,12 @@ func (n *base) runRuntime(ctx context.Context, serve func(context.Context) error
 // openStore opens the state, whose Raft server is named by the node's key.
 func (n *node) openStore() (err error) {
 	id := n.identity.NodeID()
-	raft := raftLinks{n.links}
 	n.peers = peer.New(n.links)
 	n.members.begin()
 	n.store, err = store.Open(store.Config{
 		Dir:       filepath.Join(n.cfg.DataDir, "store"),
 		NodeID:    id,
-		Transport: store.NewTransport(id, n.links.ServerListener(n.port.Listener(raftProtocol)), raft, n.log),
+		Transport: store.NewTransport(id, kinListener{n.links.ServerListener(n.port.Listener(raftProtocol)), n}, raftLinks{n}, n.log),
 		Join:      n.identity.Joined(),
 		Peers:     n.peers,
 		Scheme:    kind.Scheme(),
@@ -203,6 +208,8 @@ func (n *node) serve(ctx context.Context) error {
 	g.Go(func() error { return serve(ctx, returning, keys.Handler(n), n.log) })
 	g.Go(func() error { return n.followKeys(ctx) })
 	g.Go(func() error { return lead(ctx, n.store.Leading(), n.term) })
+	g.Go(func() error { return n.watchIncarnation(ctx) })
+	g.Go(func() error { return n.watchMajority(ctx) })
 	g.Go(func() error { return n.announce(ctx) })
 	return g.Wait()
 }
@@ -280,6 +287,9 @@ func (n *node) build() (err error) {
 		Version: n.cfg.Version,
 		Logger:  n.log,
 		Ready:   n.ready,
+
+		Hope: n.hope.Context,
+
 		Audit:   n.audit,
 		Observe: func(o api.Observed) { n.metrics.Observe(metrics.Request(o)) },
 	})

@@ -55,7 +55,19 @@ func RestoreDir(ctx context.Context, dataDir string, backup io.Reader, log *slog
 	if err := fill(ctx, fresh, id.NodeID(), old, log); err != nil {
 		return "", errors.Join(err, os.RemoveAll(fresh))
 	}
-	return exchange(dataDir, fresh)
+	if kept, err = exchange(dataDir, fresh); err != nil {
+		return kept, err
+	}
+	return kept, advance(dataDir)
+}
+
+// advance has servers that come back later with the state that was replaced copy this one.
+func advance(dataDir string) error {
+	number, err := readIncarnation(dataDir)
+	if err != nil {
+		return err
+	}
+	return writeIncarnation(dataDir, nextIncarnation(number))
 }
 
 // fill makes a store in dir with the state of old.
@@ -75,18 +87,11 @@ func fill(ctx context.Context, dir, nodeID string, old *store.Snapshot, log *slo
 // exchange puts the fresh store in the place of the one that is there, if any.
 func exchange(dataDir, fresh string) (kept string, err error) {
 	place := filepath.Join(dataDir, "store")
-	if _, err := os.Stat(place); err == nil {
-		kept = fmt.Sprintf("%s.replaced-%s", place, time.Now().UTC().Format("20060102T150405Z"))
-		if err := os.Rename(place, kept); err != nil {
-			return "", fmt.Errorf("restore: set the old state aside: %w", err)
-		}
+	if kept, err = setAside(place); err != nil {
+		return "", fmt.Errorf("restore: set the old state aside: %w", err)
 	}
 	if err := os.Rename(fresh, place); err != nil {
 		return kept, fmt.Errorf("restore: put the restored state in its place: %w; the old one is in %s", err, kept)
 	}
-	dir, err := os.Open(dataDir)
-	if err != nil {
-		return kept, err
-	}
-	return kept, errors.Join(dir.Sync(), dir.Close())
+	return kept, syncDir(dataDir)
 }

@@ -55,7 +55,7 @@ func (n *node) servers(ctx context.Context) (servers []server, doubtful bool) {
 	}
 	for _, m := range n.gossip.Members() {
 		switch {
-		case m.Worker:
+		case m.Worker, m.Incarnation != n.incarnation:
 		case n.isServer(ctx, m.ID, members):
 			s := find(m.ID)
 			s.Alive = true

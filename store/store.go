@@ -81,7 +81,19 @@ func Open(cfg Config) (*Store, error) {
 	return s, nil
 }
 
-func open(cfg Config) (_ *Store, err error) {
+func open(cfg Config) (*Store, error) {
+	s, err := openFiles(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if s.node, err = raft.Open(s.raftConfig(cfg)); err != nil {
+		return nil, errors.Join(err, s.closeFiles())
+	}
+	return s, nil
+}
+
+// openFiles opens all but Raft's.
+func openFiles(cfg Config) (_ *Store, err error) {
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -99,16 +111,16 @@ func open(cfg Config) (_ *Store, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.openState(cfg); err != nil {
-		return nil, err
-	}
-	s.node, err = raft.Open(raft.Config{
+	return s, s.openState(cfg)
+}
+
+func (s *Store) raftConfig(cfg Config) raft.Config {
+	return raft.Config{
 		Dir: cfg.Dir, ID: cfg.NodeID, Transport: cfg.Transport, Join: cfg.Join, After: cfg.After, Machine: s.machine, Logger: cfg.Logger,
 		SnapshotThreshold: cfg.tuning.snapshotThreshold, SegmentSize: cfg.tuning.segmentSize,
 		HeartbeatTimeout: cfg.tuning.heartbeatTimeout,
 		WrapLog:          cfg.tuning.wrapLog,
-	})
-	return s, err
+	}
 }
 
 func (s *Store) openState(cfg Config) error {

@@ -129,7 +129,7 @@ func (o *startOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	return left(node.Run(ctx, node.Config{
+	return ended(log, node.Run(ctx, node.Config{
 		DataDir:   dataDir,
 		StateDir:  stateDir,
 		Listen:    o.listen,
@@ -165,9 +165,18 @@ func (o *startOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	}))
 }
 
-// left gives a node that has left its cluster an exit status of its own, after which the service is not started again.
-func left(err error) error {
-	if errors.Is(err, node.ErrLeft) {
+// ended starts a node again that asks for it, in this process, and gives one that has left its cluster an exit status of its own, after
+// which the service is not started again.
+func ended(log *slog.Logger, err error) error {
+	switch {
+	case errors.Is(err, node.ErrAgain):
+		program, err := os.Executable()
+		if err != nil {
+			return err
+		}
+		log.Info("covey starts again")
+		return fmt.Errorf("start again: %w", syscall.Exec(program, os.Args, os.Environ())) //nolint:gosec // this program itself
+	case errors.Is(err, node.ErrLeft):
 		return &exitError{status: service.LeftStatus, text: "covey: " + err.Error()}
 	}
 	return err

@@ -171,6 +171,7 @@ func (n *Node) start() error {
 		return fmt.Errorf("start covey: %w", err)
 	}
 	ready := make(chan struct{})
+	var once sync.Once
 	read := make(chan struct{})
 	go func() {
 		defer close(read)
@@ -179,7 +180,7 @@ func (n *Node) start() error {
 				n.mu.Lock()
 				n.said = line
 				n.mu.Unlock()
-				close(ready)
+				once.Do(func() { close(ready) }) // a node that recovers says it twice
 			}
 		}
 	}()

@@ -25,6 +25,8 @@ type Config struct {
 	Name    string // of the Node object
 	Version string // of covey
 	Worker  bool   // it holds no state
+	// Incarnation is the number of the cluster's incarnation that the node's state belongs to.
+	Incarnation uint64
 	// Addresses are those that others reach this node at now, the best first; Moved says that there are others.
 	Addresses func() []netip.Addr
 	// Near says that an address is on a network of this machine: it is tried before others. Nil: none is.
@@ -49,6 +51,8 @@ type Member struct {
 	Worker  bool   // says that it holds no state; what it may do its certificate says
 	Leaving bool   // is about to go for good
 	Keys    uint64 // generation of the cluster's keys that it has
+	// Incarnation of the cluster that its state belongs to.
+	Incarnation uint64
 
 	Addresses []string // host:port, at least one; the one first that the node takes for best
 }
@@ -66,12 +70,13 @@ func (m Member) At(ip net.IP) bool {
 
 // metadata travels with each member. Names are short because it has at most 512 bytes.
 type metadata struct {
-	Name      string       `json:"n"`
-	Version   string       `json:"v"`
-	Worker    bool         `json:"w,omitempty"`
-	Leaving   bool         `json:"l,omitempty"`
-	Keys      uint64       `json:"k,omitempty"`
-	Addresses []netip.Addr `json:"a,omitempty"`
+	Name        string       `json:"n"`
+	Version     string       `json:"v"`
+	Worker      bool         `json:"w,omitempty"`
+	Leaving     bool         `json:"l,omitempty"`
+	Keys        uint64       `json:"k,omitempty"`
+	Addresses   []netip.Addr `json:"a,omitempty"`
+	Incarnation uint64       `json:"i,omitempty"`
 }
 
 // Gossip is this node's view of the cluster.
@@ -189,7 +194,7 @@ func (g *Gossip) Members() []Member {
 func member(n *memberlist.Node) Member {
 	var meta metadata
 	_ = json.Unmarshal(n.Meta, &meta) // a node of another version may say less
-	m := Member{ID: n.Name, Name: meta.Name, Version: meta.Version, Worker: meta.Worker, Leaving: meta.Leaving, Keys: meta.Keys}
+	m := Member{ID: n.Name, Name: meta.Name, Version: meta.Version, Worker: meta.Worker, Leaving: meta.Leaving, Keys: meta.Keys, Incarnation: meta.Incarnation}
 	for _, a := range meta.Addresses {
 		m.Addresses = append(m.Addresses, netip.AddrPortFrom(a, n.Port).String())
 	}
@@ -258,7 +263,8 @@ var _ memberlist.Delegate = delegate{}
 func (d delegate) NodeMeta(limit int) []byte {
 	meta := metadata{
 		Name: d.cfg.Name, Version: d.cfg.Version, Worker: d.cfg.Worker, Leaving: d.leaving.Load(), Keys: d.generation.Load(),
-		Addresses: d.cfg.Addresses(),
+		Addresses:   d.cfg.Addresses(),
+		Incarnation: d.cfg.Incarnation,
 	}
 	for {
 		data, _ := json.Marshal(meta)

@@ -24,10 +24,7 @@ const virtualNetwork = 0xfd
 func (g *Gossip) Locate(nodeID string) []string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	m, alive := g.alive[nodeID]
-	if !alive {
-		m = g.lost[nodeID]
-	}
+	m, _ := g.lastKnown(nodeID)
 	addresses := slices.Clone(m.Addresses)
 	rank := func(address string) int {
 		switch {
@@ -40,6 +37,22 @@ func (g *Gossip) Locate(nodeID string) []string {
 	}
 	slices.SortStableFunc(addresses, func(a, b string) int { return rank(a) - rank(b) })
 	return addresses
+}
+
+// LastKnown is the node of that ID, as it is or was when it was heard of last.
+func (g *Gossip) LastKnown(nodeID string) (Member, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.lastKnown(nodeID)
+}
+
+// lastKnown is called with mu held.
+func (g *Gossip) lastKnown(nodeID string) (Member, bool) {
+	if m, alive := g.alive[nodeID]; alive {
+		return m, true
+	}
+	m, ok := g.lost[nodeID]
+	return m, ok
 }
 
 func (g *Gossip) near(address string) bool {

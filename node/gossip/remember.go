@@ -47,6 +47,9 @@ func (g *Gossip) others() []string {
 	return addresses
 }
 
+// Remembered are the addresses of other nodes that an earlier run left in the file.
+func Remembered(file string) []string { return readAddresses(file) }
+
 // readAddresses returns nothing from a file that is missing or damaged: it is only a hint.
 func readAddresses(file string) []string {
 	data, err := os.ReadFile(file)

@@ -16,3 +16,11 @@ func Forget(dir string) error {
 	}
 	return nil
 }
+
+// SetJoined has the node of the identity in dir wait to be made a member of its cluster, also if it began that itself.
+func SetJoined(dir string) error {
+	if err := writeFile(filepath.Join(dir, joinedFile), nil); err != nil {
+		return fmt.Errorf("give up the cluster's state: %w", err)
+	}
+	return nil
+}

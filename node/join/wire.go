@@ -21,4 +21,6 @@ type Grant struct {
 	Seeds []string      `json:"seeds"` // host:port of nodes that are alive
 	// Certificate is a worker's.
 	Certificate []byte `json:"certificate,omitempty"`
+	// Incarnation of the cluster.
+	Incarnation uint64 `json:"incarnation,omitempty"`
 }

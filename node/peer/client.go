@@ -92,6 +92,17 @@ func (p *Peers) AwaitRevision(ctx context.Context, server string, revision uint6
 	return p.ask(ctx, http.MethodGet, server, awaitPath+strconv.FormatUint(revision, 10), nil, "")
 }
 
+// Incarnation is the number of the cluster's incarnation that the node's state belongs to.
+func (p *Peers) Incarnation(ctx context.Context, nodeID string) (number uint64, err error) {
+	err = p.ask(ctx, http.MethodGet, nodeID, incarnationPath, nil, "%d", &number)
+	return number, err
+}
+
+// Promote asks the leader to have the node vote and lead.
+func (p *Peers) Promote(ctx context.Context, leader, nodeID string) error {
+	return p.ask(ctx, http.MethodPost, leader, memberPath+nodeID+promoteSuffix, nil, "")
+}
+
 // Leave asks the leader to take the node out of the cluster.
 func (p *Peers) Leave(ctx context.Context, leader, nodeID string) error {
 	return p.ask(ctx, http.MethodDelete, leader, memberPath+nodeID, nil, "")

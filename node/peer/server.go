@@ -27,6 +27,10 @@ const (
 	fencePath    = storePrefix + "/fence"
 	awaitPath    = storePrefix + "/revision/" // and the revision
 	memberPath   = "/members/"                // and the node's ID
+
+	promoteSuffix   = "/promotion"
+	incarnationPath = "/incarnation"
+
 	pingPath     = "/ping"
 	nodePrefix   = "/node"
 	imagesPrefix = nodePrefix + "/v2/" // a node's images, as a registry that is read-only
@@ -41,10 +45,14 @@ type Store interface {
 	AwaitRevision(ctx context.Context, revision uint64) error
 }
 
-// Leader is what the leader does with the members; on other nodes it returns store.ErrNotLeader.
+// Leader is what the leader does with the members; on other servers it returns store.ErrNotLeader.
 type Leader interface {
 	// Dismiss takes a node out of the cluster that asks for it.
 	Dismiss(ctx context.Context, nodeID string) error
+	// Promote has a server vote and lead that asks for it.
+	Promote(ctx context.Context, nodeID string) error
+	// Incarnation is the number of the cluster's incarnation that this node's state belongs to.
+	Incarnation() uint64
 }
 
 // Handler answers other nodes, which ConnContext knows: st and leader answer servers, and leader a node about itself; agent answers
@@ -56,7 +64,11 @@ func Handler(st Store, leader Leader, agent http.Handler) http.Handler {
 	mux.Handle(nodePrefix+"/", servers(http.StripPrefix(nodePrefix, agent)))
 	if st != nil {
 		mux.Handle(storePrefix+"/", servers(storeHandler(st)))
-		mux.HandleFunc("DELETE "+memberPath+"{id}", dismiss(leader))
+		mux.HandleFunc("DELETE "+memberPath+"{id}", forItself(leader.Dismiss))
+		mux.Handle("POST "+memberPath+"{id}"+promoteSuffix, servers(forItself(leader.Promote)))
+		mux.HandleFunc("GET "+incarnationPath, func(w http.ResponseWriter, _ *http.Request) {
+			answer(w, strconv.FormatUint(leader.Incarnation(), 10), nil)
+		})
 	}
 	return mux
 }
@@ -72,15 +84,15 @@ func servers(handler http.Handler) http.Handler {
 	})
 }
 
-// dismiss lets a node leave that asks for it itself, as nodes do.
-func dismiss(leader Leader) http.HandlerFunc {
+// forItself lets a node ask for something that concerns itself.
+func forItself(do func(ctx context.Context, nodeID string) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		id := r.PathValue("id")
 		if node, ok := From(r.Context()); !ok || node.ID != id {
-			http.Error(w, "a node may ask to leave only for itself", http.StatusForbidden)
+			http.Error(w, "a node may ask for this only for itself", http.StatusForbidden)
 			return
 		}
-		answer(w, "", leader.Dismiss(r.Context(), id))
+		answer(w, "", do(r.Context(), id))
 	}
 }
 

@@ -21,6 +21,8 @@ func (leads) ServeReadRevision(context.Context) (uint64, store.Fence, error) {
 func (leads) ServeCloseFence(context.Context, store.Fence) error { return nil }
 func (leads) AwaitRevision(context.Context, uint64) error        { return nil }
 func (leads) Dismiss(context.Context, string) error              { return nil }
+func (leads) Promote(context.Context, string) error              { return nil }
+func (leads) Incarnation() uint64                                { return 7 }
 
 // TestWhatOnlyServersMayAsk has a worker's certificate not reach the state, nor other nodes' pods.
 func TestWhatOnlyServersMayAsk(t *testing.T) {

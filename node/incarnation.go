@@ -1,0 +1,152 @@
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"covey.dev/covey/node/link"
+)
+
+// incarnationFile in the data directory holds the number of the incarnation of the cluster that the node's state belongs to. There is none
+// where the cluster was never recovered. A higher number takes the place of all lower ones.
+const incarnationFile = "incarnation"
+
+func readIncarnation(dataDir string) (uint64, error) {
+	data, err := os.ReadFile(filepath.Join(dataDir, incarnationFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read the incarnation of the cluster: %w", err)
+	}
+	number, err := strconv.ParseUint(strings.TrimSpace(string(data)), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("read the incarnation of the cluster in %s: %w", filepath.Join(dataDir, incarnationFile), err)
+	}
+	return number, nil
+}
+
+func writeIncarnation(dataDir string, number uint64) error {
+	if err := writeFile(filepath.Join(dataDir, incarnationFile), strconv.FormatUint(number, 10)+"\n"); err != nil {
+		return fmt.Errorf("write the incarnation of the cluster: %w", err)
+	}
+	return nil
+}
+
+// nextIncarnation counts up in its upper half. The lower one is drawn, so that two recoveries that know nothing of each other do not make
+// one cluster.
+func nextIncarnation(number uint64) uint64 {
+	var draw [4]byte
+	_, _ = rand.Read(draw[:]) // never fails
+	return (number>>32+1)<<32 | uint64(binary.BigEndian.Uint32(draw[:]))
+}
+
+// writeFile replaces a small file as a whole: after a crash it has its old content or its new one, on the disk.
+func writeFile(file, content string) error {
+	f, err := os.OpenFile(file+".tmp", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(content)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(file+".tmp", file); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(file))
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// kin says whether a server is of this node's incarnation of the cluster, as far as the gossip knows. One that it does not know may be in
+// a cluster that was never recovered.
+func (n *node) kin(nodeID string) bool {
+	m, ok := n.gossip.LastKnown(nodeID)
+	if !ok {
+		return n.incarnation == 0
+	}
+	return m.Incarnation == n.incarnation
+}
+
+// kinListener closes connections of servers of another incarnation.
+type kinListener struct {
+	net.Listener
+	node *node
+}
+
+func (l kinListener) Accept() (net.Conn, error) {
+	for {
+		conn, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if from, ok := link.NodeOf(conn); ok && l.node.kin(from.ID) {
+			return conn, nil
+		}
+		_ = conn.Close()
+	}
+}
+
+// watchIncarnation ends the node when there is a newer incarnation of the cluster: what it has is not the state any more. The next start
+// sets that aside.
+func (n *node) watchIncarnation(ctx context.Context) error {
+	for {
+		changed := n.gossip.Changed()
+		for _, m := range n.gossip.Members() {
+			if m.Worker || m.Incarnation <= n.incarnation {
+				continue
+			}
+			number, err := n.askIncarnation(ctx, m.ID)
+			if err != nil {
+				n.log.Warn("a node that says to be of a newer incarnation of the cluster was not believed", "node", m.Name, "error", err)
+				continue
+			}
+			if number > n.incarnation {
+				return n.yield(m.Name, number)
+			}
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// askIncarnation asks a server itself: what the gossip says any node may have said.
+func (n *node) askIncarnation(ctx context.Context, id string) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	conn, err := n.links.DialServer(ctx, id, gossipProtocol)
+	if err != nil {
+		return 0, err
+	}
+	_ = conn.Close()
+	return n.peers.Incarnation(ctx, id)
+}
+
+// yield has the next start give up this node's state for that of the newer incarnation.
+func (n *node) yield(to string, number uint64) error {
+	n.log.Error("the cluster was recovered without this node: it sets its state aside, and copies that of the cluster as it is now", "recoveredOn", to)
+	if err := writeFile(filepath.Join(n.cfg.DataDir, yieldFile), strconv.FormatUint(number, 10)); err != nil {
+		return fmt.Errorf("give up the state for that of %s: %w", to, err)
+	}
+	n.end(ErrAgain)
+	return nil
+}

@@ -1,0 +1,141 @@
+package node
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// RecoverPath is where an administrator asks a node what its recovery would do (GET, a Recovery), and has it begin (POST).
+const RecoverPath = "/covey/recover"
+
+// Recovery is what it means to make one server the only one of its cluster.
+type Recovery struct {
+	Node     string   `json:"node"`     // that goes on
+	Revision uint64   `json:"revision"` // of its state
+	Missing  []string `json:"missing"`  // servers that vote and do not answer
+	Copies   []string `json:"copies"`   // servers that are alive, and copy its state
+	Refused  string   `json:"refused"`  // why it is not possible; empty if it is
+}
+
+func (n *node) recoverHandler(w http.ResponseWriter, r *http.Request) {
+	plan := n.planRecovery()
+	switch {
+	case r.Method == http.MethodGet:
+	case r.Method != http.MethodPost:
+		refuse(w, apierrors.NewMethodNotSupported(schema.GroupResource{Resource: "recover"}, r.Method))
+		return
+	case plan.Refused != "":
+		refuse(w, apierrors.NewBadRequest("recover: "+plan.Refused))
+		return
+	default:
+		if err := writeFile(filepath.Join(n.cfg.DataDir, recoverFile), "yes\n"); err != nil {
+			refuse(w, apierrors.NewInternalError(fmt.Errorf("recover: %w", err)))
+			return
+		}
+		n.log.Warn("the cluster is recovered with this node as its only server", "missing", plan.Missing)
+		defer n.end(ErrAgain)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(plan)
+}
+
+func (n *node) planRecovery() Recovery {
+	q := n.quorum()
+	plan := Recovery{Node: n.cfg.Name, Revision: n.store.Snapshot().Revision(), Missing: q.missing, Copies: q.others}
+	switch {
+	case q.leader != "":
+		plan.Refused = fmt.Sprintf("%s leads the cluster: there is nothing to recover", q.leader)
+	case q.voters == 0:
+		plan.Refused = "this node is no member of a cluster yet"
+	case q.lacks() == 0:
+		plan.Refused = fmt.Sprintf("%d of %d servers that vote are alive, which is enough: they elect a leader within seconds", q.voters-len(q.missing), q.voters)
+	}
+	return plan
+}
+
+// quorum is who votes and who is there, as this node sees it.
+type quorum struct {
+	leader  string   // its name; "" where there is none
+	voters  int      // how many servers vote
+	self    bool     // this node votes
+	missing []string // voters that are not alive, by name
+	others  []string // other servers that are alive, by name
+}
+
+func (n *node) quorum() quorum {
+	names, alive := n.names(), map[string]bool{}
+	var q quorum
+	for _, m := range n.gossip.Members() {
+		if m.Worker || m.Incarnation != n.incarnation {
+			continue
+		}
+		names[m.ID], alive[m.ID] = m.Name, true
+		if m.ID != n.identity.NodeID() {
+			q.others = append(q.others, m.Name)
+		}
+	}
+	nameOf := func(id string) string {
+		if names[id] == "" {
+			return id
+		}
+		return names[id]
+	}
+	for _, m := range n.store.Members() {
+		if !m.Voter {
+			continue
+		}
+		q.voters++
+		q.self = q.self || m.ID == n.identity.NodeID()
+		if !alive[m.ID] {
+			q.missing = append(q.missing, nameOf(m.ID))
+		}
+	}
+	slices.Sort(q.missing)
+	if id := n.store.LeaderID(); id != "" {
+		q.leader = nameOf(id)
+	}
+	return q
+}
+
+// lacks is how many of the servers that vote are missing for a majority.
+func (q quorum) lacks() int {
+	if q.voters == 0 {
+		return 0 // it is not known yet who votes
+	}
+	return max(0, q.voters/2+1-(q.voters-len(q.missing)))
+}
+
+// noMajority says why nothing can be written at the moment, and what helps; nil while a leader is there or is about to be.
+func (n *node) noMajority() error {
+	if n.store.LeaderID() != "" || time.Since(n.gossiping) < newsTime {
+		return nil
+	}
+	q := n.quorum()
+	if q.lacks() == 0 {
+		return nil
+	}
+	remedy := "covey recover"
+	if !q.self && q.voters == 1 {
+		remedy = "covey promote"
+	}
+	return fmt.Errorf("the cluster has lost its majority: %s, and %d of %d servers that vote are there where %d are needed. Start what is missing; "+
+		"if it is gone for good, run %s on %s", doNotAnswer(q.missing), q.voters-len(q.missing), q.voters, q.voters/2+1, remedy, n.cfg.Name)
+}
+
+func doNotAnswer(names []string) string {
+	if len(names) == 1 {
+		return names[0] + " does not answer"
+	}
+	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1] + " do not answer"
+}
+
+// Incarnation implements peer.Leader.
+func (n *node) Incarnation() uint64 { return n.incarnation }

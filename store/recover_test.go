@@ -1,0 +1,50 @@
+package store
+
+import (
+	"log/slog"
+	"path/filepath"
+	"testing"
+	"time"
+
+	hraft "github.com/hashicorp/raft"
+	"k8s.io/client-go/kubernetes/scheme"
+)
+
+// TestRecoverGoesOnAlone loses two of three servers, and has the third go on with all that it had, from its log and from a snapshot.
+func TestRecoverGoesOnAlone(t *testing.T) {
+	for _, compacted := range []bool{false, true} {
+		_, stores, stop := newCluster(t, 3)
+		set(t, stores[1], "default", "a", "1")
+		survivor := stores[2]
+		dir := filepath.Dir(survivor.lock.Name())
+		if compacted {
+			if err := survivor.node.Compact(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		rev := set(t, survivor, "default", "b", "2")
+		for _, s := range stop {
+			s()
+		}
+		got, err := Recover(Config{Dir: dir, NodeID: "n2", Scheme: scheme.Scheme, Logger: slog.New(slog.DiscardHandler)})
+		if err != nil || got != rev {
+			t.Fatalf("recovered to revision %d (%v), want %d", got, err, rev)
+		}
+		_, transport := hraft.NewInmemTransport("n2")
+		alone, stopAlone := start(t, dir, func(cfg *Config) {
+			cfg.NodeID, cfg.Transport, cfg.tuning.heartbeatTimeout = "n2", transport, 100*time.Millisecond
+		})
+		if next := set(t, alone, "default", "c", "3"); next <= rev {
+			t.Errorf("revision %d follows %d", next, rev)
+		}
+		for name, want := range map[string]string{"a": "1", "b": "2", "c": "3"} {
+			if got := value(alone.Snapshot(), "default", name); got != want {
+				t.Errorf("%s is %q, want %q (compacted: %v)", name, got, want, compacted)
+			}
+		}
+		if members := alone.Members(); len(members) != 1 {
+			t.Errorf("members: %v", members)
+		}
+		stopAlone()
+	}
+}
