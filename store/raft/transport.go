@@ -50,7 +50,10 @@ func NewTransport(id string, accepted net.Listener, links Links, log *slog.Logge
 		Stream:  streams{Listener: accepted, id: id, transport: t},
 		MaxPool: pooledConns,
 		Timeout: transportTimeout,
-		Logger:  newLogger(log),
+		// One at a time: where a server refuses one of several, because its disk is full for one, the leader may wait for ever
+		// (hashicorp/raft#612). It goes on sending heartbeats and no entries, and cannot be stopped.
+		MaxRPCsInFlight: 1,
+		Logger:          newLogger(log),
 	})
 	go t.forward()
 	return t
