@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -52,6 +53,17 @@ func (c *call) snapshot(notOlderThan string) (*store.Snapshot, error) {
 		return nil, tooLarge()
 	}
 	return current, nil
+}
+
+// reach has this replica come to a revision that a client was given by another one, which may be ahead.
+func (c *call) reach(revision uint64) error {
+	if revision <= c.cfg.Store.Snapshot().Revision() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(c.ctx(), requestTimeout)
+	defer cancel()
+	_, err := c.cfg.Store.Linearizable(ctx)
+	return err
 }
 
 func parseRevision(s string) (uint64, error) {

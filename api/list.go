@@ -75,6 +75,9 @@ func (c *call) page(opts *listOptions) (page, error) {
 		snap, err := c.cfg.Store.Linearizable(c.ctx())
 		return page{snapshot: snap, after: &at.After}, err
 	}
+	if err := c.reach(at.Revision); err != nil {
+		return page{}, err
+	}
 	snap, err := c.cfg.Store.At(at.Revision)
 	if errors.Is(err, store.ErrExpired) {
 		return page{}, expired(at)
@@ -90,6 +93,9 @@ func (c *call) listSnapshot(opts *listOptions) (*store.Snapshot, error) {
 	}
 	revision, err := parseRevision(opts.ResourceVersion)
 	if err != nil {
+		return nil, err
+	}
+	if err := c.reach(revision); err != nil {
 		return nil, err
 	}
 	return c.cfg.Store.At(revision)

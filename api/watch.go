@@ -93,6 +93,9 @@ func (w *watcher) begin() (*store.Snapshot, error) {
 }
 
 func (w *watcher) startAt(revision uint64) (err error) {
+	if err := w.reach(revision); err != nil {
+		return err
+	}
 	w.source, err = w.cfg.Store.Watch(revision, w.kind.Resource())
 	return err
 }
