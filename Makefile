@@ -4,7 +4,7 @@ SHELL := /bin/bash
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 GOFILES = $(shell git ls-files --cached --others --exclude-standard '*.go')
 
-.PHONY: help build deps runtime release release-check smoke example-image test-image kubectl vm-image demo test fmt vet lint unit cross e2e fuzz bench microbench crash limits generate clean
+.PHONY: help build deps runtime release release-check smoke example-image test-image kubectl vm-image demo test fmt vet lint unit cross e2e fuzz bench microbench crash soak limits generate clean
 
 help: ## what the targets do
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,6 +75,10 @@ fuzz: runtime ## each fuzz target for FUZZTIME; what they find goes to testdata/
 
 crash: build example-image test-image kubectl ## kills a node under load 300 times and checks that nothing is lost, doubled or left over
 	cd e2e && COVEY_CRASHES=300 go test -count=1 -timeout 60m -run AcknowledgedWritesSurviveCrashes -v .
+
+SOAK = 8h
+soak: build example-image test-image kubectl ## five nodes under random faults for SOAK: whether what clients see is linearizable, and watches complete
+	cd e2e && COVEY_SOAK=$(SOAK) go test -count=1 -timeout 0 -run ConsistencyUnderFaults -v .
 
 bench: build example-image test-image ## covey beside its peers: memory, CPU, writes and times, as tables (docs/benchmarks.md)
 	@cd e2e && go run ./bench $(BENCH)

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 )
 
@@ -97,6 +98,30 @@ func (c *Cluster) Add(args ...string) *Node {
 	c.lay.plug(c, n, i)
 	c.Nodes = append(c.Nodes, n)
 	return n
+}
+
+// RestartAll kills all nodes at once with kill -9, and starts them again.
+func (c *Cluster) RestartAll() {
+	c.t.Helper()
+	each(c.Nodes, func(n *Node) {
+		if err := n.end(syscall.SIGKILL); err != nil && !killed(err) {
+			c.t.Errorf("kill -9 covey: %v", err)
+		}
+	})
+	each(c.Nodes, func(n *Node) {
+		if err := n.start(); err != nil {
+			c.t.Error(err)
+		}
+	})
+}
+
+// each does something with all nodes at a time.
+func each(nodes []*Node, do func(*Node)) {
+	var doing sync.WaitGroup
+	for _, n := range nodes {
+		doing.Go(func() { do(n) })
+	}
+	doing.Wait()
 }
 
 // Address is where the others reach node-i.

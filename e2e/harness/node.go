@@ -205,6 +205,9 @@ func (n *Node) start() error {
 	}
 }
 
+// Name is that of its Node object.
+func (n *Node) Name() string { return n.name }
+
 // PID is that of the covey that runs now.
 func (n *Node) PID() int {
 	n.mu.Lock()
