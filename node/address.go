@@ -16,6 +16,7 @@ func (n *base) moved(others bool) {
 		if err := n.gossip.Moved(); err != nil {
 			n.log.Warn("the other nodes may hear late of this one's new addresses", "error", err)
 		}
+		n.serverCert.SetAddresses(n.hosts()...)
 	}
 	n.agent.Moved()
 }
@@ -31,6 +32,14 @@ func (n *base) followMoves(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// hosts are the node's addresses, as its certificate names them.
+func (n *base) hosts() (hosts []string) {
+	for _, prefix := range n.addresses.List() {
+		hosts = append(hosts, prefix.Addr().String())
+	}
+	return hosts
 }
 
 // localServer is the URL at which a client on this machine reaches the API.

@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
+	"covey.dev/covey/node/clock"
 	"covey.dev/covey/node/gossip"
 	"covey.dev/covey/node/identity"
 	"covey.dev/covey/node/join"
@@ -33,6 +36,9 @@ const peersFile = "identity/peers.json"
 // addresses of other nodes.
 func (n *base) openIdentity(ctx context.Context) (seeds []string, err error) {
 	dir := filepath.Join(n.cfg.DataDir, "identity")
+	if err := n.openClock(dir); err != nil {
+		return nil, err
+	}
 	exists := identity.Exists(dir)
 	switch {
 	case exists && n.cfg.Worker && !identity.IsWorker(dir):
@@ -49,14 +55,26 @@ func (n *base) openIdentity(ctx context.Context) (seeds []string, err error) {
 	if err := settleState(n.cfg.DataDir, n.log); err != nil {
 		return nil, err
 	}
-	if n.identity, err = identity.Open(dir, time.Now); err != nil {
+	if n.identity, err = identity.Open(dir, n.clock.Now); err != nil {
 		return nil, err
 	}
+	n.identity.IssueBy(n.clock.Latest)
+	n.clock.Remember()
 	if n.incarnation, err = readIncarnation(n.cfg.DataDir); err != nil {
 		return nil, err
 	}
-	n.serverCert = n.identity.NewServer(n.cfg.Name, n.addresses.List()[0].Addr().String())
+	n.serverCert = n.identity.NewServer(n.cfg.Name, n.hosts()...)
 	return append(seeds, n.cfg.Join...), nil
+}
+
+// openClock begins to tell the time, by what is remembered in the identity's directory.
+func (n *base) openClock(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("create identity directory: %w", err)
+	}
+	began := time.Now()
+	n.clock = clock.Open(filepath.Join(dir, "time"), time.Now, func() time.Duration { return time.Since(began) }, n.log)
+	return nil
 }
 
 func (n *base) join(ctx context.Context, dir string) (seeds []string, err error) {
@@ -78,6 +96,7 @@ func (n *base) join(ctx context.Context, dir string) (seeds []string, err error)
 	if err != nil {
 		return nil, err
 	}
+	n.clock.Start(grant.Time)
 	if n.cfg.Worker {
 		return grant.Seeds, identity.AdoptWorker(dir, grant.Keys, grant.Certificate)
 	}
@@ -110,6 +129,8 @@ func (n *base) openGossip() error {
 		Incarnation: n.incarnation,
 		Addresses:   n.addresses.All,
 		Near:        n.addresses.Near,
+		Clock:       time.Now,
+		Observe:     n.clock.Observe,
 		Refused:     n.fetchKeys,
 		Log:         n.log,
 	})
@@ -140,7 +161,7 @@ func (l raftLinks) Dial(ctx context.Context, serverID string) (net.Conn, error) 
 // handler is the API, and what is asked about the cluster itself: to join it, how it is, and its backups.
 func (n *node) handler() http.Handler {
 	own := map[string]http.Handler{
-		join.Path:    join.Handler(joinable{n}, time.Now, n.log),
+		join.Path:    join.Handler(joinable{n}, n.clock.Now, n.log),
 		StatusPath:   administrators(n.statusHandler),
 		metrics.Path: administrators(n.metrics.ServeHTTP),
 		TargetsPath:  administrators(n.targetsHandler),
@@ -152,6 +173,11 @@ func (n *node) handler() http.Handler {
 		PromotePath:  administrators(n.promoteHandler),
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !n.identity.StillGood(r.TLS) {
+			w.Header().Set("Connection", "close")
+			refuse(w, apierrors.NewUnauthorized("the client's certificate is no longer good: it has expired, or its CA was replaced"))
+			return
+		}
 		if handler := own[r.URL.Path]; handler != nil {
 			handler.ServeHTTP(w, r)
 			return
@@ -191,14 +217,14 @@ func (j joinable) NameTaken(name, nodeID string) bool {
 }
 
 func (j joinable) Grant() (join.Grant, error) {
-	return join.Grant{Keys: j.identity.Keys(), Seeds: j.seeds(), Incarnation: j.incarnation}, nil
+	return join.Grant{Keys: j.identity.Keys(), Seeds: j.seeds(), Incarnation: j.incarnation, Time: j.clock.Now()}, nil
 }
 
 // GrantWorker makes a certificate that is good for the address that the worker has, unless that is another node's.
 func (j joinable) GrantWorker(name string, csr []byte, address net.IP) (join.Grant, error) {
 	cert, err := j.issueWorker(name, csr, address)
 	keys := j.identity.Keys()
-	return join.Grant{Keys: keys.ForWorker(), Certificate: cert, Seeds: j.seeds()}, err
+	return join.Grant{Keys: keys.ForWorker(), Certificate: cert, Seeds: j.seeds(), Time: j.clock.Now()}, err
 }
 
 func (n *node) issueWorker(name string, csr []byte, address net.IP) ([]byte, error) {

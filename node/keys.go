@@ -120,6 +120,7 @@ func (n *base) takeUp(keys identity.Keys) error {
 	}
 	n.log.Info("the cluster's keys change", "generation", keys.Generation, "ca", n.identity.CAFingerprint()[:16], "gossipKey", keys.Gossip[0].ID())
 	n.keysChanged.notify()
+	n.links.Recheck()
 	return n.gossip.SetKeys(gossipKeys(keys))
 }
 

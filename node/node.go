@@ -19,6 +19,7 @@ import (
 	"covey.dev/covey/api/audit"
 	"covey.dev/covey/api/kind"
 	"covey.dev/covey/node/address"
+	"covey.dev/covey/node/clock"
 	"covey.dev/covey/node/gossip"
 	"covey.dev/covey/node/identity"
 	"covey.dev/covey/node/keys"
@@ -37,6 +38,7 @@ import (
 type base struct {
 	cfg        Config
 	log        *slog.Logger
+	clock      *clock.Clock
 	identity   *identity.Identity
 	addresses  *address.Addresses // where others reach this node
 	links      *link.Links

@@ -65,7 +65,7 @@ func (n *node) announce(ctx context.Context) error {
 }
 
 // now is the time by which certificates are judged.
-func (n *node) now() time.Time { return time.Now() }
+func (n *node) now() time.Time { return n.clock.Now() }
 
 func (n *node) awaitReady(ctx context.Context) bool {
 	for n.ready() != nil {

@@ -38,6 +38,9 @@ type Config struct {
 	Streams net.Listener
 	// Dial connects with the node at one of these addresses; nodeID is empty when it is not known yet.
 	Dial func(ctx context.Context, addresses []string, nodeID string) (net.Conn, error)
+	// Clock is what this machine's clock says, and Observe is told what those of others do.
+	Clock   func() time.Time
+	Observe func(nodeID string, t time.Time)
 	// Refused is called with the addresses of nodes none of which let this one join.
 	Refused func(ctx context.Context, addresses []string)
 	Log     *slog.Logger
@@ -255,7 +258,7 @@ func (e events) NotifyJoin(n *memberlist.Node)   { e.notify(member(n), false) }
 func (e events) NotifyLeave(n *memberlist.Node)  { e.notify(member(n), true) }
 func (e events) NotifyUpdate(n *memberlist.Node) { e.notify(member(n), false) }
 
-// delegate hands out this node's metadata; nothing else travels with the gossip.
+// delegate hands out this node's metadata and what its clock says; nothing else travels with the gossip.
 type delegate struct{ *Gossip }
 
 var _ memberlist.Delegate = delegate{}
@@ -277,5 +280,3 @@ func (d delegate) NodeMeta(limit int) []byte {
 
 func (delegate) NotifyMsg([]byte)                {}
 func (delegate) GetBroadcasts(int, int) [][]byte { return nil }
-func (delegate) LocalState(bool) []byte          { return nil }
-func (delegate) MergeRemoteState([]byte, bool)   {}

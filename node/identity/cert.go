@@ -71,7 +71,7 @@ func crossSign(fresh Authority, key *ecdsa.PrivateKey, old *Authority) ([]byte, 
 // its role.
 func (id *Identity) issueNode(node Node, pub *ecdsa.PublicKey, names []string, ips []net.IP) (*x509.Certificate, error) {
 	subject := pkix.Name{CommonName: nodeUser + node.Name, Organization: []string{nodesGroup, string(node.Role)}}
-	tmpl, err := template(subject, id.now().Add(nodeLife))
+	tmpl, err := template(subject, id.latest().Add(nodeLife))
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +82,7 @@ func (id *Identity) issueNode(node Node, pub *ecdsa.PublicKey, names []string, i
 
 // issueAdmin makes a client certificate for a user in system:masters.
 func (id *Identity) issueAdmin(user string, pub *ecdsa.PublicKey) (*x509.Certificate, error) {
-	tmpl, err := template(pkix.Name{CommonName: user, Organization: []string{"system:masters"}}, id.now().Add(adminLife))
+	tmpl, err := template(pkix.Name{CommonName: user, Organization: []string{"system:masters"}}, id.latest().Add(adminLife))
 	if err != nil {
 		return nil, err
 	}

@@ -15,7 +15,8 @@ import (
 // Identity is a node's key pair and the keys that it shares with the others.
 type Identity struct {
 	dir    string
-	now    func() time.Time
+	now    func() time.Time // to judge by
+	latest func() time.Time // to issue by
 	key    *ecdsa.PrivateKey
 	nodeID string
 	joined bool
@@ -46,7 +47,7 @@ func Open(dir string, now func() time.Time) (*Identity, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("create identity directory: %w", err)
 	}
-	id := &Identity{dir: dir, now: now}
+	id := &Identity{dir: dir, now: now, latest: now}
 	var err error
 	if id.key, err = loadOrCreateKey(filepath.Join(dir, nodeKeyFile)); err != nil {
 		return nil, err
@@ -62,6 +63,9 @@ func Open(dir string, now func() time.Time) (*Identity, error) {
 	}
 	return id, id.openHeld()
 }
+
+// IssueBy has certificates made by another time than that by which they are judged.
+func (id *Identity) IssueBy(latest func() time.Time) { id.latest = latest }
 
 func (id *Identity) openKeys() error {
 	file := filepath.Join(id.dir, keysFile)

@@ -204,3 +204,40 @@ func TestGossipKeyIsReplaced(t *testing.T) {
 		t.Error("a node that does not take up the new key holds it up for ever")
 	}
 }
+
+// TestRequestsOnAnOldConnection are judged by the CAs and the time of now, not by those when the client connected.
+func TestRequestsOnAnOldConnection(t *testing.T) {
+	c := &clock{start}
+	id := open(t, t.TempDir(), c)
+	key, err := newKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := id.issueAdmin("admin", &key.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	chains, err := cert.Verify(x509.VerifyOptions{Roots: id.shared.Load().roots(), CurrentTime: c.t, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	state := &tls.ConnectionState{VerifiedChains: chains}
+	good := func(when string, want bool) {
+		t.Helper()
+		if id.StillGood(state) != want {
+			t.Errorf("%s: it is good: %v", when, !want)
+		}
+	}
+	good("when it connects", true)
+	keys := rotate(t, id, c, time.Hour)
+	good("during the overlap", true)
+	c.t = c.t.Add(2 * adminLife)
+	good("when it has expired", false)
+	c.t = start.Add(time.Hour)
+	settled, _, _ := keys.Settle(c.t, true)
+	install(t, id, settled)
+	good("after the overlap", false)
+	if !id.StillGood(&tls.ConnectionState{}) {
+		t.Error("a client without a certificate is refused before the API could")
+	}
+}

@@ -125,6 +125,17 @@ func (s *Server) show(leaf *x509.Certificate, shared *opened) {
 	}
 }
 
+// StillGood reports whether the certificate that a client showed when it connected would be good now; none is.
+func (id *Identity) StillGood(state *tls.ConnectionState) bool {
+	if state == nil || len(state.VerifiedChains) == 0 {
+		return true
+	}
+	shared, now := id.shared.Load(), id.now()
+	return slices.ContainsFunc(state.VerifiedChains, func(chain []*x509.Certificate) bool {
+		return !now.After(chain[0].NotAfter) && slices.ContainsFunc(shared.trusted, chain[len(chain)-1].Equal)
+	})
+}
+
 // roots are the CAs that are trusted.
 func (o *opened) roots() *x509.CertPool {
 	pool := x509.NewCertPool()

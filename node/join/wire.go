@@ -1,6 +1,10 @@
 package join
 
-import "covey.dev/covey/node/identity"
+import (
+	"time"
+
+	"covey.dev/covey/node/identity"
+)
 
 // Path is where a node asks to join, on the API's listener: it has no certificate of the cluster yet.
 const Path = "/covey/join"
@@ -23,4 +27,6 @@ type Grant struct {
 	Certificate []byte `json:"certificate,omitempty"`
 	// Incarnation of the cluster.
 	Incarnation uint64 `json:"incarnation,omitempty"`
+	// Time is what the server's clock says: the new node's may never have been set.
+	Time time.Time `json:"time"`
 }

@@ -42,7 +42,8 @@ type Links struct {
 	warnings *rate.Limiter
 
 	mu     sync.Mutex
-	dialed map[*dialed]struct{} // the connections that this node has made
+	dialed map[*dialed]struct{}   // the connections that this node has made
+	open   map[*tls.Conn]struct{} // that nodes made
 }
 
 // Of the refused connections so many in a row are warned of, and one more each warnInterval: whoever makes them could fill the disk
@@ -64,7 +65,7 @@ func (l *Links) refused(conn net.Conn, err error) {
 func New(certs Certificates, book Book, log *slog.Logger) *Links {
 	return &Links{
 		certs: certs, book: book, log: log,
-		warnings: rate.NewLimiter(rate.Every(warnInterval), warnBurst), dialed: map[*dialed]struct{}{},
+		warnings: rate.NewLimiter(rate.Every(warnInterval), warnBurst), dialed: map[*dialed]struct{}{}, open: map[*tls.Conn]struct{}{},
 	}
 }
 
@@ -139,7 +140,7 @@ func (l listener) Accept() (net.Conn, error) {
 			_ = conn.Close()
 			continue
 		}
-		return known{conn, node}, nil
+		return known{l.links.track(conn.(*tls.Conn)), node}, nil
 	}
 }
 

@@ -1,0 +1,179 @@
+package clock
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Clock knows what time it is.
+type Clock struct {
+	file    string
+	wall    func() time.Time
+	elapsed func() time.Duration
+	log     *slog.Logger
+
+	mu    sync.Mutex
+	seen  reading            // what the file has
+	told  reading            // by the server that let this node join
+	peers map[string]reading // by node
+}
+
+// reading is what a clock said, and when that was.
+type reading struct {
+	time time.Time
+	at   time.Duration // as elapsed tells
+}
+
+// set is before which no clock can be that was ever set: covey is younger.
+var set = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+const (
+	// grain is how much the time must differ from what the file has for it to be written again.
+	grain = 24 * time.Hour
+	// enough clocks may have a wrong one among them.
+	enough = 3
+)
+
+// Open reads the latest time that was seen from file; a file that is missing or damaged only says less. wall is the machine's clock,
+// and elapsed the time since some moment, which no change of that clock touches.
+func Open(file string, wall func() time.Time, elapsed func() time.Duration, log *slog.Logger) *Clock {
+	c := &Clock{file: file, wall: wall, elapsed: elapsed, log: log, peers: map[string]reading{}}
+	data, err := os.ReadFile(file)
+	if err == nil {
+		if t, err := time.Parse(time.RFC3339, strings.TrimSpace(string(data))); err == nil {
+			c.seen = reading{t, elapsed()}
+		}
+	}
+	if now := wall(); now.Before(c.seen.time.Add(-grain)) || now.Before(set) {
+		log.Warn("the machine's clock is behind; certificates are judged by the latest time that this node has seen, and by the other nodes' clocks",
+			"clock", now.UTC().Format(time.RFC3339), "seen", c.seen.time.UTC().Format(time.RFC3339), "file", file)
+	}
+	return c
+}
+
+// Observe takes note of what the clock of another node says now.
+func (c *Clock) Observe(node string, t time.Time) {
+	if t.Before(set) {
+		return
+	}
+	c.mu.Lock()
+	c.peers[node] = reading{t, c.elapsed()}
+	c.mu.Unlock()
+	c.Remember()
+}
+
+// Start takes note of what the clock of the server says that lets this node join: what is issued is to be good for that server. It is
+// the time if this machine's clock was never set, and no time was seen.
+func (c *Clock) Start(t time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.told = reading{t, c.elapsed()}
+	if c.own().Before(set) && !t.Before(set) {
+		c.remember(t)
+	}
+}
+
+// Now is the time to judge by: the second latest of the clocks that are known, so that one which is ahead misleads nobody. Where fewer
+// than three are known it is this machine's, which is never behind what was seen before; the others' when this one was never set.
+func (c *Clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.judged()
+}
+
+func (c *Clock) judged() time.Time {
+	own, known := c.own(), c.known()
+	switch {
+	case len(known) >= enough:
+		return known[1]
+	case own.Before(set) && len(known) > 0:
+		return known[0]
+	}
+	return own
+}
+
+// Latest is the time to issue by: the latest of all clocks. What is issued must be good for those whose clock is right, whichever that
+// is.
+func (c *Clock) Latest() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	latest := c.own()
+	for _, t := range append(c.known(), c.now(c.told)) {
+		if t.After(latest) {
+			latest = t
+		}
+	}
+	return latest
+}
+
+// own is what this machine's clock says, or what it would if it had been set when the latest time was seen.
+func (c *Clock) own() time.Time {
+	wall := c.wall()
+	if seen := c.now(c.seen); seen.After(wall) {
+		return seen
+	}
+	return wall
+}
+
+func (c *Clock) now(r reading) time.Time {
+	if r.time.IsZero() {
+		return r.time
+	}
+	return r.time.Add(c.elapsed() - r.at)
+}
+
+// known are the clocks that were set, the latest first.
+func (c *Clock) known() []time.Time {
+	var all []time.Time
+	if own := c.own(); !own.Before(set) {
+		all = append(all, own)
+	}
+	for _, r := range c.peers {
+		all = append(all, c.now(r))
+	}
+	slices.SortFunc(all, func(a, b time.Time) int { return b.Compare(a) })
+	return all
+}
+
+// Remember writes the time to the file if that has another day.
+func (c *Clock) Remember() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.judged()
+	if now.Before(set) || now.Sub(c.now(c.seen)).Abs() < grain && now.Sub(c.seen.time).Abs() < grain {
+		return
+	}
+	c.remember(now)
+}
+
+func (c *Clock) remember(t time.Time) {
+	c.seen = reading{t, c.elapsed()}
+	if err := write(c.file, t.UTC().Format(time.RFC3339)+"\n"); err != nil {
+		c.log.Warn("the time was not written; after a restart this node depends on the machine's clock", "error", err)
+	}
+}
+
+func write(file, text string) error {
+	tmp, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".tmp*")
+	if err != nil {
+		return err
+	}
+	_, err = tmp.WriteString(text)
+	if closeErr := tmp.Close(); err == nil {
+		err = closeErr
+	}
+	if err == nil {
+		err = os.Rename(tmp.Name(), file)
+	}
+	if err != nil {
+		_ = os.Remove(tmp.Name())
+		return fmt.Errorf("write %s: %w", file, err)
+	}
+	return nil
+}
