@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -36,6 +37,7 @@ type Agent struct {
 	handler  http.Handler
 	keeper   *keeper
 	cidr     netip.Prefix // of the pods
+	key      network.Key  // of WireGuard, where that is the overlay
 	thin     atomic.Bool  // dead containers are to be removed: the disk is full
 
 	telling     sync.Mutex // held while the node is told of, so that the last to be told is the newest
@@ -84,6 +86,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		}
 		return err
 	}
+	defer a.network.Close()
 	outer := ctx
 	g, ctx := errgroup.WithContext(ctx)
 	a.images.ctx = ctx
@@ -109,6 +112,13 @@ func (a *Agent) prepare(ctx context.Context) error {
 	if err := a.makeDirs(); err != nil {
 		return err
 	}
+	if a.Overlay == network.OverlayWireGuard {
+		key, err := network.LoadKey(filepath.Join(a.DataDir, "wireguard.key"))
+		if err != nil {
+			return err
+		}
+		a.key = key
+	}
 	cidr, err := network.ChooseCIDR(a.MaxPods)
 	if err != nil {
 		return err
@@ -127,7 +137,7 @@ func (a *Agent) prepare(ctx context.Context) error {
 	a.telling.Lock()
 	a.cidr, a.registered = cidr, true
 	a.telling.Unlock()
-	if a.network, err = network.Open(network.Config{InstanceID: a.InstanceID, CIDR: cidr, Overlay: a.Overlay, Networks: a.Addresses()}); err != nil {
+	if a.network, err = network.Open(network.Config{InstanceID: a.InstanceID, CIDR: cidr, Overlay: a.Overlay, Key: a.key, Networks: a.Addresses()}); err != nil {
 		return err
 	}
 	a.reserveAddresses()

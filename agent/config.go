@@ -26,7 +26,7 @@ type Config struct {
 	// Addresses are those that others reach this node at now, the best first, each with the size of its network. There is at
 	// least one.
 	Addresses func() []netip.Prefix
-	Overlay   string // the way to the pods of nodes that share no link with this one: network.OverlayVXLAN, or network.OverlayNone; empty: the first
+	Overlay   string // the way to the pods of nodes that share no link with this one: one of network's; empty: network.OverlayVXLAN
 
 	// RegistryConfig is the folder of what is known of registries; the node's own credentials are in its config.json.
 	RegistryConfig string
@@ -69,10 +69,10 @@ func (h Housekeeping) Validate() error {
 // ValidateOverlay says whether there is such an overlay; an empty name stands for the default.
 func ValidateOverlay(name string) error {
 	switch name {
-	case "", network.OverlayVXLAN, network.OverlayNone:
+	case "", network.OverlayVXLAN, network.OverlayWireGuard, network.OverlayNone:
 		return nil
 	}
-	return fmt.Errorf("--overlay %q: want %s or %s", name, network.OverlayVXLAN, network.OverlayNone)
+	return fmt.Errorf("--overlay %q: want %s, %s or %s", name, network.OverlayVXLAN, network.OverlayWireGuard, network.OverlayNone)
 }
 
 // thresholds checks the settings and fills in those that were left out.

@@ -17,6 +17,7 @@ import (
 const (
 	networksAnnotation = "covey.dev/networks" // its addresses, each with the size of its network: 192.0.2.7/24,2001:db8::7/64
 	podMTUAnnotation   = "covey.dev/pod-mtu"  // the largest packet that its pods take, in bytes
+	overlayAnnotation  = "covey.dev/overlay"  // the way to nodes that share no link: vxlan, none, or wireguard and its public key
 )
 
 // routing is what the ways to the other nodes' pods were made from.
@@ -77,6 +78,9 @@ func peerOf(node *corev1.Node) (network.Peer, bool) {
 	}
 	mtu, _ := strconv.Atoi(node.Annotations[podMTUAnnotation])
 	peer := network.Peer{Name: node.Name, CIDR: cidr, MTU: mtu}
+	if key, ok := strings.CutPrefix(node.Annotations[overlayAnnotation], network.OverlayWireGuard+" "); ok {
+		peer.Key = key
+	}
 	for _, text := range strings.Split(node.Annotations[networksAnnotation], ",") {
 		if n, err := netip.ParsePrefix(text); err == nil {
 			peer.Networks = append(peer.Networks, n)
@@ -91,7 +95,12 @@ func (a *Agent) annotations() map[string]string {
 	for _, n := range a.Addresses() {
 		networks = append(networks, n.String())
 	}
+	overlay := a.Overlay
+	if overlay == network.OverlayWireGuard {
+		overlay += " " + a.key.Public()
+	}
 	all := map[string]string{
+		overlayAnnotation:  overlay,
 		networksAnnotation: strings.Join(networks, ","),
 		podMTUAnnotation:   strconv.Itoa(network.PodMTU(a.Overlay, a.Addresses())),
 	}

@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"fmt"
+	"regexp"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -132,5 +134,35 @@ func converged(t *testing.T, c *harness.Cluster, pods []*corev1.Pod, addresses .
 			}
 		}
 	}
+	talk(t, c, pods)
+}
+
+// TestIPv6 has nodes with IPv6 addresses only, on one network and behind a router. Their pods have IPv4 addresses all the same.
+func TestIPv6(t *testing.T) {
+	t.Parallel()
+	for name, cluster := range map[string]func(*testing.T) *harness.Cluster{"one network": harness.NewIPv6, "behind a router": harness.NewRoutedIPv6} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := cluster(t).StartNodes(2, "--listen", "[::]:7443")
+			converged(t, c, podOnEach(t, c), c.IP(1), c.IP(2))
+			clusterSays(t, c.Nodes[1], "None of the servers that vote may be lost", regexp.QuoteMeta(c.Address(1)), regexp.QuoteMeta(c.Address(2)))
+		})
+	}
+}
+
+// TestWireGuard has nodes encrypt what their pods send to each other, on a shared network too: the kernel does it, or covey where
+// the kernel cannot.
+func TestWireGuard(t *testing.T) {
+	t.Parallel()
+	c := harness.NewCluster(t).StartNodes(2, "--overlay", "wireguard")
+	pods := podOnEach(t, c)
+	talk(t, c, pods)
+	for i, n := range c.Nodes {
+		if way := n.WayTo(pods[1-i].Status.PodIP); !strings.Contains(way, " dev cvw-") {
+			t.Errorf("from node-%d to a pod of the other: %s, want WireGuard's interface", i+1, way)
+		}
+	}
+	c.Nodes[1].Kill()
+	c.Nodes[1].Start()
 	talk(t, c, pods)
 }

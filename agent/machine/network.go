@@ -41,7 +41,7 @@ func (m Machine) vxlan() Finding {
 		return netlink.LinkAdd(&netlink.Vxlan{LinkAttrs: netlink.LinkAttrs{Name: "check0"}, VxlanId: 1, Port: 4789})
 	})
 	if err != nil {
-		return Finding{"vxlan", Warning, "not there: pods reach those of nodes on the same network only: " + err.Error(), "modprobe vxlan"}
+		return Finding{"vxlan", Warning, "not there: pods reach those of nodes on the same network only, unless all nodes have --overlay wireguard: " + err.Error(), "modprobe vxlan"}
 	}
 	return ok("vxlan", "there")
 }

@@ -15,8 +15,11 @@ const defaultMTU = 1500
 // them the way, may change while a pod runs.
 func PodMTU(overlay string, networks []netip.Prefix) int {
 	mtu := linkMTU(networks)
-	if overlay == OverlayVXLAN {
-		mtu -= vxlanOverhead
+	switch overlay {
+	case OverlayVXLAN:
+		return mtu - vxlanOverhead
+	case OverlayWireGuard:
+		return mtu - wireguardOverhead
 	}
 	return mtu
 }

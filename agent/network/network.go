@@ -12,21 +12,24 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
 	"covey.dev/covey/agent/sandbox"
 )
 
 // The ways to the pods of nodes that share no link with this one.
 const (
-	OverlayVXLAN = "vxlan"
-	OverlayNone  = "none" // there is none
+	OverlayVXLAN     = "vxlan"
+	OverlayWireGuard = "wireguard" // is taken to nodes that share a link too
+	OverlayNone      = "none"      // there is none
 )
 
 // Config is what a node's part of the pod network is made with.
 type Config struct {
 	InstanceID string         // 8 hex digits that tell its things from those of another node on the same machine
 	CIDR       netip.Prefix   // of the pods
-	Overlay    string         // OverlayVXLAN or OverlayNone
+	Overlay    string         // OverlayVXLAN, OverlayWireGuard or OverlayNone
+	Key        Key            // of WireGuard
 	Networks   []netip.Prefix // the node's addresses, each with the size of its network
 }
 
@@ -41,6 +44,8 @@ type Network struct {
 	pool pool
 
 	routing sync.Mutex // held while the ways to the other nodes are set
+	wg      wireguard  // nil until it is needed
+	keys    map[wgtypes.Key]bool
 }
 
 // Name is what the bridge of an instance is called.
@@ -108,6 +113,7 @@ func Teardown(instanceID string) error {
 	return errors.Join(
 		deletePorts(Name(instanceID)), deleteLink(Name(instanceID)), deleteRoutes(),
 		deleteLink(vxlanName(instanceID, unix.AF_INET)), deleteLink(vxlanName(instanceID, unix.AF_INET6)),
+		deleteLink(wireguardName(instanceID)),
 		dropTable(table), dropTable(portsTable(table)), dropGuard(table),
 	)
 }

@@ -20,6 +20,7 @@ type Peer struct {
 	CIDR     netip.Prefix
 	Networks []netip.Prefix // its addresses, the best first, each with the size of its network
 	MTU      int            // of its pods; 0: not known
+	Key      string         // of WireGuard, if that is its overlay
 }
 
 // Route makes the pods of these nodes reachable and forgets those of all others: a node that shares a link with one of own,
@@ -28,10 +29,22 @@ type Peer struct {
 func (n *Network) Route(own []netip.Prefix, peers []Peer) error {
 	n.routing.Lock()
 	defer n.routing.Unlock()
+	if n.cfg.Overlay == OverlayWireGuard {
+		routes, err := n.encrypted(peers)
+		_, other := n.overlay(own, nil) // of an earlier run
+		return errors.Join(err, other, replaceRoutes(routes))
+	}
+	if err := deleteLink(wireguardName(n.cfg.InstanceID)); err != nil {
+		return err
+	}
 	var errs []error
 	var far []tunnel
 	var routes []*netlink.Route
 	for _, p := range peers {
+		if p.Key != "" {
+			errs = append(errs, fmt.Errorf("pods of node %s: %w", p.Name, errEncrypts))
+			continue
+		}
 		if r, ok := n.direct(own, p); ok {
 			routes = append(routes, r)
 			continue

@@ -76,7 +76,7 @@ func (o *startOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.stateDir, "state-dir", "/run/covey", "what may go with a reboot: sockets, mounts, namespaces")
 	f.StringVar(&o.listen, "listen", "0.0.0.0:7443", "address and port to serve on")
 	f.StringVar(&o.advertise, "advertise", "", "address that others reach this node at (default: all that the machine has, the one of its default route first)")
-	f.StringVar(&o.overlay, "overlay", "vxlan", "how pods reach those of nodes that share no link with this one: vxlan (UDP port 7444), or none")
+	f.StringVar(&o.overlay, "overlay", "vxlan", "how pods reach those of nodes that share no link with this one: vxlan, none, or wireguard, which encrypts what goes to any other node and is to be on all (UDP port 7444)")
 	f.StringVar(&o.nodeName, "node-name", node.NameFromHost(hostname), "name of this node in the cluster")
 	f.StringVar(&o.containerd, "containerd", "", "address of the machine's own containerd to run pods on, such as /run/containerd/containerd.sock (default: one inside covey)")
 	f.StringToStringVar(&o.labels, "label", nil, "label of this node, key=value; may be repeated")

@@ -129,6 +129,9 @@ func (c *Cluster) Address(i int) string {
 	return netip.AddrPortFrom(c.lay.address(i).Addr(), 7443).String()
 }
 
+// IP is that address alone.
+func (c *Cluster) IP(i int) string { return c.lay.address(i).Addr().String() }
+
 func (c *Cluster) ip(where *network, args ...string) {
 	c.t.Helper()
 	if out, err := where.output(exec.Command("ip", args...)); err != nil {

@@ -98,3 +98,9 @@ func (n *Node) Overlays() []string {
 	}
 	return found
 }
+
+// WayTo is the node's route to an address, as ip-route(8) shows it.
+func (n *Node) WayTo(address string) string {
+	n.t.Helper()
+	return n.ip("route", "get", address)
+}
