@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"covey.dev/covey/agent/eviction"
+	"covey.dev/covey/agent/fence"
 	"covey.dev/covey/agent/network"
 )
 
@@ -36,6 +37,7 @@ type Agent struct {
 	capacity corev1.ResourceList
 	handler  http.Handler
 	keeper   *keeper
+	guard    *fence.Guard // nil where there is none
 	cidr     netip.Prefix // of the pods
 	key      network.Key  // of WireGuard, where that is the overlay
 	thin     atomic.Bool  // dead containers are to be removed: the disk is full
@@ -75,7 +77,7 @@ func New(cfg Config, rt Runtime, up Upstream) (*Agent, error) {
 		a.Observe = observer(a.DataDir, rt.ImageDir())
 	}
 	a.keeper = newKeeper(a, thresholds)
-	return a, nil
+	return a, a.openGuard()
 }
 
 // Run registers the node and runs its pods until ctx ends. The containers go on without it.
@@ -94,6 +96,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	defer a.running.Wait()
 	g.Go(func() error { return a.statuses.run(ctx) })
 	g.Go(func() error { return a.keeper.run(ctx) })
+	g.Go(func() error { return a.runGuard(ctx) })
 	g.Go(func() error { return a.runtime.Watch(ctx, a.exited) })
 	g.Go(func() error {
 		return a.upstream.Follow(ctx, a.NodeName, func(pods []*corev1.Pod, current bool) { a.follow(ctx, pods, current) })
@@ -235,6 +238,7 @@ func (a *Agent) sweep(ctx context.Context) {
 			a.employ(ctx, w)
 		}
 	}
+	a.forgetUnknown()
 }
 
 func (a *Agent) employ(ctx context.Context, w *worker) {

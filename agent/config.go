@@ -40,6 +40,8 @@ type Config struct {
 	Observe func() (eviction.Observation, error)
 
 	Peers Peers // the other nodes, which are asked for images; nil: there are none
+	// Watchdog is the command that runs RunWatchdog; empty: the node has no pods that may run at most once.
+	Watchdog []string
 
 	Version       string           // of covey
 	Now           func() time.Time // nil: time.Now

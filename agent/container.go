@@ -188,6 +188,7 @@ func (w *worker) postStartAfter(ctx context.Context, s step) error {
 	if err := w.runtime.Start(ctx, s.id); err != nil {
 		return err
 	}
+	w.endFenced(ctx, s.id)
 	w.event(corev1.EventTypeNormal, "Started", "Container started", fieldPath(w.currentPod(), s.container.Name))
 	w.postStart(ctx, s)
 	return nil

@@ -47,6 +47,7 @@ type view struct {
 	setUp      bool
 	podIP      string
 	stale      bool                    // the volumes made from the API are to be brought up to date
+	fenced     bool                    // it may run at most once in the cluster, and is not known to be allowed to here now
 	problem    *problem                // with setting up
 	problems   map[string]*problem     // with making a container, by name
 	verdicts   map[string]verdict      // of probes, by container ID
@@ -145,6 +146,9 @@ func decide(v *view) step {
 	}
 	if v.stale {
 		return step{verb: refresh}
+	}
+	if v.fenced {
+		return step{verb: rest, at: v.deadline()}
 	}
 	at := v.deadline()
 	for _, next := range []func(*view) (step, bool){ephemeralContainers, initContainers, mainContainers} {

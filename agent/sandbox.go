@@ -236,6 +236,9 @@ func (w *worker) remove(ctx context.Context) error {
 	if err := volume.Teardown(w.podDir(uid)); err != nil {
 		return err
 	}
+	if w.guard != nil {
+		w.guard.Forget(uid)
+	}
 	w.statuses.flush(ctx, w.ref)
 	return w.upstream.Remove(ctx, w.ref)
 }

@@ -158,6 +158,8 @@ func (v *view) exited(s *corev1.ContainerStatus, spec *corev1.Container, c *Cont
 		s.State.Waiting = v.waiting(spec)
 	case wait > 0 && v.now.Before(c.FinishedAt.Add(wait)):
 		s.State.Waiting = &corev1.ContainerStateWaiting{Reason: crashLoop, Message: v.backOffMessage(c, wait)}
+	case v.fenced:
+		s.State.Waiting = v.fencedWaiting()
 	case failed:
 		s.State.Waiting = &corev1.ContainerStateWaiting{Reason: "RunContainerError", Message: failure.message}
 	default:
@@ -192,6 +194,9 @@ func (v *view) ephemeralStatuses(old []corev1.ContainerStatus) []corev1.Containe
 func (v *view) waiting(spec *corev1.Container) *corev1.ContainerStateWaiting {
 	if p := v.problems[spec.Name]; p != nil {
 		return &corev1.ContainerStateWaiting{Reason: p.reason, Message: p.message}
+	}
+	if v.fenced {
+		return v.fencedWaiting()
 	}
 	if isInitContainer(v.pod, spec.Name) || !v.initialized() && !isEphemeral(v.pod, spec.Name) {
 		return &corev1.ContainerStateWaiting{Reason: "PodInitializing"}

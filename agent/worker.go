@@ -207,7 +207,7 @@ func (w *worker) look(ctx context.Context) (*view, error) {
 		w.retryConfig()
 	}
 	return &view{
-		pod: w.pod, gone: w.gone, done: w.torn, released: w.released, thin: w.thin.Load(), evicted: w.evicted,
+		pod: w.pod, fenced: !w.gone && w.fenced(w.pod), gone: w.gone, done: w.torn, released: w.released, thin: w.thin.Load(), evicted: w.evicted,
 		containers: containers, setUp: w.isSetUp, podIP: w.podIP,
 		stale: w.stale, problem: w.problem, problems: w.problems, messages: w.messages,
 		verdicts: maps.Clone(w.verdicts), stopping: graceEnds(w.stopping),

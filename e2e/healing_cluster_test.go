@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -171,4 +172,65 @@ func undisturbed(t *testing.T, c *harness.Cluster) string {
 		t.Error("the logs do not say when a leader is elected")
 	}
 	return fmt.Sprintf("%selections: %d", state, elections)
+}
+
+// TestAtMostOne has a pod that may run at most once on a node that is cut off, and then on one where covey does not run any more.
+func TestAtMostOne(t *testing.T) {
+	t.Parallel()
+	c := harness.StartCluster(t, 3)
+	first := c.Nodes[0]
+	first.Apply(`
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: one}
+spec:
+  strategy: {type: Recreate}
+  selector: {matchLabels: {app: one}}
+  template:
+    metadata: {labels: {app: one}, annotations: {covey.dev/at-most-one: "true"}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{matchExpressions: [
+        {key: kubernetes.io/hostname, operator: NotIn, values: [node-1]}]}]}}}
+      containers:
+      - {name: c, image: "busybox:1", command: [sh, -c, ` + fmt.Sprintf("%q", sleeps) + `]}
+`)
+	for _, fault := range []struct {
+		name       string
+		set, after func(i int)
+	}{
+		{"cut off", func(i int) { c.Isolate(i) }, func(int) { c.Heal() }},
+		{"frozen", func(i int) { c.Nodes[i-1].Signal(syscall.SIGSTOP) }, func(i int) { c.Nodes[i-1].Signal(syscall.SIGCONT) }},
+	} {
+		pod := first.Pod("app=one", harness.Ready)
+		var i int
+		_, _ = fmt.Sscanf(pod.Spec.NodeName, "node-%d", &i)
+		fault.set(i)
+		began := time.Now()
+		if out := first.TryKubectl("delete", "pod", pod.Name, "--wait=false").Output(); !strings.Contains(out, "deleted") {
+			t.Errorf("%s: delete the pod: %s", fault.name, out) // which its node does not hear of
+		}
+		var ended time.Duration
+		first.Eventually(func() error {
+			running := 0
+			for _, n := range c.Nodes {
+				running += len(n.Running())
+			}
+			if running > 1 {
+				t.Fatalf("%s: %d run at a time", fault.name, running)
+			}
+			if running == 0 && ended == 0 {
+				ended = time.Since(began)
+			}
+			pods, err := first.Pods("app=one")
+			if err == nil && (len(pods) != 1 || pods[0].Name == pod.Name || harness.Ready(&pods[0]) != nil) {
+				err = fmt.Errorf("%s: it is not replaced", fault.name)
+			}
+			return err
+		})
+		t.Logf("%s: ended after %v, replaced after %v", fault.name, ended, time.Since(began))
+		fault.after(i)
+		runsOnce(c, first, "one", 1)
+		first.Eventually(func() error { return ready(first, pod.Spec.NodeName, corev1.ConditionTrue) })
+	}
 }

@@ -45,6 +45,8 @@ type Config struct {
 	AuditMaxBytes int64        // size at which the file is rotated; 0: the default
 	Housekeeping  Housekeeping // how full the node may become
 
+	// Watchdog is the command that runs RunWatchdog, for pods that may run at most once in the cluster.
+	Watchdog []string
 	// OpenRuntime makes the container runtime of this machine.
 	OpenRuntime func(context.Context, RuntimeConfig) (Runtime, error)
 	// Ready is called once, when the node serves; it may be nil.

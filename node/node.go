@@ -248,8 +248,9 @@ func (n *node) writer(name string) *upstream.StoreWriter {
 	return upstream.NewWriter(n.store, name, time.Now, uuid.NewUUID)
 }
 
-// openAgent makes the agent, which is told by source what to run, and tells writer what became of it.
-func (n *base) openAgent(source upstream.Source, writer upstream.Writer) (err error) {
+// openAgent makes the agent, which is told by source what to run, tells writer what became of it, and asks confirm which pods that may
+// run at most once are its own.
+func (n *base) openAgent(source upstream.Source, writer upstream.Writer, confirm func(context.Context) ([]string, error)) (err error) {
 	n.upstream = upstream.New(source, writer, upstream.DefaultPatience, time.Now, n.log)
 	n.agent, err = agent.New(agent.Config{
 		NodeName:    n.cfg.Name,
@@ -264,18 +265,19 @@ func (n *base) openAgent(source upstream.Source, writer upstream.Writer) (err er
 		Peers:       others{n},
 		Version:     n.cfg.Version,
 		Logger:      n.log,
+		Watchdog:    n.cfg.Watchdog,
 
 		UnsafeSysctls:  n.cfg.UnsafeSysctls,
 		PodMaxPids:     n.cfg.PodMaxPids,
 		MaxPods:        n.cfg.MaxPods,
 		RegistryConfig: n.cfg.RegistryConfig,
 		Housekeeping:   n.cfg.Housekeeping,
-	}, n.runtime, n.upstream)
+	}, n.runtime, confirming{n.upstream, confirm})
 	return err
 }
 
 func (n *node) build() (err error) {
-	if err := n.openAgent(n.store, n.writer(n.cfg.Name)); err != nil {
+	if err := n.openAgent(n.store, n.writer(n.cfg.Name), n.confirm); err != nil {
 		return err
 	}
 	n.scheduler = scheduler.New(scheduler.Config{Store: n.store, Logger: n.log, AdmitPod: admitPod, Resources: resources()})

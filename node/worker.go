@@ -25,6 +25,7 @@ type worker struct {
 	*base
 	checkpoint *store.Mirror
 	client     *remote.Client
+	ask        *peer.Peers // reaches servers only
 }
 
 // run implements role.
@@ -35,14 +36,15 @@ func (w *worker) run(ctx context.Context) (err error) {
 		return err
 	}
 	w.identity.SetKnown(func(nodeID string) bool { return namesIn(w.checkpoint.Snapshot())[nodeID] != "" })
-	w.client = remote.NewClient(remote.Config{Mirror: w.checkpoint, Servers: w.servers, Transport: peer.New(serverLinks{w.links}), Log: w.log})
+	w.ask = peer.New(serverLinks{w.links})
+	w.client = remote.NewClient(remote.Config{Mirror: w.checkpoint, Servers: w.servers, Transport: w.ask, Log: w.log})
 	// The checkpoint closes after everything that may still be told something.
 	return over(ctx, w.checkpoint.Run, func(ctx context.Context) error { return w.runRuntime(ctx, w.serve) })
 }
 
 // serve builds what stands on the checkpoint and the runtime, and runs it until ctx ends.
 func (w *worker) serve(ctx context.Context) error {
-	if err := w.openAgent(w.client, w.client); err != nil {
+	if err := w.openAgent(w.client, w.client, w.confirm); err != nil {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)

@@ -8,7 +8,7 @@ import (
 	"covey.dev/covey/scheduler/controller"
 )
 
-// seen is since when the NoExecute taints of a node are known, those that are implied included. It is counted from when
+// seen is since when the NoExecute taints of a node are known, those that are implied included, and that it is out of service. It is counted from when
 // this scheduler saw them first: after a restart or an outage of its own, nodes get the time to come back.
 type seen map[corev1.Taint]time.Time
 
@@ -25,7 +25,7 @@ func (s *Scheduler) noteTaints(name string, node *corev1.Node) {
 	if node != nil {
 		s.ready[name] = true
 		for _, t := range node.Spec.Taints {
-			if t.Effect == corev1.TaintEffectNoExecute {
+			if t.Effect == corev1.TaintEffectNoExecute || t.Key == corev1.TaintNodeOutOfService {
 				note(t)
 			}
 		}

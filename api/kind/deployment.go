@@ -37,6 +37,7 @@ func deploymentKind() *Kind {
 	})
 	checkStatus[apps.Deployment](k, validation.ValidateDeploymentStatusUpdate)
 	k.Scale = &Scale{Get: deploymentScale, Set: func(obj Object, n int32) { obj.(*appsv1.Deployment).Spec.Replicas = &n }}
+	checkAtMostOne(k)
 	refuseFields(k)
 	warnOfFields(k, deploymentPart, deploymentWarnings)
 	selectable[*appsv1.Deployment](k, nil)

@@ -52,6 +52,7 @@ func podKind() *Kind {
 		}),
 	}}
 	k.GraceSeconds = func(obj Object, asked *int64) int64 { return podGrace(obj.(*corev1.Pod), asked) }
+	checkAtMostOne(k)
 	refuseFields(k)
 	warnOfFields(k, podPart, podWarnings)
 	selectable(k, podFields)

@@ -41,6 +41,7 @@ func replicaSetKind() *Kind {
 	})
 	checkStatus[apps.ReplicaSet](k, validation.ValidateReplicaSetStatusUpdate)
 	k.Scale = &Scale{Get: replicaSetScale, Set: func(obj Object, n int32) { obj.(*appsv1.ReplicaSet).Spec.Replicas = &n }}
+	checkAtMostOne(k)
 	refuseFields(k)
 	warnOfFields(k, replicaSetPart, replicaSetWarnings)
 	selectable(k, func(rs *appsv1.ReplicaSet) fields.Set {

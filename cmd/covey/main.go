@@ -109,7 +109,7 @@ the machine of a node they find its kubeconfig by themselves.`,
 	})
 	o.addFlags(root.Flags())
 	root.AddCommand(
-		newStartCommand(), newCheckCommand(), newInstallCommand(), newUninstallCommand(),
+		newStartCommand(), newFenceCommand(), newCheckCommand(), newInstallCommand(), newUninstallCommand(),
 		newApplyCommand(o), newGetCommand(o), newDescribeCommand(o), newDeleteCommand(o),
 		newLogsCommand(o), newExecCommand(o), newScaleCommand(o), newRolloutCommand(o), newTokenCommand(o), newCACommand(o), newStatusCommand(o),
 		newCordonCommand(o), newUncordonCommand(o), newDrainCommand(o), newLeaveCommand(o), newNodeCommand(o), newRecoverCommand(o), newPromoteCommand(o),

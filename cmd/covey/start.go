@@ -146,6 +146,7 @@ func (o *startOptions) run(ctx context.Context, cmd *cobra.Command) error {
 		OpenRuntime: func(ctx context.Context, cfg node.RuntimeConfig) (node.Runtime, error) {
 			return o.openContainerd(ctx, cfg, logMaxBytes)
 		},
+		Watchdog:       []string{"/proc/self/exe", fenceCommand},
 		UnsafeSysctls:  o.unsafeSysctls,
 		PodMaxPids:     o.podMaxPids,
 		MaxPods:        o.maxPods,

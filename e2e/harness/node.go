@@ -298,12 +298,15 @@ func (n *Node) logTail() string {
 // Freeze stops covey's process for a time, as a machine that is suspended does. Its containers run on.
 func (n *Node) Freeze(d time.Duration) {
 	n.t.Helper()
-	pid := n.PID()
-	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
-		n.t.Fatal(err)
-	}
+	n.Signal(syscall.SIGSTOP)
 	time.Sleep(d) // the time itself is what is tested
-	if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
+	n.Signal(syscall.SIGCONT)
+}
+
+// Signal sends covey's process a signal.
+func (n *Node) Signal(signal syscall.Signal) {
+	n.t.Helper()
+	if err := syscall.Kill(n.PID(), signal); err != nil {
 		n.t.Fatal(err)
 	}
 }

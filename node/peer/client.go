@@ -12,6 +12,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"covey.dev/covey/store"
@@ -108,31 +109,45 @@ func (p *Peers) Leave(ctx context.Context, leader, nodeID string) error {
 	return p.ask(ctx, http.MethodDelete, leader, memberPath+nodeID, nil, "")
 }
 
+// AtMostOnce asks a server for the UIDs of the pods that may run at most once and are the node's, which asks for itself.
+func (p *Peers) AtMostOnce(ctx context.Context, server, nodeID string) ([]string, error) {
+	text, err := p.text(ctx, http.MethodGet, server, memberPath+nodeID+onceSuffix, nil)
+	return strings.Fields(text), err
+}
+
 // ask reads the answer as format says.
 func (p *Peers) ask(ctx context.Context, method, server, path string, body []byte, format string, into ...any) error {
-	req, err := http.NewRequestWithContext(ctx, method, "https://"+server+path, bytes.NewReader(body))
+	text, err := p.text(ctx, method, server, path, body)
 	if err != nil {
 		return err
+	}
+	if _, err := fmt.Sscanf(text, format, into...); err != nil && format != "" {
+		return fmt.Errorf("answer %q of %s: %w", text, path, err)
+	}
+	return nil
+}
+
+func (p *Peers) text(ctx context.Context, method, server, path string, body []byte) (string, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "https://"+server+path, bytes.NewReader(body))
+	if err != nil {
+		return "", err
 	}
 	resp, err := p.transport.RoundTrip(req)
 	if errors.Is(err, errUnreachable) {
-		return fmt.Errorf("%w: %w", store.ErrNotLeader, err)
+		return "", fmt.Errorf("%w: %w", store.ErrNotLeader, err)
 	}
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer func() { _ = resp.Body.Close() }()
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
-		return err
+		return "", err
 	}
 	if resp.StatusCode != http.StatusOK {
-		return errorOf(resp.StatusCode, string(text))
+		return "", errorOf(resp.StatusCode, string(text))
 	}
-	if _, err := fmt.Sscanf(string(text), format, into...); err != nil && format != "" {
-		return fmt.Errorf("answer %q of %s: %w", text, path, err)
-	}
-	return nil
+	return string(text), nil
 }
 
 // ToAgent sends a request to the agent of the node of that ID.

@@ -29,6 +29,7 @@ const (
 	memberPath   = "/members/"                // and the node's ID
 
 	promoteSuffix   = "/promotion"
+	onceSuffix      = "/at-most-once"
 	incarnationPath = "/incarnation"
 
 	pingPath     = "/ping"
@@ -51,6 +52,9 @@ type Leader interface {
 	Dismiss(ctx context.Context, nodeID string) error
 	// Promote has a server vote and lead that asks for it.
 	Promote(ctx context.Context, nodeID string) error
+	// AtMostOnce are the UIDs of the pods that may run at most once and are the node's, which is taken for alive. Each server can tell
+	// while there is a leader.
+	AtMostOnce(ctx context.Context, nodeID string) ([]string, error)
 	// Incarnation is the number of the cluster's incarnation that this node's state belongs to.
 	Incarnation() uint64
 }
@@ -64,8 +68,12 @@ func Handler(st Store, leader Leader, agent http.Handler) http.Handler {
 	mux.Handle(nodePrefix+"/", servers(http.StripPrefix(nodePrefix, agent)))
 	if st != nil {
 		mux.Handle(storePrefix+"/", servers(storeHandler(st)))
-		mux.HandleFunc("DELETE "+memberPath+"{id}", forItself(leader.Dismiss))
-		mux.Handle("POST "+memberPath+"{id}"+promoteSuffix, servers(forItself(leader.Promote)))
+		mux.HandleFunc("DELETE "+memberPath+"{id}", forItself(nothing(leader.Dismiss)))
+		mux.Handle("POST "+memberPath+"{id}"+promoteSuffix, servers(forItself(nothing(leader.Promote))))
+		mux.HandleFunc("GET "+memberPath+"{id}"+onceSuffix, forItself(func(ctx context.Context, id string) (string, error) {
+			pods, err := leader.AtMostOnce(ctx, id)
+			return strings.Join(pods, "\n"), err
+		}))
 		mux.HandleFunc("GET "+incarnationPath, func(w http.ResponseWriter, _ *http.Request) {
 			answer(w, strconv.FormatUint(leader.Incarnation(), 10), nil)
 		})
@@ -84,15 +92,21 @@ func servers(handler http.Handler) http.Handler {
 	})
 }
 
+// nothing is what do has to tell.
+func nothing(do func(ctx context.Context, nodeID string) error) func(context.Context, string) (string, error) {
+	return func(ctx context.Context, nodeID string) (string, error) { return "", do(ctx, nodeID) }
+}
+
 // forItself lets a node ask for something that concerns itself.
-func forItself(do func(ctx context.Context, nodeID string) error) http.HandlerFunc {
+func forItself(do func(ctx context.Context, nodeID string) (string, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		id := r.PathValue("id")
 		if node, ok := From(r.Context()); !ok || node.ID != id {
 			http.Error(w, "a node may ask for this only for itself", http.StatusForbidden)
 			return
 		}
-		answer(w, "", do(r.Context(), id))
+		text, err := do(r.Context(), id)
+		answer(w, text, err)
 	}
 }
 

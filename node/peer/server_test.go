@@ -23,6 +23,9 @@ func (leads) AwaitRevision(context.Context, uint64) error        { return nil }
 func (leads) Dismiss(context.Context, string) error              { return nil }
 func (leads) Promote(context.Context, string) error              { return nil }
 func (leads) Incarnation() uint64                                { return 7 }
+func (leads) AtMostOnce(context.Context, string) ([]string, error) {
+	return []string{"a", "b"}, nil
+}
 
 // TestWhatOnlyServersMayAsk has a worker's certificate not reach the state, nor other nodes' pods.
 func TestWhatOnlyServersMayAsk(t *testing.T) {
@@ -55,16 +58,17 @@ func TestWhatOnlyServersMayAsk(t *testing.T) {
 	}
 }
 
-// TestANodeAsksToLeaveOnlyForItself has no node take another one out of the cluster.
-func TestANodeAsksToLeaveOnlyForItself(t *testing.T) {
+// TestANodeAsksOnlyForItself has no node take another one out of the cluster, nor see its pods.
+func TestANodeAsksOnlyForItself(t *testing.T) {
 	handler := Handler(leads{}, leads{}, http.NotFoundHandler())
-	for id, want := range map[string]int{"1": http.StatusOK, "2": http.StatusForbidden} {
-		r := httptest.NewRequest(http.MethodDelete, memberPath+id, nil)
+	for path, want := range map[string]int{"DELETE 1": http.StatusOK, "DELETE 2": http.StatusForbidden, "GET 1" + onceSuffix: http.StatusOK, "GET 2" + onceSuffix: http.StatusForbidden} {
+		method, id, _ := strings.Cut(path, " ")
+		r := httptest.NewRequest(method, memberPath+id, nil)
 		r = r.WithContext(context.WithValue(r.Context(), nodeKey{}, identity.Node{ID: "1", Name: "n", Role: identity.RoleServer}))
 		w := httptest.NewRecorder()
 		handler.ServeHTTP(w, r)
 		if w.Code != want {
-			t.Errorf("node 1 asks to take out node %s: %d %s, want %d", id, w.Code, w.Body, want)
+			t.Errorf("node 1 asks %s: %d %s, want %d", path, w.Code, w.Body, want)
 		}
 	}
 }

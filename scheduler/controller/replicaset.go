@@ -35,19 +35,22 @@ func ReplicaSet(in ReplicaSetInput, env Env) Result {
 		return r // the API refuses such a replica set
 	}
 	pods := claim(&r, Pods, rs, replicaSetKind, selector, in.Pods)
-	active, stopping := pods[:0:0], int32(0)
+	active, stopping, held := pods[:0:0], int32(0), 0
 	for _, pod := range pods {
 		switch {
 		case isActive(pod):
 			active = append(active, pod)
 		case !hasEnded(pod):
 			stopping++
+			if runsAtMostOnce(pod) {
+				held++
+			}
 		}
 	}
 	var failure error
 	if rs.DeletionTimestamp == nil {
 		var removed int32
-		active, removed, failure = r.manage(in, active, &env)
+		active, removed, failure = r.manage(in, active, held, &env)
 		stopping += removed
 	}
 	r.replicaSetStatus(rs, active, stopping, failure, &env)
@@ -57,14 +60,14 @@ func ReplicaSet(in ReplicaSetInput, env Env) Result {
 // A pod that the API would refuse is tried again after this time: what it lacks may be there then.
 const refusedRetry = 10 * time.Second
 
-// manage creates or deletes pods and returns those that are active afterwards, and how many it has asked to stop. The error
-// is of a pod that may not be created.
-func (r *Result) manage(in ReplicaSetInput, active []*corev1.Pod, env *Env) (left []*corev1.Pod, stopping int32, failure error) {
+// manage creates or deletes pods and returns those that are active afterwards, and how many it has asked to stop. The places of
+// those held are not free yet. The error is of a pod that may not be created.
+func (r *Result) manage(in ReplicaSetInput, active []*corev1.Pod, held int, env *Env) (left []*corev1.Pod, stopping int32, failure error) {
 	rs := in.ReplicaSet
 	switch missing := int(replicas(rs.Spec.Replicas)) - len(active); {
 	case missing > 0:
 		taken := map[string]bool{}
-		for range min(missing, maxPodsAtOnce) {
+		for range min(missing-held, maxPodsAtOnce) {
 			pod, err := newPod(rs, env)
 			if err != nil {
 				r.Events = append(r.Events, Event{

@@ -50,6 +50,7 @@ func pending(p *corev1.Pod)  { p.Status.Phase, p.Status.Conditions = corev1.PodP
 func notReady(p *corev1.Pod) { p.Status.Conditions[0].Status = corev1.ConditionFalse }
 func failed(p *corev1.Pod)   { p.Status.Phase = corev1.PodFailed }
 func stopping(p *corev1.Pod) { p.DeletionTimestamp = new(metav1.NewTime(epoch)) }
+func once(p *corev1.Pod)     { p.Annotations = map[string]string{controller.AtMostOne: "true"} }
 func orphan(p *corev1.Pod)   { p.OwnerReferences = nil }
 func foreign(p *corev1.Pod)  { p.OwnerReferences[0].UID = "someone" }
 func relabelled(p *corev1.Pod) {
@@ -102,6 +103,8 @@ func TestReplicaSet(t *testing.T) {
 			"create pods", "update replicasets.apps web have 2 ready 1 available 1"}},
 		{name: "replaces what failed or is going", replicas: 2, pods: []*corev1.Pod{aPod("a", failed), aPod("b", stopping)}, want: []string{
 			"create pods", "create pods", "update replicasets.apps web have 2 ready 0 available 0 stopping 1"}},
+		{name: "waits for one that may run at most once", replicas: 2, pods: []*corev1.Pod{aPod("a", stopping, once), aPod("b", stopping)}, want: []string{
+			"create pods", "update replicasets.apps web have 1 ready 0 available 0 stopping 2"}},
 		{name: "takes away what is too much", replicas: 1, pods: []*corev1.Pod{aPod("a"), aPod("b", notReady)}, want: []string{
 			"update pods b stop in 30s owners 1", "update replicasets.apps web have 1 ready 1 available 1 stopping 1"}},
 		{name: "an unbound pod goes at once", replicas: 0, pods: []*corev1.Pod{aPod("a", unbound)}, want: []string{

@@ -31,12 +31,24 @@ func ImpliedTaint(node *corev1.Node) (taint corev1.Taint, implied bool) {
 }
 
 // TaintEviction takes a pod off a node that has a NoExecute taint which the pod does not tolerate, or has tolerated for as
-// long as it says.
+// long as it says. From a node that is lost nobody can say that it has stopped the pod: see lost.
 func TaintEviction(pod *corev1.Pod, taints []SeenTaint, env Env) Result {
-	var r Result
-	if pod.DeletionTimestamp != nil || hasEnded(pod) {
-		return r
+	lost := findLost(taints)
+	if pod.DeletionTimestamp != nil {
+		return lost.release(pod, env)
 	}
+	if hasEnded(pod) {
+		return Result{}
+	}
+	r := evict(pod, taints, env)
+	if len(r.Changes) > 0 && (runsAtMostOnce(pod) || lost.outOfService) && !lost.since.IsZero() {
+		return lost.release(pod, env)
+	}
+	return r
+}
+
+func evict(pod *corev1.Pod, taints []SeenTaint, env Env) Result {
+	var r Result
 	for i := range taints {
 		t := &taints[i]
 		if t.Effect != corev1.TaintEffectNoExecute {

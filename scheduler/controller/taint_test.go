@@ -66,3 +66,53 @@ func TestTaintEviction(t *testing.T) {
 		})
 	}
 }
+
+// TestAPodThatMayRunAtMostOnceWaitsForItsFence has pods on a node that is lost since some time.
+func TestAPodThatMayRunAtMostOnceWaitsForItsFence(t *testing.T) {
+	const wait = controller.FenceWait
+	deleted, stopped := []string{"delete pods a"}, []string{"update pods a stop in 30s owners 1"}
+	taint := func(key string, since time.Duration) controller.SeenTaint {
+		return controller.SeenTaint{Taint: corev1.Taint{Key: key, Effect: corev1.TaintEffectNoExecute}, Since: epoch.Add(-since)}
+	}
+	patient := func(p *corev1.Pod) {
+		once(p)
+		p.Spec.Tolerations = []corev1.Toleration{{Key: corev1.TaintNodeUnreachable, Operator: corev1.TolerationOpExists, TolerationSeconds: new(int64(60))}}
+	}
+	onceStopping := func(p *corev1.Pod) { once(p); stopping(p) }
+	for _, tc := range []struct {
+		name   string
+		change func(*corev1.Pod)
+		taints []controller.SeenTaint
+		want   []string
+		due    time.Duration
+	}{
+		{name: "another one is asked to stop", taints: []controller.SeenTaint{taint(corev1.TaintNodeUnreachable, time.Second)}, want: stopped},
+		{name: "another one that stops is left", change: stopping, taints: []controller.SeenTaint{taint(corev1.TaintNodeUnreachable, time.Hour)}},
+		{name: "too early", change: once, taints: []controller.SeenTaint{taint(corev1.TaintNodeUnreachable, wait-time.Second)}, due: time.Second},
+		{name: "in time", change: once, taints: []controller.SeenTaint{taint(corev1.TaintNodeUnreachable, wait)}, want: deleted},
+		{name: "it is tolerated for longer", change: patient, taints: []controller.SeenTaint{taint(corev1.TaintNodeUnreachable, 50*time.Second)}, due: 10 * time.Second},
+		{name: "deleted, too early", change: onceStopping, taints: []controller.SeenTaint{taint(corev1.TaintNodeUnreachable, 0)}, due: wait},
+		{name: "deleted, in time", change: onceStopping, taints: []controller.SeenTaint{taint(corev1.TaintNodeUnreachable, wait)}, want: deleted},
+		{name: "deleted on a node that is there", change: onceStopping, taints: []controller.SeenTaint{taint(corev1.TaintNodeNotReady, wait)}},
+		{name: "the node is there and stops it", change: once, taints: []controller.SeenTaint{taint(corev1.TaintNodeNotReady, time.Second)}, want: stopped},
+		{name: "somebody says that the node is off", change: once,
+			taints: []controller.SeenTaint{taint(corev1.TaintNodeUnreachable, 0), taint(corev1.TaintNodeOutOfService, 0)}, want: deleted},
+		{name: "said of a node that is there", change: once, taints: []controller.SeenTaint{taint(corev1.TaintNodeOutOfService, 0)}, want: stopped},
+		{name: "any other that stops goes then", change: stopping,
+			taints: []controller.SeenTaint{taint(corev1.TaintNodeUnreachable, 0), taint(corev1.TaintNodeOutOfService, 0)}, want: deleted},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p := aPod("a")
+			if tc.change != nil {
+				tc.change(p)
+			}
+			r := controller.TaintEviction(p, tc.taints, newEnv())
+			if got := tell(r); !slices.Equal(got, tc.want) {
+				t.Errorf("got  %q\nwant %q", got, tc.want)
+			}
+			if want := epoch.Add(tc.due); tc.due > 0 && !r.Due.Equal(want) || tc.due == 0 && !r.Due.IsZero() {
+				t.Errorf("due %v, want %v", r.Due, want)
+			}
+		})
+	}
+}

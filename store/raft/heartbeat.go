@@ -1,6 +1,7 @@
 package raft
 
 import (
+	"errors"
 	"time"
 
 	hraft "github.com/hashicorp/raft"
@@ -10,9 +11,14 @@ const (
 	// beatInterval is how long a heartbeat waits for its answer before it is sent again, over another connection: on a link that
 	// loses packets one connection may stand still for seconds, which must not cost the leadership.
 	beatInterval = 200 * time.Millisecond
+	// staleAnswer is the age of a heartbeat whose answer is worth nothing any more: another server may have been elected since. A
+	// leader takes each answer for a proof that none was, for reads too.
+	staleAnswer = heartbeatTimeout - 500*time.Millisecond
 	// maxBeats is how many are under way to one server at the most.
 	maxBeats = 8
 )
+
+var errStale = errors.New("the answer came too late")
 
 // peer is what the transport knows of another server.
 type peer struct {
@@ -68,7 +74,7 @@ func isHeartbeat(r *hraft.AppendEntriesRequest) bool {
 	return r.PrevLogEntry == 0 && r.PrevLogTerm == 0 && len(r.Entries) == 0 && r.LeaderCommitIndex == 0
 }
 
-// beat sends a heartbeat again and again until one is answered, or all that were sent have failed.
+// beat sends a heartbeat again and again until one is answered, or one has failed and no other is under way.
 func (p *peer) beat(send func(*hraft.AppendEntriesResponse) error, resp *hraft.AppendEntriesResponse) error {
 	type result struct {
 		resp hraft.AppendEntriesResponse
@@ -82,7 +88,10 @@ func (p *peer) beat(send func(*hraft.AppendEntriesResponse) error, resp *hraft.A
 		go func() { // which ends within transportTimeout
 			defer func() { <-p.beats }()
 			var r result
-			r.err = send(&r.resp)
+			began := time.Now()
+			if r.err = send(&r.resp); r.err == nil && time.Since(began) > staleAnswer {
+				r.err = errStale
+			}
 			select {
 			case results <- r:
 			case <-done:
@@ -100,6 +109,7 @@ func (p *peer) beat(send func(*hraft.AppendEntriesResponse) error, resp *hraft.A
 				*resp = r.resp
 				return nil
 			}
+			again.Stop()
 			if underWay--; underWay == 0 {
 				return r.err
 			}

@@ -20,7 +20,9 @@ func TestAHeartbeatIsSentAgainBesideOneThatStandsStill(t *testing.T) {
 			time.Sleep(roundTrip)
 			if n <= 3 {
 				time.Sleep(stall)
-				return errors.New("timed out")
+				if n == 1 {
+					return errors.New("timed out")
+				}
 			}
 			resp.Term = uint64(n)
 			return nil
@@ -38,6 +40,13 @@ func TestAHeartbeatIsSentAgainBesideOneThatStandsStill(t *testing.T) {
 		if len(p.beats) != 0 {
 			t.Errorf("%d heartbeats are under way", len(p.beats))
 		}
+
+		late := func(resp *hraft.AppendEntriesResponse) error { time.Sleep(staleAnswer + time.Second); return nil }
+		if err := p.beat(late, &resp); !errors.Is(err, errStale) {
+			t.Errorf("a stale answer: %v", err)
+		}
+		synctest.Wait()
+		time.Sleep(stall * 2)
 
 		began = time.Now()
 		sent.Store(0)
