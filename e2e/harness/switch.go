@@ -19,6 +19,8 @@ type Switch struct {
 	loss    float64
 	delay   time.Duration
 
+	recording *Recording // nil when nothing is recorded
+
 	running sync.WaitGroup
 }
 
@@ -162,6 +164,9 @@ func (s *Switch) pass(from int, data []byte) {
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
+	if s.recording != nil {
+		s.recording.add(data)
+	}
 	if j := s.learned[to]; j != 0 { // never that of a group of receivers, which is nobody's source
 		s.send(way{from, j}, data)
 		return
