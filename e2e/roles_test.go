@@ -55,7 +55,7 @@ func TestNodesLeave(t *testing.T) {
 			rest = append(rest, n)
 		}
 	}
-	clusterSays(t, rest[0], "None of the servers that vote may be lost", ` leader `, ` follower `)
+	clusterSays(t, rest[0], " votes alone: without it nothing can be written", ` leader `, ` follower `)
 	has(t, "the status before", gone, " voter ")
 	if nodes := strings.Fields(rest[1].Kubectl("get", "nodes", "-o", "name")); len(nodes) != 2 {
 		t.Errorf("nodes: %v", nodes)

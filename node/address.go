@@ -17,8 +17,11 @@ func (n *base) moved(others bool) {
 			n.log.Warn("the other nodes may hear late of this one's new addresses", "error", err)
 		}
 		n.serverCert.SetAddresses(n.hosts()...)
+		n.relocated.notify()
 	}
-	n.agent.Moved()
+	if n.agent != nil {
+		n.agent.Moved()
+	}
 }
 
 // followMoves closes the connections to where other nodes are no more, until ctx ends.

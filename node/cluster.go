@@ -47,6 +47,8 @@ func (n *base) openIdentity(ctx context.Context) (seeds []string, err error) {
 		return nil, errors.New("this node is a worker: start it with --worker, or purge its data directory before it joins as a server")
 	case !exists && n.cfg.Worker && len(n.cfg.Join) == 0:
 		return nil, errors.New("--worker: say which cluster to join, with --join and --token")
+	case !exists && n.cfg.Witness && len(n.cfg.Join) == 0:
+		return nil, errors.New("--witness: say which cluster to join, with --join and --token")
 	case !exists && len(n.cfg.Join) > 0:
 		if seeds, err = n.join(ctx, dir); err != nil {
 			return nil, err
@@ -127,6 +129,7 @@ func (n *base) openGossip() error {
 			return n.links.DialAt(ctx, addresses, nodeID, gossipProtocol)
 		},
 		Incarnation: n.incarnation,
+		Witness:     n.cfg.Witness,
 		Addresses:   n.addresses.All,
 		Near:        n.addresses.Near,
 		Clock:       time.Now,

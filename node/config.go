@@ -31,6 +31,7 @@ type Config struct {
 	Token     string            // lets this node join
 	Voters    int               // how many servers vote while this one leads; 0: 3, or 5 of 7 and more
 	Worker    bool              // hold no state, and be told by servers what to run
+	Witness   bool              // vote and keep the state, and run no pods
 	Version   string            // of covey
 	Logger    *slog.Logger
 
@@ -114,6 +115,9 @@ func (c *Config) validate() error {
 	}
 	if c.Voters < 0 || c.Voters > mostVoters || c.Voters != 0 && c.Voters%2 == 0 {
 		errs = append(errs, fmt.Errorf("--voters %d: want an odd number up to %d: of an even number no more may be lost than of one less", c.Voters, mostVoters))
+	}
+	if c.Worker && c.Witness {
+		errs = append(errs, errors.New("--witness: a worker holds no state, and has no vote"))
 	}
 	if c.Worker && c.AuditLog != "" {
 		errs = append(errs, errors.New("--audit-log: a worker passes the API on to servers, which keep the audit log"))

@@ -37,7 +37,7 @@ func (n *node) afterHandOver(ctx context.Context) (late context.Context, stop co
 func (n *node) handOver(ctx context.Context) error {
 	members := n.store.Members()
 	for _, g := range n.gossip.Members() {
-		if g.ID != n.identity.NodeID() && slices.Contains(members, store.Member{ID: g.ID, Voter: true}) {
+		if !g.Witness && g.ID != n.identity.NodeID() && slices.Contains(members, store.Member{ID: g.ID, Voter: true}) {
 			return n.store.HandOver(ctx, g.ID)
 		}
 	}

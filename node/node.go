@@ -54,6 +54,7 @@ type base struct {
 	end        context.CancelCauseFunc // of Run
 	// keysChanged tells that this node took up other keys of the cluster.
 	keysChanged signal
+	relocated   signal // this node's addresses are others now
 	// incarnation of the cluster that a server's state belongs to
 	incarnation uint64
 }
@@ -99,8 +100,10 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	defer func() { _ = held.Close() }()
 	routeKlog(cfg.Logger)
-	if err := examine(cfg.DataDir, cfg.Logger); err != nil {
-		return err
+	if !cfg.Witness {
+		if err := examine(cfg.DataDir, cfg.Logger); err != nil {
+			return err
+		}
 	}
 	if err := checkLeft(cfg.DataDir); err != nil {
 		return err
@@ -149,6 +152,9 @@ func (n *node) run(ctx context.Context) error {
 	}
 	ctx, stop := n.afterHandOver(ctx)
 	defer stop()
+	if n.cfg.Witness {
+		return over(ctx, n.store.Run, n.serveWitness)
+	}
 	// The store closes after everything that may still have a write under way.
 	return over(ctx, n.store.Run, func(ctx context.Context) error {
 		return n.runRuntime(ctx, func(ctx context.Context) error { return n.runAudit(ctx, n.serve) })
@@ -202,18 +208,25 @@ func (n *node) serve(ctx context.Context) error {
 	if err := n.build(); err != nil {
 		return err
 	}
+	g, ctx := errgroup.WithContext(ctx)
+	n.startServer(ctx, g)
+	g.Go(func() error { return n.upstream.Run(ctx) })
+	g.Go(func() error { return n.agent.Run(ctx) })
+	g.Go(func() error { return lead(ctx, n.store.Leading(), n.term) })
+	return g.Wait()
+}
+
+// startServer runs in g what every server runs.
+func (n *node) startServer(ctx context.Context, g *errgroup.Group) {
 	http := n.port.Listener("h2", "http/1.1", "")
 	returning := link.KeyListener(n.port.Listener(identity.KeyProtocol))
-	g, ctx := errgroup.WithContext(ctx)
 	n.start(ctx, g, n.store, n.peerHandler())
 	g.Go(func() error { return serve(ctx, http, n.handler(), n.log) })
 	g.Go(func() error { return serve(ctx, returning, keys.Handler(n), n.log) })
 	g.Go(func() error { return n.followKeys(ctx) })
-	g.Go(func() error { return lead(ctx, n.store.Leading(), n.term) })
 	g.Go(func() error { return n.watchIncarnation(ctx) })
 	g.Go(func() error { return n.watchMajority(ctx) })
 	g.Go(func() error { return n.announce(ctx) })
-	return g.Wait()
 }
 
 // start runs in g what every node runs; peers answers other nodes.
@@ -222,8 +235,6 @@ func (n *base) start(ctx context.Context, g *errgroup.Group, state state, peers 
 	g.Go(func() error { return n.port.Run(ctx, n.serverCert.TLSConfig(n.port.Protocols()...)) })
 	g.Go(func() error { return serve(ctx, others, peers, n.log) })
 	g.Go(func() error { return n.keepUp(ctx) })
-	g.Go(func() error { return n.upstream.Run(ctx) })
-	g.Go(func() error { return n.agent.Run(ctx) })
 	g.Go(func() error { return n.addresses.Run(ctx, n.moved, n.log) })
 	g.Go(func() error { return n.followMoves(ctx) })
 	g.Go(func() error { return n.releaseWhenQuiet(ctx, state) })
@@ -232,7 +243,7 @@ func (n *base) start(ctx context.Context, g *errgroup.Group, state state, peers 
 // peerHandler answers other nodes: servers about the state and this node's pods, workers about themselves.
 func (n *node) peerHandler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/", peer.Handler(n.store, n, n.agent.Handler()))
+	mux.Handle("/", peer.Handler(n.store, n, n.agentHandler()))
 	mux.Handle(remote.Prefix, remote.Handler(remote.Cluster{
 		Store:        n.store,
 		Writer:       func(name string) upstream.Writer { return n.writer(name) },
@@ -282,6 +293,10 @@ func (n *node) build() (err error) {
 	}
 	n.scheduler = scheduler.New(scheduler.Config{Store: n.store, Logger: n.log, AdmitPod: admitPod, Resources: resources()})
 	n.autoscaler = n.newAutoscaler()
+	return n.openAPI()
+}
+
+func (n *node) openAPI() (err error) {
 	n.metrics = metrics.New(measured{n}, n.log)
 	n.api, err = api.New(api.Config{
 		Store:   n.store,
@@ -305,7 +320,7 @@ var errNoNode = errors.New("no node of this name is alive")
 
 // Handler implements api.Nodes: what the agent of a node answers.
 func (n *node) Handler(name string) (http.Handler, error) {
-	if name == n.cfg.Name {
+	if name == n.cfg.Name && n.agent != nil {
 		return n.agent.Handler(), nil
 	}
 	if m, ok := n.gossip.Named(name); ok {

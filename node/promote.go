@@ -23,6 +23,10 @@ func (n *node) promoteHandler(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), leaveTimeout)
 	defer cancel()
+	if n.cfg.Witness {
+		refuse(w, apierrors.NewBadRequest("promote: a witness votes and does not lead"))
+		return
+	}
 	if err := n.noMajority(); err != nil {
 		refuse(w, apierrors.NewServiceUnavailable(err.Error()))
 		return

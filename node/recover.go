@@ -51,6 +51,8 @@ func (n *node) planRecovery() Recovery {
 	q := n.quorum()
 	plan := Recovery{Node: n.cfg.Name, Revision: n.store.Snapshot().Revision(), Missing: q.missing, Copies: q.others}
 	switch {
+	case n.cfg.Witness:
+		plan.Refused = "a witness cannot go on alone: run this on a server, or start covey here without --witness"
 	case q.leader != "":
 		plan.Refused = fmt.Sprintf("%s leads the cluster: there is nothing to recover", q.leader)
 	case q.voters == 0:

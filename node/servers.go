@@ -60,6 +60,7 @@ func (n *node) servers(ctx context.Context) (servers []server, doubtful bool) {
 			s := find(m.ID)
 			s.Alive = true
 			s.Leaves = s.Leaves || m.Leaving
+			s.Witness = m.Witness
 		default:
 			doubtful = true
 		}

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -14,7 +13,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"covey.dev/covey/api"
-	"covey.dev/covey/node/gossip"
 	"covey.dev/covey/store"
 )
 
@@ -33,6 +31,8 @@ const (
 	RoleVoter    = "voter"
 	RoleFollower = "follower" // holds a replica and does not vote
 	RoleJoining  = "joining"  // is not in Raft yet
+	RoleWitness  = "witness"  // votes, and runs no pods
+	RoleWorker   = "worker"   // holds no replica
 )
 
 // Status is the cluster as the node that was asked sees it.
@@ -42,17 +42,24 @@ type Status struct {
 	Members []MemberStatus `json:"members"`
 	// CanLose is how many of the voters that are alive may be lost before nothing can be written; negative when nothing can.
 	CanLose int `json:"canLose"`
+	// Summary says that in a sentence.
+	Summary string `json:"summary"`
 }
 
 // MemberStatus is one server.
 type MemberStatus struct {
-	Name    string  `json:"name"` // of its Node object; empty when that is gone
-	ID      string  `json:"id"`   // of its key
-	Role    string  `json:"role"`
-	Alive   bool    `json:"alive"`
-	Address string  `json:"address,omitempty"` // host:port, while it is alive
-	Version string  `json:"version,omitempty"` // of covey
-	Millis  float64 `json:"milliseconds,omitempty"`
+	Name    string `json:"name"` // of its Node object; empty when that is gone
+	ID      string `json:"id"`   // of its key
+	Role    string `json:"role"`
+	Alive   bool   `json:"alive"`
+	Address string `json:"address,omitempty"` // host:port, while it is alive
+	Version string `json:"version,omitempty"` // of covey
+	Zone    string `json:"zone,omitempty"`    // of its Node object
+	Voter   bool   `json:"voter"`
+	Witness bool   `json:"witness,omitempty"`
+	// Behind is how many revisions its replica lacks that another has.
+	Behind uint64  `json:"behind,omitempty"`
+	Millis float64 `json:"milliseconds,omitempty"`
 }
 
 // administrators lets only them through.
@@ -85,16 +92,29 @@ func (n *node) statusHandler(w http.ResponseWriter, r *http.Request) {
 }
 
 func (n *node) status(ctx context.Context) Status {
-	s := describe(n.store.Members(), n.gossip.Members(), n.names(), n.store.LeaderID())
+	nodes := map[string]*corev1.Node{}
+	for node := range store.List[*corev1.Node](n.store.Snapshot(), "nodes", "") {
+		nodes[node.Annotations[nodeIDAnnotation]] = node
+	}
+	s := describe(n.store.Members(), n.gossip.Members(), nodes, n.store.LeaderID())
 	s.Node = n.cfg.Name
+	revisions := make([]uint64, len(s.Members))
 	var asking sync.WaitGroup
 	for i := range s.Members {
-		m := &s.Members[i]
-		if m.Alive && m.ID != n.identity.NodeID() {
-			asking.Go(func() { m.Millis = n.ping(ctx, m.ID) })
+		switch m := &s.Members[i]; {
+		case m.ID == n.identity.NodeID():
+			revisions[i] = n.store.Snapshot().Revision()
+		case m.Alive:
+			asking.Go(func() { m.Millis, revisions[i] = n.ping(ctx, m.ID) })
 		}
 	}
 	asking.Wait()
+	newest := slices.Max(revisions)
+	for i := range s.Members {
+		if revisions[i] > 0 {
+			s.Members[i].Behind = newest - revisions[i]
+		}
+	}
 	return s
 }
 
@@ -109,54 +129,14 @@ func namesIn(snap *store.Snapshot) map[string]string {
 	return names
 }
 
-// ping measures the way to a node and back; 0 when it does not answer.
-func (n *node) ping(ctx context.Context, nodeID string) float64 {
+// ping measures the way to a node and back, and asks for the revision of its replica; 0 when it does not answer.
+func (n *node) ping(ctx context.Context, nodeID string) (millis float64, revision uint64) {
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
 	began := time.Now()
-	if n.peers.Ping(ctx, nodeID) != nil {
-		return 0
+	revision, err := n.peers.Progress(ctx, nodeID)
+	if err != nil {
+		return 0, 0
 	}
-	return float64(time.Since(began).Microseconds()) / 1000
-}
-
-// describe puts together what Raft, the gossip and the Node objects know.
-func describe(members []store.Member, alive []gossip.Member, names map[string]string, leader string) Status {
-	byID := map[string]*MemberStatus{}
-	find := func(id string) *MemberStatus {
-		if byID[id] == nil {
-			byID[id] = &MemberStatus{ID: id, Name: names[id], Role: RoleJoining}
-		}
-		return byID[id]
-	}
-	for _, g := range alive {
-		m := find(g.ID)
-		m.Alive, m.Name, m.Address, m.Version = true, g.Name, g.Address(), g.Version
-	}
-	voters, left := 0, 0
-	for _, member := range members {
-		m := find(member.ID)
-		switch {
-		case member.ID == leader:
-			m.Role = RoleLeader
-		case member.Voter:
-			m.Role = RoleVoter
-		default:
-			m.Role = RoleFollower
-		}
-		if member.Voter {
-			voters++
-			if m.Alive {
-				left++
-			}
-		}
-	}
-	s := Status{CanLose: left - (voters/2 + 1)}
-	for _, m := range byID {
-		s.Members = append(s.Members, *m)
-	}
-	slices.SortFunc(s.Members, func(a, b MemberStatus) int {
-		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
-	})
-	return s
+	return float64(time.Since(began).Microseconds()) / 1000, revision
 }

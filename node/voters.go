@@ -17,6 +17,8 @@ type server struct {
 	Steady bool // was alive for long enough to be given a vote
 	Wanted bool // has a Node object
 	Leaves bool // is about to go for good
+	// Witness says that it runs no pods, and votes where servers that do are too few.
+	Witness bool
 }
 
 // memberChange adds a server, changes whether it votes, or removes it.
@@ -91,6 +93,7 @@ func chooseVoters(servers []server, wanted int) []server {
 				trueLast(a.Lost, b.Lost),
 				trueLast(!a.Leader, !b.Leader),
 				cmp.Compare(inZone[a.Zone], inZone[b.Zone]),
+				trueLast(a.Witness, b.Witness),
 				trueLast(!a.Voter, !b.Voter),
 				cmp.Compare(a.ID, b.ID),
 			)

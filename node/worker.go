@@ -49,6 +49,8 @@ func (w *worker) serve(ctx context.Context) error {
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	w.start(ctx, g, w.checkpoint, peer.Handler(nil, nil, w.agent.Handler()))
+	g.Go(func() error { return w.upstream.Run(ctx) })
+	g.Go(func() error { return w.agent.Run(ctx) })
 	g.Go(func() error { return w.client.Run(ctx) })
 	g.Go(func() error { return w.announce(ctx) })
 	return g.Wait()

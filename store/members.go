@@ -33,6 +33,9 @@ func (s *Store) HandOver(ctx context.Context, id string) error {
 	return storeError(s.node.HandOver(ctx, id))
 }
 
+// Revision is that of this replica.
+func (s *Store) Revision() uint64 { return s.Snapshot().Revision() }
+
 // AwaitRevision returns when this replica has the state at revision.
 func (s *Store) AwaitRevision(ctx context.Context, revision uint64) error {
 	return s.table.reach(ctx, revision)

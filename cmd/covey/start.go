@@ -30,6 +30,7 @@ type startOptions struct {
 	join                []string
 	token               string
 	voters              int
+	witness             bool
 	worker              bool
 	logLevel, logFormat string
 	configFile          string
@@ -88,6 +89,7 @@ func (o *startOptions) addFlags(f *pflag.FlagSet) {
 	f.StringSliceVar(&o.unsafeSysctls, "allowed-unsafe-sysctls", nil, "kernel parameters that pods may set beside the safe ones, such as net.core.somaxconn,kernel.msg*")
 	f.StringSliceVar(&o.join, "join", nil, "host:port of a node whose cluster to join, the first time; may be repeated")
 	f.StringVar(&o.token, "token", "", "what lets this node join: the output of covey token create there")
+	f.BoolVar(&o.witness, "witness", false, "vote and keep the state, and run no pods: the third of a cluster with two servers, on any small machine; joins with --join and --token")
 	f.IntVar(&o.voters, "voters", 0, "how many servers vote while this one leads, an odd number (default: 3, or 5 of 7 and more); give all servers the same")
 	f.BoolVar(&o.worker, "worker", false, "hold no copy of the state: servers tell this node what to run (needs --join the first time)")
 	f.StringVar(&o.auditLog, "audit-log", "", "file to write the API's audit log to, in Kubernetes' format; - is the standard output (default: none is kept)")
@@ -140,6 +142,7 @@ func (o *startOptions) run(ctx context.Context, cmd *cobra.Command) error {
 		Join:      o.join,
 		Token:     o.token,
 		Voters:    o.voters,
+		Witness:   o.witness,
 		Worker:    o.worker,
 		Version:   version,
 		Logger:    log,

@@ -47,38 +47,29 @@ func newStatusCommand(base *options) *cobra.Command {
 func (s *session) printStatus(status node.Status) error {
 	p := table.Printer{Out: s.cmd.OutOrStdout()}
 	p.Columns([]metav1.TableColumnDefinition{
-		{Name: "Name"}, {Name: "Role"}, {Name: "Alive"}, {Name: "Address"}, {Name: "Round-trip"}, {Name: "Version"}, {Name: "ID"},
+		{Name: "Name"}, {Name: "Role"}, {Name: "Alive"}, {Name: "Zone"}, {Name: "Address"}, {Name: "Round-trip"}, {Name: "Behind"}, {Name: "Version"}, {Name: "ID"},
 	})
 	var rows []table.Row
 	for _, m := range status.Members {
-		alive, trip := "no", "-"
+		alive, trip, behind := "no", "-", "-"
 		if m.Alive {
 			alive = "yes"
 		}
 		if m.Millis > 0 {
 			trip = fmt.Sprintf("%.1f ms", m.Millis)
 		}
+		if m.Behind > 0 {
+			behind = fmt.Sprintf("%d revisions", m.Behind)
+		}
 		rows = append(rows, table.Row{Cells: []any{
-			orDash(m.Name), m.Role, alive, orDash(m.Address), trip, orDash(m.Version), m.ID,
+			orDash(m.Name), m.Role, alive, orDash(m.Zone), orDash(m.Address), trip, behind, orDash(m.Version), m.ID,
 		}})
 	}
 	if err := p.Print(rows); err != nil {
 		return err
 	}
-	s.say("\n%s", canLose(status.CanLose))
+	s.say("\n%s", status.Summary)
 	return nil
-}
-
-func canLose(n int) string {
-	switch {
-	case n < 0:
-		return "Nothing can be written: too many of the servers that vote are gone."
-	case n == 0:
-		return "None of the servers that vote may be lost: without one of them nothing can be written."
-	case n == 1:
-		return "One of the servers that vote may be lost."
-	}
-	return fmt.Sprintf("%d of the servers that vote may be lost.", n)
 }
 
 func orDash(text string) string {

@@ -25,6 +25,7 @@ type Config struct {
 	Name    string // of the Node object
 	Version string // of covey
 	Worker  bool   // it holds no state
+	Witness bool   // it votes, and runs no pods
 	// Incarnation is the number of the cluster's incarnation that the node's state belongs to.
 	Incarnation uint64
 	// Addresses are those that others reach this node at now, the best first; Moved says that there are others.
@@ -54,6 +55,7 @@ type Member struct {
 	Worker  bool   // says that it holds no state; what it may do its certificate says
 	Leaving bool   // is about to go for good
 	Keys    uint64 // generation of the cluster's keys that it has
+	Witness bool   // votes, and runs no pods
 	// Incarnation of the cluster that its state belongs to.
 	Incarnation uint64
 
@@ -80,6 +82,7 @@ type metadata struct {
 	Keys        uint64       `json:"k,omitempty"`
 	Addresses   []netip.Addr `json:"a,omitempty"`
 	Incarnation uint64       `json:"i,omitempty"`
+	Witness     bool         `json:"t,omitempty"`
 }
 
 // Gossip is this node's view of the cluster.
@@ -197,7 +200,7 @@ func (g *Gossip) Members() []Member {
 func member(n *memberlist.Node) Member {
 	var meta metadata
 	_ = json.Unmarshal(n.Meta, &meta) // a node of another version may say less
-	m := Member{ID: n.Name, Name: meta.Name, Version: meta.Version, Worker: meta.Worker, Leaving: meta.Leaving, Keys: meta.Keys, Incarnation: meta.Incarnation}
+	m := Member{ID: n.Name, Name: meta.Name, Version: meta.Version, Worker: meta.Worker, Leaving: meta.Leaving, Keys: meta.Keys, Incarnation: meta.Incarnation, Witness: meta.Witness}
 	for _, a := range meta.Addresses {
 		m.Addresses = append(m.Addresses, netip.AddrPortFrom(a, n.Port).String())
 	}
@@ -268,6 +271,7 @@ func (d delegate) NodeMeta(limit int) []byte {
 		Name: d.cfg.Name, Version: d.cfg.Version, Worker: d.cfg.Worker, Leaving: d.leaving.Load(), Keys: d.generation.Load(),
 		Addresses:   d.cfg.Addresses(),
 		Incarnation: d.cfg.Incarnation,
+		Witness:     d.cfg.Witness,
 	}
 	for {
 		data, _ := json.Marshal(meta)

@@ -88,6 +88,12 @@ func (p *Peers) Ping(ctx context.Context, nodeID string) error {
 	return p.ask(ctx, http.MethodGet, nodeID, pingPath, nil, "")
 }
 
+// Progress is the revision of a server's replica; 0 of a worker, which has none.
+func (p *Peers) Progress(ctx context.Context, nodeID string) (revision uint64, err error) {
+	err = p.ask(ctx, http.MethodGet, nodeID, pingPath, nil, "%d", &revision)
+	return revision, err
+}
+
 // AwaitRevision returns when that server's replica has the state at revision.
 func (p *Peers) AwaitRevision(ctx context.Context, server string, revision uint64) error {
 	return p.ask(ctx, http.MethodGet, server, awaitPath+strconv.FormatUint(revision, 10), nil, "")

@@ -44,6 +44,7 @@ type Store interface {
 	ServeReadRevision(ctx context.Context) (uint64, store.Fence, error)
 	ServeCloseFence(ctx context.Context, f store.Fence) error
 	AwaitRevision(ctx context.Context, revision uint64) error
+	Revision() uint64
 }
 
 // Leader is what the leader does with the members; on other servers it returns store.ErrNotLeader.
@@ -63,7 +64,13 @@ type Leader interface {
 // servers for this node's pods, and all nodes for its images. A node that holds no state has neither st nor leader.
 func Handler(st Store, leader Leader, agent http.Handler) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+pingPath, func(w http.ResponseWriter, _ *http.Request) { answer(w, "", nil) })
+	mux.HandleFunc("GET "+pingPath, func(w http.ResponseWriter, _ *http.Request) {
+		revision := uint64(0)
+		if st != nil {
+			revision = st.Revision()
+		}
+		answer(w, strconv.FormatUint(revision, 10), nil)
+	})
 	mux.Handle(imagesPrefix, http.StripPrefix(nodePrefix, agent))
 	mux.Handle(nodePrefix+"/", servers(http.StripPrefix(nodePrefix, agent)))
 	if st != nil {

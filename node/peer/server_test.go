@@ -23,6 +23,7 @@ func (leads) AwaitRevision(context.Context, uint64) error        { return nil }
 func (leads) Dismiss(context.Context, string) error              { return nil }
 func (leads) Promote(context.Context, string) error              { return nil }
 func (leads) Incarnation() uint64                                { return 7 }
+func (leads) Revision() uint64                                   { return 7 }
 func (leads) AtMostOnce(context.Context, string) ([]string, error) {
 	return []string{"a", "b"}, nil
 }

@@ -1,0 +1,133 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	goruntime "runtime"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/uuid"
+
+	"covey.dev/covey/api"
+	"covey.dev/covey/store"
+)
+
+// witnessLabel marks the Node object of a witness, and keeps pods away as a taint.
+const witnessLabel = "node-role.kubernetes.io/witness"
+
+// serveWitness is serve of a node that votes and keeps the state, and does nothing else: it runs no pods, and leads only until another
+// server can. So it needs no container runtime.
+func (n *node) serveWitness(ctx context.Context) error {
+	if err := n.openAPI(); err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	n.startServer(ctx, g)
+	g.Go(func() error { return lead(ctx, n.store.Leading(), n.passOn) })
+	g.Go(func() error { return n.registerWitness(ctx) })
+	return g.Wait()
+}
+
+// passOn is what a witness does while it leads: it has another server lead. It may have been elected because it alone had the newest
+// entries; those go to the other one first.
+func (n *node) passOn(ctx context.Context) error {
+	for {
+		if err := n.handOver(ctx); err != nil && ctx.Err() == nil {
+			n.log.Warn("a witness leads, and no other server does yet", "error", err)
+		}
+		if !sleep(ctx, memberRetry) {
+			return nil
+		}
+	}
+}
+
+// registerWitness keeps the Node object as it should be, which has no room for pods.
+func (n *node) registerWitness(ctx context.Context) error {
+	for {
+		moved := n.relocated.wait()
+		_, err := n.store.Update(ctx, n.putWitness)
+		var again <-chan time.Time
+		if err != nil && ctx.Err() == nil {
+			n.log.Warn("the node is not registered yet", "error", err)
+			again = time.After(memberRetry)
+		}
+		select {
+		case <-moved:
+		case <-again:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (n *node) putWitness(tx *store.Tx) error {
+	key := store.Key{Resource: "nodes", Name: n.cfg.Name}
+	now := metav1.NewTime(time.Now().Truncate(time.Second))
+	rec, there := tx.Get(key)
+	if !there {
+		created := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: n.cfg.Name, UID: uuid.NewUUID(), CreationTimestamp: now}}
+		n.describeWitness(created, now)
+		tx.Create(key, created)
+		return nil
+	}
+	old, ok := rec.Object().(*corev1.Node)
+	if !ok {
+		return errors.New("the node's object is of a version that this covey does not know")
+	}
+	next := old.DeepCopy()
+	n.describeWitness(next, now)
+	if !equality.Semantic.DeepEqual(old, next) {
+		tx.Put(key, next, rec.Revision())
+	}
+	return nil
+}
+
+func (n *node) describeWitness(node *corev1.Node, now metav1.Time) {
+	if node.Labels == nil {
+		node.Labels = map[string]string{}
+	}
+	if node.Annotations == nil {
+		node.Annotations = map[string]string{}
+	}
+	node.Labels[witnessLabel], node.Labels[corev1.LabelHostname] = "", n.cfg.Name
+	node.Labels[corev1.LabelOSStable], node.Labels[corev1.LabelArchStable] = goruntime.GOOS, goruntime.GOARCH
+	for name, value := range n.cfg.Labels {
+		node.Labels[name] = value
+	}
+	node.Annotations[nodeIDAnnotation] = n.identity.NodeID()
+	node.Spec.Taints = []corev1.Taint{{Key: witnessLabel, Effect: corev1.TaintEffectNoSchedule}}
+	ready := corev1.NodeCondition{
+		Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "Witness", Message: "it votes, and runs no pods",
+		LastHeartbeatTime: now, LastTransitionTime: now,
+	}
+	for _, c := range node.Status.Conditions {
+		if c.Type == ready.Type && c.Status == ready.Status {
+			ready = c
+		}
+	}
+	node.Status = corev1.NodeStatus{
+		Conditions:      []corev1.NodeCondition{ready},
+		DaemonEndpoints: corev1.NodeDaemonEndpoints{KubeletEndpoint: corev1.DaemonEndpoint{Port: int32(n.port.Addr().Port)}}, //nolint:gosec // a port
+		NodeInfo: corev1.NodeSystemInfo{
+			KubeletVersion:  "v" + api.KubernetesVersion + "+covey-" + strings.TrimPrefix(n.cfg.Version, "v"),
+			OperatingSystem: goruntime.GOOS, Architecture: goruntime.GOARCH,
+		},
+	}
+	for _, prefix := range n.addresses.List() {
+		node.Status.Addresses = append(node.Status.Addresses, corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: prefix.Addr().String()})
+	}
+}
+
+// agentHandler answers for this node's pods.
+func (n *node) agentHandler() http.Handler {
+	if n.agent == nil {
+		return http.NotFoundHandler()
+	}
+	return n.agent.Handler()
+}
