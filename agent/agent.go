@@ -69,7 +69,7 @@ func New(cfg Config, rt Runtime, up Upstream) (*Agent, error) {
 	a := &Agent{
 		Config: cfg, runtime: rt, upstream: up, capacity: capacity,
 		exits: newExits(), statuses: newStatuses(up, cfg.Logger),
-		workers: map[string]*worker{}, holders: &holders{Peers: cfg.Peers, self: cfg.NodeName}, routing: routing{moved: make(chan struct{}, 1)},
+		workers: map[string]*worker{}, holders: &holders{Peers: cfg.Peers, self: cfg.NodeName}, routing: newRouting(),
 	}
 	a.images = &puller{runtime: rt, holders: a.others(), arrived: a.announce}
 	a.handler = a.newHandler()
@@ -103,6 +103,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	})
 	g.Go(func() error { return a.upstream.FollowConfig(ctx, a.configChanged) })
 	g.Go(func() error { return a.upstream.FollowNodes(ctx, a.nodesChanged) })
+	g.Go(func() error { return a.keepRoutes(ctx) })
 	g.Go(func() error { return a.followMachine(ctx) })
 	if err := g.Wait(); outer.Err() == nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -20,17 +21,79 @@ const (
 	overlayAnnotation  = "covey.dev/overlay"  // the way to nodes that share no link: vxlan, none, or wireguard and its public key
 )
 
-// routing is what the ways to the other nodes' pods were made from.
+// routeRetry is how long after a failure the ways to other nodes are set again.
+const routeRetry = 10 * time.Second
+
+// routing is what the ways to the other nodes' pods are made from.
 type routing struct {
-	mu    sync.Mutex
-	peers []network.Peer
-	moved chan struct{} // holds one: the machine's addresses or links are others
+	mu      sync.Mutex
+	peers   []network.Peer
+	changed chan struct{} // holds one: there are other peers, or the machine's addresses or links are others
+	moved   chan struct{} // holds one: only the latter
+}
+
+func newRouting() routing {
+	return routing{changed: make(chan struct{}, 1), moved: make(chan struct{}, 1)}
 }
 
 // Moved says that the machine's addresses or links have changed.
-func (a *Agent) Moved() { offer(a.routing.moved) }
+func (a *Agent) Moved() {
+	offer(a.routing.changed)
+	offer(a.routing.moved)
+}
 
-// followMachine has the ways to other nodes, the Node object and the pods follow the machine's addresses until ctx ends.
+// routeTo makes the pods of the other nodes reachable.
+func (a *Agent) routeTo(nodes []*corev1.Node) {
+	peers := make([]network.Peer, 0, len(nodes))
+	for _, node := range nodes {
+		if peer, ok := peerOf(node); ok && node.Name != a.NodeName {
+			peers = append(peers, peer)
+		}
+	}
+	r := &a.routing
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.peers == nil || !reflect.DeepEqual(peers, r.peers) { // a Node object changes for many reasons
+		r.peers = peers
+		offer(r.changed)
+	}
+}
+
+func (r *routing) others() []network.Peer {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.peers
+}
+
+// keepRoutes has the ways to other nodes follow the nodes and the machine until ctx ends. Those of an earlier run stay until
+// it is known which nodes there are.
+func (a *Agent) keepRoutes(ctx context.Context) error {
+	var again <-chan time.Time
+	for said := ""; ; {
+		select {
+		case <-a.routing.changed:
+		case <-again:
+		case <-ctx.Done():
+			return nil
+		}
+		again = nil
+		peers := a.routing.others()
+		if peers == nil {
+			continue
+		}
+		if err := a.network.Route(a.Addresses(), peers); err != nil {
+			again = time.After(routeRetry)
+			if text := err.Error(); text != said { // once, and not every time
+				said = text
+				a.Logger.Error("not all other nodes' pods can be reached from here", "error", err)
+			}
+		} else {
+			said = ""
+		}
+	}
+}
+
+// followMachine has the Node object and the pods follow the machine's addresses until ctx ends.
 func (a *Agent) followMachine(ctx context.Context) error {
 	for {
 		select {
@@ -38,36 +101,10 @@ func (a *Agent) followMachine(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		}
-		a.routing.mu.Lock()
-		a.route()
-		a.routing.mu.Unlock()
 		if _, err := a.register(ctx, a.cidr); err != nil {
 			return nil // ctx has ended
 		}
 		a.nudgeAll()
-	}
-}
-
-// routeTo makes the pods of the other nodes reachable.
-func (a *Agent) routeTo(nodes []*corev1.Node) {
-	var peers []network.Peer
-	for _, node := range nodes {
-		if peer, ok := peerOf(node); ok && node.Name != a.NodeName {
-			peers = append(peers, peer)
-		}
-	}
-	a.routing.mu.Lock()
-	defer a.routing.mu.Unlock()
-	if !reflect.DeepEqual(peers, a.routing.peers) { // a Node object changes for many reasons
-		a.routing.peers = peers
-		a.route()
-	}
-}
-
-// route is called with the mutex held.
-func (a *Agent) route() {
-	if err := a.network.Route(a.Addresses(), a.routing.peers); err != nil {
-		a.Logger.Error("not all other nodes' pods can be reached from here", "error", err)
 	}
 }
 

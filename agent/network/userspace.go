@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
-	"golang.zx2c4.com/wireguard/conn"
 	"golang.zx2c4.com/wireguard/device"
 	"golang.zx2c4.com/wireguard/tun"
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
@@ -26,7 +25,7 @@ func newUserspace(name string, mtu int) (wireguard, error) {
 		_ = unix.Close(fd)
 		return nil, fmt.Errorf("take over the interface: %w", err)
 	}
-	d := device.NewDevice(sized{t, mtu}, conn.NewDefaultBind(), &device.Logger{Verbosef: device.DiscardLogf, Errorf: device.DiscardLogf})
+	d := device.NewDevice(sized{t, mtu}, &socket{}, &device.Logger{Verbosef: device.DiscardLogf, Errorf: device.DiscardLogf})
 	return userspace{d}, nil
 }
 
