@@ -41,7 +41,7 @@ func TestNothingIsLetIn(t *testing.T) {
 		for name, attack := range map[string]func(*testing.T, *harness.Node){
 			"sockets": onlyThePortIsOpen, "certificates": certificatesAreChecked, "malformed": malformedInputIsRefused,
 			"frames": malformedFramesOfNodesAreRefused, "packets": strangersPacketsAreDropped, "token": usedTokenIsRefused,
-			"worker": workersAskInVain,
+			"worker": workersAskInVain, "keys": keysAreForKnownKeys,
 		} {
 			t.Run(name, func(t *testing.T) { t.Parallel(); attack(t, n) })
 		}
@@ -129,24 +129,6 @@ func certificatesAreChecked(t *testing.T, n *harness.Node) {
 		}
 		if code, err := get(t, n, nil, proto, "/version"); err != nil || code != http.StatusOK {
 			t.Errorf("the version by %q: %d, %v", proto, code, err)
-		}
-	}
-}
-
-// workersAskInVain has a worker ask for what only a server may.
-func workersAskInVain(t *testing.T, n *harness.Node) {
-	worker := stolenCA(t, n).issue(t, "system:node:node-9", workers)
-	if answer, err := ask(t, n, worker, "covey-raft/1", "\x00"); err == nil {
-		t.Errorf("a worker speaks Raft: %q", answer)
-	}
-	for path, want := range map[string]string{"GET /store/revision": "403", "POST /store/entries": "403", "GET /node/pods": "403", "GET /ping": "200"} {
-		if answer, err := ask(t, n, worker, "covey-peer/1", path+" HTTP/1.1\r\nHost: node\r\nContent-Length: 0\r\n\r\n"); err != nil || !strings.HasPrefix(answer, "HTTP/1.1 "+want) {
-			t.Errorf("a worker asks for %s: %.40q, %v, want %s", path, answer, err, want)
-		}
-	}
-	for _, path := range []string{"/api/v1/namespaces/kube-system/secrets", "/covey/backup", "/covey/status"} {
-		if code, err := get(t, n, worker, "h2", path); err != nil || code != http.StatusForbidden {
-			t.Errorf("a worker asks for %s: %d, %v", path, code, err)
 		}
 	}
 }
