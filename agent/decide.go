@@ -58,6 +58,8 @@ type view struct {
 	before     map[string]bool         // IDs of containers from before the machine was rebooted
 	last       *corev1.PodStatus       // what was said last; the stored status may be older
 	now        time.Time
+
+	deletionSeen time.Time // when this run of covey saw that the pod is to be deleted; zero while it is not
 }
 
 // startFailure is why a container that was made did not start.
@@ -207,11 +209,16 @@ func (v *view) grace() time.Duration {
 	case v.gone:
 		return time.Second
 	case v.pod.DeletionTimestamp != nil:
-		// The timestamp is the moment by which the pod is to be gone.
-		left := max(v.pod.DeletionTimestamp.Sub(v.now), time.Second)
-		if most := v.pod.DeletionGracePeriodSeconds; most != nil { // the clock may have been set back since
-			left = min(left, max(time.Duration(*most)*time.Second, time.Second))
+		// The timestamp is the moment by which the pod is to be gone, by another machine's clock. So the grace is counted from when the
+		// deletion was seen here.
+		left := v.pod.DeletionTimestamp.Sub(v.now)
+		if seconds := v.pod.DeletionGracePeriodSeconds; seconds != nil {
+			left = time.Duration(*seconds) * time.Second
+			if !v.deletionSeen.IsZero() {
+				left -= v.now.Sub(v.deletionSeen)
+			}
 		}
+		left = max(left, time.Second)
 		if v.evicted != nil {
 			left = min(left, v.evicted.grace)
 		}

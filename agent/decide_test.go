@@ -135,6 +135,12 @@ func TestDecide(t *testing.T) {
 			v.pod.DeletionGracePeriodSeconds = &grace
 			v.has("c", 0, StateRunning, 0, 0)
 		}, step{verb: stop, id: containerID("u", "c", 0), inTurn: true, grace: 5 * time.Second}},
+		{"nor shorter when this machine's clock is an hour ahead", func(v *view) {
+			grace := int64(5)
+			deletedIn(-3600)(v)
+			v.pod.DeletionGracePeriodSeconds, v.deletionSeen = &grace, v.now.Add(-2*time.Second)
+			v.has("c", 0, StateRunning, 0, 0)
+		}, step{verb: stop, id: containerID("u", "c", 0), inTurn: true, grace: 3 * time.Second}},
 		{"and torn down", func(v *view) { deletedIn(5)(v); v.has("c", 0, StateExited, 0, 0) }, step{verb: tearDown}},
 		{"once", func(v *view) { deletedIn(5)(v); v.done = true }, step{verb: rest}},
 

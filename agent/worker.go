@@ -42,6 +42,7 @@ type worker struct {
 	mu          sync.Mutex
 	pod         *corev1.Pod
 	gone        bool
+	seen        time.Time     // since when the pod is to be deleted; zero while it is not
 	deleting    chan struct{} // closed when the pod is to end, so that a long pull does not hold it up
 	verdicts    map[string]verdict
 	stopping    map[string]*stopping
@@ -76,6 +77,9 @@ func (w *worker) update(pod *corev1.Pod, gone bool) {
 		w.pod = pod
 	}
 	w.gone = w.gone || gone
+	if w.pod.DeletionTimestamp != nil && w.seen.IsZero() {
+		w.seen = w.Now()
+	}
 	if w.gone || w.pod.DeletionTimestamp != nil {
 		select {
 		case <-w.deleting:
@@ -207,7 +211,7 @@ func (w *worker) look(ctx context.Context) (*view, error) {
 		w.retryConfig()
 	}
 	return &view{
-		pod: w.pod, fenced: !w.gone && w.fenced(w.pod), gone: w.gone, done: w.torn, released: w.released, thin: w.thin.Load(), evicted: w.evicted,
+		pod: w.pod, deletionSeen: w.seen, fenced: !w.gone && w.fenced(w.pod), gone: w.gone, done: w.torn, released: w.released, thin: w.thin.Load(), evicted: w.evicted,
 		containers: containers, setUp: w.isSetUp, podIP: w.podIP,
 		stale: w.stale, problem: w.problem, problems: w.problems, messages: w.messages,
 		verdicts: maps.Clone(w.verdicts), stopping: graceEnds(w.stopping),
