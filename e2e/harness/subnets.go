@@ -125,12 +125,6 @@ func (n *Node) AddAddress(address string) {
 	n.ip("addr", "add", address, "dev", uplink, "nodad")
 }
 
-// RemoveAddress takes an address from the node. What it sends from there is lost from then on.
-func (n *Node) RemoveAddress(address string) {
-	n.t.Helper()
-	n.ip("addr", "del", address, "dev", uplink)
-}
-
 // ip runs ip(8) in the node's network.
 func (n *Node) ip(args ...string) string {
 	n.t.Helper()
