@@ -13,12 +13,12 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/duration"
 
 	"covey.dev/covey/api/client"
 	"covey.dev/covey/cmd/covey/table"
+	"covey.dev/covey/node"
 )
 
 type imageOptions struct {
@@ -44,7 +44,7 @@ func newImageCommand(base *options) *cobra.Command {
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	base.addFlags(cmd.PersistentFlags())
-	cmd.PersistentFlags().StringVar(&o.node, "node", "", "the node (default: the only one, or the one on this machine)")
+	cmd.PersistentFlags().StringVar(&o.node, "node", "", "the node (default: the one that is asked, which is this machine's if it has one)")
 	cmd.AddCommand(o.newLoad(), o.newList(), o.newRemove(), o.newPull())
 	return cmd
 }
@@ -88,40 +88,22 @@ func (o *imageOptions) images(cmd *cobra.Command) (*session, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	node := o.node
-	if node == "" {
-		if node, err = s.defaultNode(); err != nil {
+	name := o.node
+	if name == "" {
+		if name, err = s.askedNode(); err != nil {
 			return nil, "", err
 		}
 	}
-	return s, "/api/v1/nodes/" + node + "/proxy/images", nil
+	return s, "/api/v1/nodes/" + name + "/proxy/images", nil
 }
 
-// defaultNode is the only node, or else the one on this machine.
-func (s *session) defaultNode() (string, error) {
-	r, err := s.lookup("nodes")
-	if err != nil {
+// askedNode is the node that answers.
+func (s *session) askedNode() (string, error) {
+	var status node.Status
+	if err := s.Into(s.ctx(), client.Request{Path: node.StatusPath}, &status); err != nil {
 		return "", err
 	}
-	nodes, err := listed[corev1.Node](s, target{Resource: r}, url.Values{})
-	if err != nil {
-		return "", err
-	}
-	if len(nodes) == 1 {
-		return nodes[0].Name, nil
-	}
-	host, err := os.Hostname()
-	if err != nil {
-		return "", fmt.Errorf("find out the name of this machine: %w", err)
-	}
-	var names []string
-	for _, n := range nodes {
-		if strings.EqualFold(n.Name, host) || strings.EqualFold(n.Labels[corev1.LabelHostname], host) {
-			return n.Name, nil
-		}
-		names = append(names, n.Name)
-	}
-	return "", fmt.Errorf("none of the %d nodes is this machine (%s): say which with --node (%s)", len(names), host, strings.Join(names, ", "))
+	return status.Node, nil
 }
 
 func (o *imageOptions) load(cmd *cobra.Command, name string) error {

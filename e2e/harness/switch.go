@@ -1,8 +1,9 @@
 package harness
 
 import (
+	"io"
 	"math/rand/v2"
-	"os"
+	"net"
 	"sync"
 	"testing"
 	"time"
@@ -27,9 +28,9 @@ type Switch struct {
 // way is one direction between two ports.
 type way struct{ from, to int }
 
-// port is one end: a TAP device that a node has as its interface.
+// port is one end: a TAP device that a node has as its interface, or the socket of a virtual machine.
 type port struct {
-	tap *os.File
+	end io.ReadWriteCloser // of whole frames
 	// late are frames that are delayed, in the order in which they are due.
 	late chan frame
 	gone chan struct{}
@@ -62,20 +63,48 @@ func (s *Switch) Plug(n *network, name string) error {
 	if err != nil {
 		return err
 	}
-	p := &port{tap: tap, late: make(chan frame, lateFrames), gone: make(chan struct{})}
+	s.plug(tap)
+	return nil
+}
+
+// PlugMachine connects a virtual machine, which sends each frame as a datagram to the Unix socket at own and receives at machine.
+func (s *Switch) PlugMachine(own, machine string) error {
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: own, Net: "unixgram"})
+	if err != nil {
+		return err
+	}
+	s.plug(datagrams{conn, &net.UnixAddr{Name: machine, Net: "unixgram"}})
+	return nil
+}
+
+// datagrams are the frames of a virtual machine. While it is off or does not listen, those for it are lost.
+type datagrams struct {
+	*net.UnixConn
+	to *net.UnixAddr
+}
+
+func (d datagrams) Write(frame []byte) (int, error) {
+	const patience = 5 * time.Millisecond // others' frames wait too
+	if err := d.SetWriteDeadline(time.Now().Add(patience)); err != nil {
+		return 0, err
+	}
+	return d.WriteToUnix(frame, d.to)
+}
+
+func (s *Switch) plug(end io.ReadWriteCloser) {
+	p := &port{end: end, late: make(chan frame, lateFrames), gone: make(chan struct{})}
 	s.mu.Lock()
 	s.ports = append(s.ports, p)
 	i := len(s.ports)
 	s.mu.Unlock()
 	s.running.Go(func() { s.read(p, i) })
 	s.running.Go(p.deliver)
-	return nil
 }
 
 func (s *Switch) close() {
 	s.mu.Lock()
 	for _, p := range s.ports {
-		_ = p.tap.Close()
+		_ = p.end.Close()
 		close(p.gone)
 	}
 	s.mu.Unlock()
@@ -141,7 +170,7 @@ func (s *Switch) Heal() {
 func (s *Switch) read(p *port, i int) {
 	buf := make([]byte, frameBytes)
 	for {
-		n, err := p.tap.Read(buf)
+		n, err := p.end.Read(buf)
 		if err != nil {
 			return // closed, or the interface was deleted
 		}
@@ -183,7 +212,7 @@ func (s *Switch) send(w way, data []byte) {
 	}
 	p := s.ports[w.to-1]
 	if s.delay == 0 && len(p.late) == 0 {
-		_, _ = p.tap.Write(data) // an interface that is down takes nothing
+		_, _ = p.end.Write(data) // an interface that is down takes nothing
 		return
 	}
 	select {
@@ -199,7 +228,7 @@ func (p *port) deliver() {
 		case f := <-p.late:
 			select {
 			case <-time.After(time.Until(f.due)):
-				_, _ = p.tap.Write(f.data)
+				_, _ = p.end.Write(f.data)
 			case <-p.gone:
 				return
 			}

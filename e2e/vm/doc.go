@@ -1,6 +1,6 @@
 // Package vm meets covey on whole machines: a kernel with cgroup v2, systemd, a data disk, and power that can be cut. The
 // machines are QEMU's; without hardware help they boot in a quarter of a minute all the same.
 //
-// A Machine is driven through a shell on a serial port; what is on it comes from bin/vm (.ci/vm-image) and bin/. One machine is
-// part of every test run, several are `make vm`.
+// A Machine is driven through a shell on a serial port; what is on it comes from bin/vm (.ci/vm-image) and bin/. Every test run has one machine
+// alone and three as a cluster; make vm pulls their plugs for longer.
 package vm

@@ -32,7 +32,7 @@ func two(out string) bool { return strings.TrimSpace(out) == "2" }
 
 // TestANodeIsInstalledSurvivesAPowerCutAndGoes is what its owner does with one device.
 func TestANodeIsInstalledSurvivesAPowerCutAndGoes(t *testing.T) {
-	m := New(t, 1, "")
+	m := New(t, 1, nil)
 	m.Boot()
 	before := m.Run(machineState)
 	m.Run("/tools/covey check")
@@ -67,6 +67,8 @@ func TestANodeIsInstalledSurvivesAPowerCutAndGoes(t *testing.T) {
 	m.Run("/tools/covey install")
 	m.Eventually(ready, two)
 	goOn("an upgrade")
+	askTheKernel(t, m)
+	goOn("pods that asked the kernel for more")
 
 	m.Run("covey scale deployment web --replicas=3 && covey scale deployment web --replicas=2")
 	m.PowerCut()

@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	bootTime    = 3 * time.Minute // without hardware help on a busy machine; a quarter of a minute is usual
-	commandTime = 3 * time.Minute
+	bootTime    = 12 * time.Minute // without hardware help on a busy machine; a quarter of a minute is usual
+	commandTime = 10 * time.Minute
 	memoryMiB   = 768
 )
 
@@ -25,8 +25,8 @@ const (
 type Machine struct {
 	t       *testing.T
 	name    string
-	number  int    // from 1 on
-	network string // multicast address of the segment it is on; empty for none
+	number  int      // from 1 on
+	net     *Network // nil for none
 	dir     string
 	qemu    *exec.Cmd
 	shell   net.Conn
@@ -35,9 +35,9 @@ type Machine struct {
 }
 
 // New makes a machine with empty disks; Boot starts it.
-func New(t *testing.T, number int, network string) *Machine {
+func New(t *testing.T, number int, network *Network) *Machine {
 	t.Helper()
-	m := &Machine{t: t, name: fmt.Sprintf("vm%d", number), number: number, network: network, dir: t.TempDir()}
+	m := &Machine{t: t, name: fmt.Sprintf("vm%d", number), number: number, net: network, dir: t.TempDir()}
 	m.host("cp", "--sparse=always", filepath.Join(harness.Repository(), "bin/vm/root.img"), m.file("root.img"))
 	m.host("truncate", "-s", "4G", m.file("data.img"))
 	tools := m.file("tools")
@@ -47,6 +47,9 @@ func New(t *testing.T, number int, network string) *Machine {
 	}
 	m.host("mke2fs", "-q", "-t", "ext4", "-d", tools, m.file("tools.img"), "300M")
 	m.host("rm", "-r", tools)
+	if network != nil {
+		network.connect(m)
+	}
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("%s:\n%s", m.name, m.console())
@@ -74,9 +77,8 @@ func (m *Machine) Boot() {
 	for _, disk := range []string{"root.img", "tools.img", "data.img"} {
 		args = append(args, "-drive", "if=virtio,format=raw,file="+m.file(disk))
 	}
-	if m.network != "" {
-		args = append(args, "-netdev", "socket,id=net,localaddr=127.0.0.1,mcast="+m.network,
-			"-device", fmt.Sprintf("virtio-net-pci,netdev=net,mac=52:54:00:00:00:%02x", m.number))
+	if m.net != nil {
+		args = append(args, m.net.plug(m)...)
 	} else {
 		args = append(args, "-nic", "none")
 	}
@@ -86,6 +88,7 @@ func (m *Machine) Boot() {
 		m.t.Fatal(err)
 	}
 	m.connect()
+	m.Eventually("findmnt /tools && findmnt /var/lib/covey", func(string) bool { return true }) // the shell may be there first
 }
 
 // connect waits for the shell behind the second serial port.

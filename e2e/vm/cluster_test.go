@@ -1,0 +1,153 @@
+package vm
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+)
+
+const spread = `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: 3
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      topologySpreadConstraints:
+      - {maxSkew: 1, topologyKey: kubernetes.io/hostname, whenUnsatisfiable: ScheduleAnyway, labelSelector: {matchLabels: {app: web}}}
+      containers:
+      - name: web
+        image: busybox:1
+        command: [sh, -c, "hostname > /scratch/index.html; exec httpd -f -p 8080 -h /scratch"]
+        readinessProbe: {httpGet: {port: 8080}, periodSeconds: 1}
+        volumeMounts: [{name: scratch, mountPath: /scratch}]
+      volumes: [{name: scratch, emptyDir: {}}]
+`
+
+const (
+	readyNodes  = `covey get nodes -o jsonpath='{range .items[*]}{.metadata.name}={.status.conditions[?(@.type=="Ready")].status} {end}'`
+	readyPods   = `covey get deployment web -o jsonpath='{.status.readyReplicas}'`
+	nodesOfPods = `covey get pods -l app=web -o jsonpath='{range .items[*]}{.spec.nodeName} {end}'`
+	// greetAll asks each pod over its address, whatever machine it is on.
+	greetAll = `covey get pods -l app=web -o jsonpath='{range .items[*]}{.status.podIP}{"\n"}{end}' |
+		while read ip; do exec 3<>/dev/tcp/$ip/8080 && printf 'GET / HTTP/1.0\r\n\r\n' >&3 && cat <&3 || exit 1; done`
+)
+
+func saying(texts ...string) func(string) bool {
+	return func(out string) bool {
+		for _, text := range texts {
+			if !strings.Contains(out, text) {
+				return false
+			}
+		}
+		return true
+	}
+}
+
+func exactly(want string) func(string) bool {
+	return func(out string) bool { return strings.TrimSpace(out) == want }
+}
+
+// all does something on all machines at once.
+func all(machines []*Machine, do func(*Machine)) {
+	var doing sync.WaitGroup
+	for _, m := range machines {
+		doing.Go(func() { do(m) })
+	}
+	doing.Wait()
+}
+
+// TestThreeMachinesAreOneCluster is what their owner does with three devices: one begins, two join, and then the plugs are pulled.
+// COVEY_VM_POWER_CUTS pulls so many more, each of any machines at any moment (make vm).
+func TestThreeMachinesAreOneCluster(t *testing.T) {
+	network := NewNetwork(t)
+	var machines []*Machine
+	for i := range 3 {
+		machines = append(machines, New(t, i+1, network))
+	}
+	all(machines, (*Machine).Boot)
+	first, second, third := machines[0], machines[1], machines[2]
+	first.Run("/tools/covey install --node-name shop-1")
+	token := strings.TrimSpace(first.Run("covey token create"))
+	all(machines[1:], func(m *Machine) {
+		m.Run(fmt.Sprintf("/tools/covey install --node-name shop-%d --join %s:7443 --token %s", m.number, first.Address(), token))
+	})
+	third.Eventually(readyNodes, saying("shop-1=True", "shop-2=True", "shop-3=True"))
+	all(machines, func(m *Machine) { m.Run("covey image load /tools/busybox.tar") })
+	second.Run("cat > /root/web.yaml <<'END'\n" + spread + "END")
+	second.Run("covey apply -f /root/web.yaml")
+	third.Eventually(readyPods, exactly("3"))
+	first.Eventually(nodesOfPods, saying("shop-1", "shop-2", "shop-3"))
+	for _, m := range machines {
+		m.Eventually(greetAll, func(out string) bool { return strings.Count(out, "web-") == 3 })
+	}
+
+	// One goes: its pod is replaced, and the others go on. It comes back.
+	first.PowerCut()
+	second.Eventually(readyNodes, saying("shop-1=Unknown"))
+	third.Run("printf 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: written}\n' | covey apply -f -")
+	third.Eventually(readyPods, exactly("3"))
+	first.Boot()
+	second.Eventually(readyNodes, saying("shop-1=True"))
+	first.Run("covey get configmap written")
+
+	// All go at once, with a write that was just acknowledged.
+	third.Run("printf 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: last}\n' | covey apply -f -")
+	all(machines, (*Machine).PowerCut)
+	all(machines, (*Machine).Boot)
+	second.Eventually(readyNodes, saying("shop-1=True", "shop-2=True", "shop-3=True"))
+	second.Run("covey get configmap written last")
+	third.Eventually(readyPods, exactly("3"))
+
+	rounds, _ := strconv.Atoi(os.Getenv("COVEY_VM_POWER_CUTS"))
+	for i := range rounds {
+		pullPlugs(t, machines, i)
+	}
+}
+
+// pullPlugs cuts the power of any machines while they are written to, and checks that what was acknowledged is there.
+func pullPlugs(t *testing.T, machines []*Machine, round int) {
+	t.Helper()
+	writer := machines[rand.IntN(len(machines))]
+	var off []*Machine
+	for _, m := range machines {
+		if m != writer && rand.IntN(2) == 0 {
+			off = append(off, m)
+		}
+	}
+	t.Logf("round %d: %d machines lose power, then the one that wrote", round, len(off))
+	writing := fmt.Sprintf(`for i in $(seq 8); do printf 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: round-%d-%%s}\n' $i |
+		timeout 60 covey apply -f - && echo wrote round-%d-$i; done; true`, round, round)
+	var doing sync.WaitGroup
+	doing.Go(func() { all(off, (*Machine).PowerCut) })
+	var wrote []string
+	if len(off) < 2 { // one of three votes is not enough to write
+		for line := range strings.Lines(writer.Run(writing)) {
+			if name, ok := strings.CutPrefix(strings.TrimSpace(line), "wrote "); ok {
+				wrote = append(wrote, name)
+			}
+		}
+		if len(wrote) == 0 {
+			t.Error("nothing could be written with two of three machines")
+		}
+	}
+	doing.Wait()
+	off = append(off, writer)
+	writer.PowerCut()
+	all(off, (*Machine).Boot)
+	last := machines[(round+1)%len(machines)]
+	last.Eventually(readyNodes, saying("shop-1=True", "shop-2=True", "shop-3=True"))
+	for _, name := range wrote {
+		last.Run("covey get configmap " + name)
+	}
+	last.Eventually(readyPods, exactly("3"))
+	last.Eventually(greetAll, func(out string) bool { return strings.Count(out, "web-") == 3 })
+}
