@@ -135,6 +135,7 @@ func (w *worker) containerSpec(ctx context.Context, v *view, s step, image strin
 		StopSignal:         stopSignal(c),
 		Hostname:           hostname(pod),
 		Namespaces:         namespaces,
+		FirstUser:          w.firstUser,
 		HostPID:            pod.Spec.HostPID,
 		HostIPC:            pod.Spec.HostIPC,
 		Mounts:             mounts,
@@ -161,6 +162,9 @@ func (w *worker) namespaces(pod *corev1.Pod) map[string]string {
 	}
 	if sharesProcesses(pod) {
 		ns["pid"] = filepath.Join(dir, "pid")
+	}
+	if w.firstUser > 0 {
+		ns["user"] = filepath.Join(dir, "user")
 	}
 	return ns
 }

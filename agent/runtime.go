@@ -175,12 +175,14 @@ type ContainerSpec struct {
 	StdinOnce     bool   // it ends with that of the first client
 	StopSignal    string // such as SIGQUIT; empty: the image's
 	Hostname      string
-	// Namespaces to join by path (pinned by the sandbox): "network", "ipc", "uts", "pid". The value "host" shares the
-	// machine's own; "" or no entry makes a new one (but for HostPID and HostIPC).
+	// Namespaces to join by path (pinned by the sandbox): "network", "ipc", "uts", "pid", "user". The value "host" shares the
+	// machine's own; "" or no entry makes a new one (but for HostPID, HostIPC and users, who are then the machine's).
 	Namespaces map[string]string
-	HostPID    bool
-	HostIPC    bool
-	Mounts     []Mount
+	// FirstUser is the machine's user, and group, that is the container's root when it has a user namespace.
+	FirstUser uint32
+	HostPID   bool
+	HostIPC   bool
+	Mounts    []Mount
 	// CgroupParent is the pod's cgroup, "/covey-1a2b3c4d/pod<uid>"; the container's own is made below it.
 	CgroupParent string
 	Resources    Resources

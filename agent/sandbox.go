@@ -45,8 +45,12 @@ func (w *worker) trySetUp(ctx context.Context, v *view) (reason string, err erro
 		return "FailedCreatePodSandBox", err
 	}
 	w.lostBefore()
+	if w.firstUser, err = w.chooseUsers(pod); err != nil {
+		return "FailedCreatePodSandBox", err
+	}
 	namespaces, err := sandbox.Pin(w.namespaceDir(w.ref.UID), sandbox.Options{
 		Hostname: hostname(pod), HostNetwork: pod.Spec.HostNetwork, HostIPC: pod.Spec.HostIPC, ShareProcesses: sharesProcesses(pod),
+		FirstUser: w.firstUser,
 	})
 	if err != nil {
 		return "FailedCreatePodSandBox", err
@@ -147,6 +151,10 @@ func (w *worker) attach(pod *corev1.Pod, ns string) error {
 	if addr == known {
 		return nil
 	}
+	return w.noteAddress(addr)
+}
+
+func (w *worker) noteAddress(addr netip.Addr) error {
 	if err := os.MkdirAll(w.podDir(w.ref.UID), 0o750); err != nil {
 		return err
 	}

@@ -21,6 +21,7 @@ type worker struct {
 	// Only the worker's own goroutine uses these.
 	isSetUp   bool
 	podIP     string
+	firstUser uint32 // of the machine's, that is the pod's root; 0: the machine's own
 	problem   *problem
 	problems  map[string]*problem
 	volumes   map[string]string // path by name

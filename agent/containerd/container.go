@@ -86,8 +86,8 @@ func (r *Runtime) newContainer(ctx context.Context, spec *agent.ContainerSpec, i
 	return r.client.NewContainer(ctx, spec.ID,
 		client.WithImage(image),
 		client.WithSnapshotter(r.snapshotter),
-		client.WithNewSnapshot(spec.ID, image),
-		client.WithRuntime(r.programs.shim, r.runcOptions()),
+		client.WithNewSnapshot(spec.ID, image, snapshotUsers(spec)...),
+		client.WithRuntime(r.programs.shim, r.runcOptions(spec)),
 		client.WithContainerLabels(labelsFor(spec, image.Target().Digest.String(), stop, group, cgroup, r.cfg.bootID)),
 		client.WithContainerExtension(k8slabels.ContainerMetadataExtension, &cri.ContainerMetadata{LogPath: spec.LogPath}),
 		client.WithNewSpec(specOpts...), // last: it may look at the snapshot's users
@@ -195,7 +195,10 @@ func (r *Runtime) hasRecords(uid string) bool {
 	return false
 }
 
-// runcOptions tell the shim which runc to run and where runc keeps its state.
-func (r *Runtime) runcOptions() *runcoptions.Options {
-	return &runcoptions.Options{BinaryName: r.programs.runc, Root: filepath.Join(r.cfg.State, "runc")}
+// runcOptions tell the shim which runc to run, where runc keeps its state, and who has the pipes of the output: a container's
+// root may open /dev/stdout.
+func (r *Runtime) runcOptions(spec *agent.ContainerSpec) *runcoptions.Options {
+	return &runcoptions.Options{
+		BinaryName: r.programs.runc, Root: filepath.Join(r.cfg.State, "runc"), IoUid: spec.FirstUser, IoGid: spec.FirstUser,
+	}
 }

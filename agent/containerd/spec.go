@@ -62,6 +62,7 @@ func (r *Runtime) ociSpec(ctx context.Context, spec *agent.ContainerSpec, image 
 		withoutRlimits,
 		withNamespaces(spec),
 		withMounts(spec),
+		withUsers(spec),
 		r.withResources(spec.Resources),
 	}
 	if spec.TTY {
@@ -135,6 +136,9 @@ func withNamespaces(spec *agent.ContainerSpec) oci.SpecOpts {
 			ns.Path = paths[ns.Type]
 			ownUTS = ownUTS || (ns.Type == specs.UTSNamespace && ns.Path == "")
 			kept = append(kept, ns)
+		}
+		if path := paths[specs.UserNamespace]; path != "" {
+			kept = append(kept, specs.LinuxNamespace{Type: specs.UserNamespace, Path: path})
 		}
 		if cgroup.Unified() {
 			kept = append(kept, specs.LinuxNamespace{Type: specs.CgroupNamespace})

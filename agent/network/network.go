@@ -76,6 +76,18 @@ func (n *Network) Reserve(uid string, addr netip.Addr) {
 	}
 }
 
+// Claim chooses the address that the pod will be attached with, and returns how many come before it on the node. known is the
+// address that was recorded for it, if any.
+func (n *Network) Claim(uid string, known netip.Addr) (netip.Addr, uint32, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	addr, err := n.pool.allocate(uid, known)
+	if err != nil {
+		return netip.Addr{}, 0, err
+	}
+	return addr, n.pool.index(addr), nil
+}
+
 // Attach gives the pod its address in the network namespace at ns. A pod that is attached keeps the address it has; known
 // is the address that was recorded for it, if any.
 func (n *Network) Attach(uid, ns string, known netip.Addr) (netip.Addr, error) {

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 )
@@ -22,6 +23,12 @@ func (p *pool) gateway() netip.Addr { return p.cidr.Addr().Next() }
 
 func (p *pool) usable(a netip.Addr) bool {
 	return p.cidr.Contains(a) && p.cidr.Contains(a.Next()) && a != p.cidr.Addr() && a != p.gateway()
+}
+
+// index counts the addresses of the pool before a.
+func (p *pool) index(a netip.Addr) uint32 {
+	first, is := p.cidr.Addr().As4(), a.As4()
+	return binary.BigEndian.Uint32(is[:]) - binary.BigEndian.Uint32(first[:])
 }
 
 func (p *pool) take(uid string, a netip.Addr) {

@@ -80,7 +80,7 @@ func words(list ...uint32) []byte {
 func program(arch string) ([]byte, error) {
 	m, ok := machines[arch]
 	if !ok {
-		return nil, fmt.Errorf("shareProcessNamespace is not supported on %s", arch)
+		return nil, fmt.Errorf("neither shareProcessNamespace nor hostUsers: false is supported on %s", arch)
 	}
 	const base, headers = 0x400000, 64 + 56
 	content := append(bytes.Clone(m.code), make([]byte, 32)...)
@@ -109,7 +109,7 @@ func pinProcesses(dir string) (path string, err error) {
 	if err := unpinProcesses(dir); err != nil {
 		return "", err
 	}
-	pid, err := startFirst()
+	pid, err := startFirst(&syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID})
 	if err != nil {
 		return "", err
 	}
@@ -122,7 +122,8 @@ func pinProcesses(dir string) (path string, err error) {
 	return "", errors.Join(err, end(pid))
 }
 
-func startFirst() (pid int, err error) {
+// startFirst starts the first process of new namespaces.
+func startFirst(attr *syscall.SysProcAttr) (pid int, err error) {
 	code, err := program(runtime.GOARCH)
 	if err != nil {
 		return 0, err
@@ -140,9 +141,10 @@ func startFirst() (pid int, err error) {
 	cmd.Args = []string{"covey-init"}
 	cmd.Env, cmd.Dir = []string{}, "/"
 	cmd.ExtraFiles = []*os.File{file}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Cloneflags: unix.CLONE_NEWPID}
+	attr.Setsid = true
+	cmd.SysProcAttr = attr
 	if err := cmd.Start(); err != nil {
-		return 0, fmt.Errorf("start the first process of a PID namespace: %w", err)
+		return 0, fmt.Errorf("start the first process of new namespaces: %w", err)
 	}
 	return cmd.Process.Pid, nil
 }
@@ -171,12 +173,7 @@ func unpinProcesses(dir string) error {
 			return err
 		}
 	}
-	for path := filepath.Join(dir, "pid"); pinned(path); {
-		if err := unix.Unmount(path, unix.MNT_DETACH); err != nil {
-			return fmt.Errorf("unpin %s: %w", path, err)
-		}
-	}
-	return nil
+	return unpin(filepath.Join(dir, "pid"))
 }
 
 // end kills a process, and takes its end if it is a child of this covey and not of an earlier one.

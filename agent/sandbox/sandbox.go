@@ -28,6 +28,9 @@ type Options struct {
 	HostIPC     bool
 	// ShareProcesses makes a PID namespace for all of the pod's containers.
 	ShareProcesses bool
+	// FirstUser, unless it is 0, makes a user namespace that owns the others, with UserIDs users and groups, which are this one
+	// and those after it on the machine. Such a pod shares no namespace with the host.
+	FirstUser uint32
 }
 
 func (o Options) own(kind string) bool {
@@ -42,6 +45,9 @@ func (o Options) own(kind string) bool {
 // Pin makes the pod's namespaces below dir, those that are missing, and returns their paths by OCI name. Those that are
 // there already, of an earlier run, are kept.
 func Pin(dir string, o Options) (map[string]string, error) {
+	if o.FirstUser > 0 {
+		return withUsers(dir, o)
+	}
 	paths := map[string]string{}
 	missing := 0
 	for _, k := range kinds {
@@ -80,18 +86,22 @@ func Pin(dir string, o Options) (map[string]string, error) {
 func Unpin(dir string) error {
 	errs := []error{unpinProcesses(dir)}
 	for _, k := range kinds {
-		path := filepath.Join(dir, k.proc)
-		for pinned(path) {
-			if err := unix.Unmount(path, unix.MNT_DETACH); err != nil {
-				errs = append(errs, fmt.Errorf("unpin %s: %w", path, err))
-				break
-			}
-		}
+		errs = append(errs, unpin(filepath.Join(dir, k.proc)))
 	}
+	errs = append(errs, unpin(filepath.Join(dir, "user")))
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
 	return os.RemoveAll(dir)
+}
+
+func unpin(path string) error {
+	for pinned(path) {
+		if err := unix.Unmount(path, unix.MNT_DETACH); err != nil {
+			return fmt.Errorf("unpin %s: %w", path, err)
+		}
+	}
+	return nil
 }
 
 // Enter runs fn on a thread in the network namespace at path.

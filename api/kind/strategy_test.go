@@ -302,7 +302,6 @@ func TestFieldsThatAreRefused(t *testing.T) {
 	for want, pod := range map[string]string{
 		"spec.volumes[0].persistentVolumeClaim": "  volumes: [{name: v, persistentVolumeClaim: {claimName: c}}]",
 		"spec.volumes[0].nfs":                   "  volumes: [{name: v, nfs: {server: s, path: /p}}]",
-		"spec.hostUsers":                        "  hostUsers: false",
 		"spec.os.name":                          "  os: {name: windows}",
 	} {
 		_, errs := created(t, find(t, "pods"), helloPod+pod)
@@ -311,7 +310,7 @@ func TestFieldsThatAreRefused(t *testing.T) {
 		}
 	}
 	k := find(t, "pods")
-	old, _ := created(t, k, helloPod+"  hostUsers: false")
+	old, _ := created(t, k, helloPod+"  os: {name: windows}")
 	old.SetResourceVersion("7")
 	obj := old.DeepCopyObject().(kind.Object)
 	obj.SetLabels(map[string]string{"a": "b"})

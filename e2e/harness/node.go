@@ -66,6 +66,9 @@ func (n *Node) LoadImages() {
 func New(t *testing.T, args ...string) *Node {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "cv") // not t.TempDir: the path of a socket below it must be short
+	if err == nil {
+		err = os.Chmod(dir, 0o711) //nolint:gosec // as the folders of state are: pods have users of their own
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,7 +34,7 @@ func podSpec() Table {
 		"hostNetwork": acted(), "hostPID": acted(), "readinessGates": acted(), "shareProcessNamespace": acted(), "hostIPC": acted(), "securityContext": acted(),
 		"ephemeralContainers": acted("Added to a pod that runs, through the subresource."), "imagePullSecrets": acted(), "hostname": acted(), "hostnameOverride": acted(), "hostAliases": acted(), "os": acted(),
 
-		"hostUsers":      refused("pods do not get a user namespace of their own").unless(true),
+		"hostUsers":      acted("Without the machine's users a pod has 65536 of its own. Files of volumes keep their owners, for which the file system has to allow mounts with mapped users."),
 		"resourceClaims": refused("there is no dynamic resource allocation"),
 	}
 	for name, rule := range podWarnings() {
