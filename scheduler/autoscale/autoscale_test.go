@@ -81,7 +81,7 @@ func TestDecide(t *testing.T) {
 		"one metric unknown, the other wants more": {free(1, 10), 2, append(load(50, 10), Measurement{Target: 1}), Decision{Replicas: 5, Wanted: 5}},
 		"one metric unknown, the other wants less": {free(1, 10), 4, append(load(5, 10), Measurement{Target: 1}), Decision{Replicas: 4, Wanted: 4, Held: Unknown}},
 		"a little more than the target":            {rules(1, 10), 2, load(21, 10), Decision{Replicas: 2, Wanted: 2, Held: WithinTol}},
-		"a little less":                            {rules(1, 10), 2, load(9.5, 10), Decision{Replicas: 2, Wanted: 2, Held: WithinTol}},
+		"a little less":                            {rules(1, 20), 12, load(109, 10), Decision{Replicas: 12, Wanted: 12, Held: WithinTol}},
 		"growing at most by four or to double":     {rules(1, 100), 2, load(500, 10), Decision{Replicas: 6, Wanted: 50, Held: ByPolicy}},
 		"shrinking waits":                          {rules(1, 10), 8, load(10, 10), Decision{Replicas: 8, Wanted: 1, Held: ByWindow}},
 		"missed replicas are no reason to shrink":  {free(1, 10), 4, []Measurement{{Load: 10, Target: 10, Ready: 4, Missed: 3}}, Decision{Replicas: 4, Wanted: 4}},
@@ -97,16 +97,65 @@ func TestDecide(t *testing.T) {
 	}
 }
 
-// TestNoneAndBack: without replicas there is no load, and the estimate forgets what there was.
+// TestNoneAndBack: a load that is gone takes the last replica; one that a hand brings back stays for the window, and its load
+// is estimated without what there was before.
 func TestNoneAndBack(t *testing.T) {
 	var s Scaler
-	r := free(0, 10)
-	current := s.Decide(start, r, 1, load(8, 10)).Replicas
-	for step := 1; current > 0 && step < 100; step++ {
-		current = s.Decide(start.Add(time.Duration(step)*5*time.Second), r, current, load(0, 10)).Replicas
+	r, at, current := rules(0, 10), start, int32(1)
+	step := func(m Measurement) Decision {
+		at = at.Add(5 * time.Second)
+		d := s.Decide(at, r, current, []Measurement{m})
+		s.Scaled(at, current, d.Replicas)
+		current = d.Replicas
+		return d
 	}
-	if d := s.Decide(start.Add(time.Hour), r, 0, []Measurement{{Target: 10}}); d.Replicas != 0 {
-		t.Errorf("from none: %+v", d)
+	step(Measurement{Load: 8, Target: 10, Ready: 1})
+	for current > 0 && at.Before(start.Add(time.Hour)) {
+		step(Measurement{Target: 10, Ready: 1})
+	}
+	if waited := at.Sub(start); waited < r.Down.Window || waited > r.Down.Window+time.Minute {
+		t.Errorf("none after %v", waited)
+	}
+	if d := step(Measurement{Target: 10}); d.Replicas != 0 || d.Held != Free {
+		t.Errorf("from none, of itself: %+v", d)
+	}
+	current = 1 // by hand
+	if d := step(Measurement{Target: 10}); d.Replicas != 1 || d.Held != Unknown {
+		t.Errorf("before it is ready: %+v", d)
+	}
+	if d := step(Measurement{Load: 0, Target: 10, Ready: 1}); d.Replicas != 1 || d.Held != ByWindow {
+		t.Errorf("without load, at once: %+v", d)
+	}
+	if d := step(Measurement{Load: 25, Target: 10, Ready: 1}); d.Wanted != 2 || d.Replicas != 2 {
+		t.Errorf("with load: %+v", d)
+	}
+}
+
+// TestADemandBringsTheFirst: what waits while there is no replica is a load.
+func TestADemandBringsTheFirst(t *testing.T) {
+	var s Scaler
+	if d := s.Decide(start, rules(0, 10), 0, load(12, 10)); d.Replicas != 2 || d.Metric != 0 {
+		t.Errorf("%+v", d)
+	}
+	waiting := []Measurement{{Load: 12, Target: 10}}
+	s = Scaler{}
+	if d := s.Decide(start, rules(0, 10), 0, waiting); d.Replicas != 2 || d.Metric != 0 {
+		t.Errorf("%+v", d)
+	}
+	slow := rules(0, 10)
+	slow.Up.Window = time.Minute
+	s = Scaler{}
+	for at := time.Duration(0); ; at += 5 * time.Second {
+		d := s.Decide(start.Add(at), slow, 0, waiting)
+		if d.Replicas > 0 {
+			if at < time.Minute {
+				t.Errorf("within the window, after %v", at)
+			}
+			return
+		}
+		if at > 2*time.Minute {
+			t.Fatal("the window never ends")
+		}
 	}
 }
 
@@ -134,7 +183,12 @@ func TestPoliciesBoundAPeriod(t *testing.T) {
 	r.Up.Policies = []Policy{{Value: 2, Period: time.Minute}}
 	current := int32(1)
 	for at := time.Duration(0); at < time.Minute; at += 5 * time.Second {
-		current = s.Decide(start.Add(at), r, current, load(1000, 10)).Replicas
+		n := s.Decide(start.Add(at), r, current, load(1000, 10)).Replicas
+		if at < 10*time.Second {
+			n = current // it could not be written
+		}
+		s.Scaled(start.Add(at), current, n)
+		current = n
 	}
 	if current != 3 {
 		t.Errorf("%d replicas after a minute of a policy of 2", current)
@@ -163,6 +217,7 @@ func TestAlwaysWithinTheBounds(t *testing.T) {
 			if d.Replicas < r.Min || d.Replicas > r.Max {
 				t.Fatalf("%+v of %+v", d, m)
 			}
+			s.Scaled(start.Add(time.Duration(step)*5*time.Second), current, d.Replicas)
 			current = d.Replicas
 		}
 	})
@@ -195,6 +250,7 @@ func TestASteadyPoissonLoadDoesNotFlap(t *testing.T) {
 			if d.Replicas != current && at > settling {
 				changes++
 			}
+			s.Scaled(start.Add(at), current, d.Replicas)
 			current = d.Replicas
 		}
 		if changes > hours {

@@ -25,14 +25,15 @@ func (a Average) Next(alpha, load float64) Average {
 // Value is the estimate, and whether there is one.
 func (a Average) Value() (lambda float64, ok bool) { return a.lambda, a.begun }
 
+// hair is by how much a load may be above a whole number of targets, by rounding alone, and not need one more.
+const hair = 1e-9
+
 // Replicas is how many replicas carry a load, with a target load for each: ceil(lambda / target). What is not a number, or a
 // target that is not above 0, needs none.
 func Replicas(lambda, target float64) int32 {
 	if !(lambda > 0) || !(target > 0) {
 		return 0
 	}
-	// A load that is a hair above a whole number of targets, by rounding alone, does not need one more.
-	const hair = 1e-9
 	n := math.Ceil(lambda/target - hair)
 	if n > math.MaxInt32 {
 		return math.MaxInt32

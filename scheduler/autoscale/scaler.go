@@ -7,14 +7,16 @@ import (
 
 // Measurement is the load of one metric at a step.
 type Measurement struct {
-	Load   float64 // summed over the ready replicas that were measured
+	Load   float64 // summed over the ready replicas that were measured; while none is ready, what waits for one
 	Target float64 // the load that one replica is to have
 	Ready  int     // replicas that should have been measured
 	Missed int     // of these, those that were not
 }
 
-// known says whether the measurement says anything of the load.
-func (m Measurement) known() bool { return m.Target > 0 && m.Ready > m.Missed }
+// known says whether the measurement says anything of the load. One that nobody measured at a replica is a demand for the first.
+func (m Measurement) known() bool {
+	return m.Target > 0 && (m.Ready > m.Missed || m.Ready == 0 && m.Load > 0)
+}
 
 // Decision is how many replicas there should be.
 type Decision struct {
@@ -60,6 +62,7 @@ func (s *Scaler) Estimates() []Average { return s.averages }
 func (s *Scaler) Resume(estimates []Average) { s.averages = slices.Clone(estimates) }
 
 // Decide takes one step: it moves the estimates on and says how many replicas there should be, where there are current now.
+// Scaled is to be called when that was done.
 func (s *Scaler) Decide(now time.Time, r *Rules, current int32, measured []Measurement) Decision {
 	if len(s.averages) != len(measured) {
 		s.averages = make([]Average, len(measured))
@@ -70,12 +73,27 @@ func (s *Scaler) Decide(now time.Time, r *Rules, current int32, measured []Measu
 		d.Replicas, d.Held = r.Max, AtMax
 	case current < r.Min:
 		d.Replicas, d.Held = r.Min, AtMin
+	case current == 0 && d.Metric < 0:
+		*s = Scaler{averages: make([]Average, len(measured))} // what was before none says nothing of what comes after it
 	default:
 		s.steady(now, r, current, &d)
 	}
-	s.remember(now, r, current, d.Replicas)
+	s.forget(now, r)
 	return d
 }
+
+// Scaled notes that the size was changed as decided, which the policies count.
+func (s *Scaler) Scaled(now time.Time, from, to int32) {
+	switch {
+	case to > from:
+		s.ups = append(s.ups, change{now, to - from})
+	case to < from:
+		s.downs = append(s.downs, change{now, from - to})
+	}
+}
+
+// nothing is the part of a target below which an average counts as 0 once its load is: by itself it would never get there.
+const nothing = 1e-3
 
 // want is what the measurement that wants most asks for.
 func (s *Scaler) want(r *Rules, current int32, measured []Measurement) Decision {
@@ -83,14 +101,14 @@ func (s *Scaler) want(r *Rules, current int32, measured []Measurement) Decision 
 	unknown := false
 	for i, m := range measured {
 		if !m.known() {
-			unknown = unknown || current > 0
-			if current == 0 { // nothing runs, so there is no load
-				s.averages[i] = s.averages[i].Next(r.Alpha, 0)
-			}
+			unknown = unknown || current > 0 // where nothing runs there is no load
 			continue
 		}
 		s.averages[i] = s.averages[i].Next(r.Alpha, m.complete(current))
 		lambda, _ := s.averages[i].Value()
+		if m.Load == 0 && m.Missed == 0 && lambda < nothing*m.Target {
+			lambda = 0
+		}
 		if n, held := r.tolerated(lambda, m.Target, current); d.Metric < 0 || n > d.Wanted {
 			d.Wanted, d.Metric, d.Held = n, i, held
 		}
@@ -111,12 +129,13 @@ func (m Measurement) complete(current int32) float64 {
 	return max(m.Load, min(m.Load+float64(m.Missed)*m.Target, carries))
 }
 
-// tolerated is the size for a load, which is the current one where the load is close enough to what that carries.
+// tolerated is the size for a load, which is the current one where the load of a replica is close enough to its target.
 func (r *Rules) tolerated(lambda, target float64, current int32) (int32, Held) {
 	n := Replicas(lambda, target)
-	grows := n > current && current > 0 && Replicas(lambda/(1+r.Up.Tolerance), target) <= current
-	shrinks := n < current && Replicas(lambda*(1+r.Down.Tolerance), target) >= current
-	if grows || shrinks {
+	if n == current || current == 0 {
+		return n, Free
+	}
+	if ratio := lambda / (target * float64(current)); ratio <= 1+r.Up.Tolerance+hair && ratio >= 1-r.Down.Tolerance-hair {
 		return current, WithinTol
 	}
 	return n, Free
@@ -170,14 +189,8 @@ func (d *Decision) limit(s *Scaler, now time.Time, r *Rules, current int32) {
 	}
 }
 
-// remember notes what was decided, and forgets what no rule looks back to.
-func (s *Scaler) remember(now time.Time, r *Rules, current, decided int32) {
-	switch {
-	case decided > current:
-		s.ups = append(s.ups, change{now, decided - current})
-	case decided < current:
-		s.downs = append(s.downs, change{now, current - decided})
-	}
+// forget drops what no rule looks back to.
+func (s *Scaler) forget(now time.Time, r *Rules) {
 	window := max(r.Up.Window, r.Down.Window)
 	s.advised = slices.DeleteFunc(s.advised, func(a recommendation) bool { return now.Sub(a.at) > window })
 	var period time.Duration

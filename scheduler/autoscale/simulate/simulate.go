@@ -84,6 +84,7 @@ func play(name string, arrivals []float64, s *Setup, rules *autoscale.Rules, ste
 			r.Load, r.Estimate = append(r.Load, load), append(r.Estimate, lambda)
 			if d.Replicas != wanted {
 				r.Changes++
+				scaler.Scaled(time.Unix(int64(second), 0), wanted, d.Replicas)
 			}
 			if d.Replicas > wanted {
 				starting = append(starting, starts{second + int(s.Start/time.Second), d.Replicas})

@@ -36,7 +36,7 @@ func TestBothRulesFollowAStep(t *testing.T) {
 }
 
 func TestASteadyLoadIsLeftAlone(t *testing.T) {
-	for _, run := range Simulate(named(t, "poisson"), Default()).Runs {
+	for _, run := range Simulate(named(t, "poisson-30"), Default()).Runs {
 		var after int
 		for i := 901; i < len(run.Replicas); i++ {
 			if run.Replicas[i] != run.Replicas[i-1] {
@@ -103,7 +103,7 @@ func TestThePictureIsXML(t *testing.T) {
 }
 
 func BenchmarkADay(b *testing.B) {
-	trace := Traces()[3]
+	trace := Traces()[5]
 	for b.Loop() {
 		Simulate(trace, Default())
 	}

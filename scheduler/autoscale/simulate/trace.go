@@ -23,7 +23,7 @@ const hour = 3600
 // Traces are those that are known by name.
 func Traces() []Trace {
 	return []Trace{
-		made("poisson", "30 requests a second, on the edge between three and four replicas", hour, func(float64) float64 { return 30 }),
+		fixed(3, "on the edge of nothing"), fixed(30, "on the edge between three and four replicas"), fixed(300, "of which noise is a small part"),
 		made("step", "from 10 to 80 and back", hour, func(t float64) float64 {
 			if t >= hour/3 && t < 2*hour/3 {
 				return 80
@@ -40,6 +40,11 @@ func Traces() []Trace {
 			return 60
 		}),
 	}
+}
+
+// fixed is a load at a fixed rate.
+func fixed(rate float64, about string) Trace {
+	return made(fmt.Sprintf("poisson-%g", rate), fmt.Sprintf("%g requests a second, %s", rate, about), hour, func(float64) float64 { return rate })
 }
 
 // flash is a crowd: 20, after 20 minutes 160 within 30 seconds, fading with a time of 5 minutes.
