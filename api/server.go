@@ -51,6 +51,8 @@ type Config struct {
 	Limits Limits
 	// Authenticate says who sent a request; false for nobody in particular. It is ClientCertificate when nil.
 	Authenticate func(*http.Request) (User, bool)
+	// Usage is what the use of nodes is read by; one of its own when nil.
+	Usage *metrics.Collector
 	// Observe is told of each request that was answered; it may be nil.
 	Observe func(Observed)
 }
@@ -91,7 +93,9 @@ func New(cfg Config) (*Server, error) {
 		}
 	}
 	s.managers = &managed.Managers{Converter: func() (managedfields.TypeConverter, error) { return openapi.TypeConverter() }}
-	s.collector = metrics.New(s.handlerOf)
+	if s.collector = cfg.Usage; s.collector == nil {
+		s.collector = metrics.New(s.handlerOf)
+	}
 	s.groups = groupVersions(cfg.Kinds)
 	s.version = versionDocument(cfg.Version)
 	s.router = s.routes()

@@ -20,7 +20,7 @@ const sampleTime = 3 * time.Second
 
 func (n *node) newAutoscaler() *autoscaler.Autoscaler {
 	return autoscaler.New(autoscaler.Config{
-		Store: n.store, Sampler: &sampler{collector: metrics.New(n.Handler), node: n}, Targets: scaled, NewUID: uuid.NewUUID, Logger: n.log,
+		Store: n.store, Sampler: &sampler{collector: n.usage, node: n}, Targets: scaled, NewUID: uuid.NewUUID, Logger: n.log,
 	})
 }
 
@@ -62,7 +62,7 @@ func (s *sampler) Sample(ctx context.Context, nodes []string, requests []types.N
 	var asking sync.WaitGroup
 	for _, name := range nodes {
 		asking.Go(func() {
-			used, err := s.collector.Node(ctx, name, pods[name]...)
+			used, err := s.collector.Sample(ctx, name, pods[name])
 			if err != nil {
 				s.node.log.Debug("sample a node", "node", name, "err", err)
 				return

@@ -18,6 +18,7 @@ import (
 	"covey.dev/covey/api"
 	"covey.dev/covey/api/audit"
 	"covey.dev/covey/api/kind"
+	usage "covey.dev/covey/api/metrics"
 	"covey.dev/covey/node/address"
 	"covey.dev/covey/node/clock"
 	"covey.dev/covey/node/gossip"
@@ -66,6 +67,7 @@ type node struct {
 	api        *api.Server
 	scheduler  *scheduler.Scheduler
 	autoscaler *autoscaler.Autoscaler
+	usage      *usage.Collector // of nodes, for the API and the autoscaler
 	metrics    *metrics.Metrics
 	audit      *audit.Log // nil when none is kept
 	members    members
@@ -292,6 +294,7 @@ func (n *node) build() (err error) {
 		return err
 	}
 	n.scheduler = scheduler.New(scheduler.Config{Store: n.store, Logger: n.log, AdmitPod: admitPod, Resources: resources()})
+	n.usage = usage.New(n.Handler)
 	n.autoscaler = n.newAutoscaler()
 	return n.openAPI()
 }
@@ -310,6 +313,7 @@ func (n *node) openAPI() (err error) {
 		Hope: n.hope.Context,
 
 		Audit:   n.audit,
+		Usage:   n.usage,
 		Observe: func(o api.Observed) { n.metrics.Observe(metrics.Request(o)) },
 	})
 	return err

@@ -16,11 +16,14 @@ const (
 	shortest = time.Second
 	// longest is the age from which a reading is too old to compare with.
 	longest = time.Minute
+	// fresh is how old a sample may be and be the answer to who asks for the use of a node.
+	fresh = 15 * time.Second
 )
 
 // Use is how much is used: of the processor, in thousandths of a core, over the window; of memory, in bytes, at its end.
 type Use struct {
 	MilliCPU, Memory int64
+	Since            time.Time // when the window began
 }
 
 // Node is the use of a node and of its containers.
@@ -39,6 +42,7 @@ type Requests struct{ PerSecond, InFlight float64 }
 type Collector struct {
 	node func(name string) (http.Handler, error)
 	wait func(context.Context, time.Duration) error
+	now  func() time.Time
 
 	mu    sync.Mutex
 	nodes map[string]*source
@@ -47,13 +51,14 @@ type Collector struct {
 // source is one node; its lock is held while it is read, so that it is read once for all who ask.
 type source struct {
 	sync.Mutex
-	last *reading
-	use  *Node // what last came to
+	last    *reading
+	use     *Node     // what last came to
+	sampled time.Time // when Sample came to it
 }
 
 // New returns a collector of what the nodes' handlers serve.
 func New(node func(name string) (http.Handler, error)) *Collector {
-	return &Collector{node: node, wait: wait, nodes: map[string]*source{}}
+	return &Collector{node: node, wait: wait, now: time.Now, nodes: map[string]*source{}}
 }
 
 func wait(ctx context.Context, d time.Duration) error {
@@ -65,12 +70,36 @@ func wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Node is the use of a node, and the requests of those of its pods that are named.
-func (c *Collector) Node(ctx context.Context, name string, pods ...Pod) (*Node, error) {
+// Sample is the use of a node since the last time that it was read, and the requests of those of its pods that are named: for who
+// asks again and again. It reads once and waits for nothing, so what was not there at the last time is left out.
+func (c *Collector) Sample(ctx context.Context, name string, pods []Pod) (*Node, error) {
 	s := c.source(name)
 	s.Lock()
 	defer s.Unlock()
 	now, err := c.read(ctx, name, pods)
+	if err != nil {
+		return nil, err
+	}
+	before := s.last
+	switch {
+	case before == nil || now.node.cpu < before.node.cpu: // the machine was started anew
+		before = &reading{node: counters{at: now.node.at}}
+	case now.node.at.Sub(before.node.at) < shortest/2 && s.use != nil:
+		return s.use, nil
+	}
+	s.last, s.use, s.sampled = now, now.since(before), c.now()
+	return s.use, nil
+}
+
+// Node is the use of a node: as it was sampled last, if that was a moment ago.
+func (c *Collector) Node(ctx context.Context, name string) (*Node, error) {
+	s := c.source(name)
+	s.Lock()
+	defer s.Unlock()
+	if s.use != nil && s.use.Window > 0 && c.now().Sub(s.sampled) < fresh {
+		return s.use, nil
+	}
+	now, err := c.read(ctx, name, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +111,7 @@ func (c *Collector) Node(ctx context.Context, name string, pods ...Pod) (*Node, 
 		if err := c.wait(ctx, shortest); err != nil {
 			return nil, err
 		}
-		if now, err = c.read(ctx, name, pods); err != nil {
+		if now, err = c.read(ctx, name, nil); err != nil {
 			return nil, err
 		}
 	}
@@ -153,14 +182,14 @@ func (r *reading) follows(before *reading) bool {
 	return window >= shortest && window <= longest && r.node.cpu >= before.node.cpu && r.knownTo(before)
 }
 
-// since is the use between two readings. Containers that only one of them has are left out.
+// since is the use between two readings. Containers that only one of them has are left out, and those whose counter went back.
 func (r *reading) since(before *reading) *Node {
 	out := &Node{
 		Use: r.node.since(before.node), At: r.node.at, Window: r.node.at.Sub(before.node.at), Containers: map[Container]Use{},
 		Pods: map[Pod]Requests{},
 	}
 	for name, c := range r.containers {
-		if was, ok := before.containers[name]; ok && was.started == c.started {
+		if was, ok := before.containers[name]; ok && was.started == c.started && c.cpu >= was.cpu {
 			out.Containers[name] = c.since(was)
 		}
 	}
@@ -184,7 +213,7 @@ func (p podCounters) since(before podCounters) Requests {
 }
 
 func (c counters) since(before counters) Use {
-	u := Use{Memory: c.memory}
+	u := Use{Memory: c.memory, Since: before.at}
 	if seconds := c.at.Sub(before.at).Seconds(); seconds > 0 && c.cpu > before.cpu {
 		u.MilliCPU = int64((c.cpu-before.cpu)/seconds*1000 + 0.5)
 	}

@@ -66,11 +66,11 @@ func TestCollector(t *testing.T) {
 		if m.reads != step.reads || n.Window.Round(100*time.Millisecond) != step.window {
 			t.Errorf("%s: %d reads, a window of %v", step.name, m.reads, n.Window)
 		}
-		if n.Use != (Use{500, 2_000_000_000}) || len(n.Containers) != len(m.containers) {
+		if n.MilliCPU != 500 || n.Memory != 2_000_000_000 || len(n.Containers) != len(m.containers) {
 			t.Errorf("%s: %+v", step.name, n)
 		}
 		for _, name := range m.containers {
-			if use := n.Containers[Container{"default", "p", name}]; use != (Use{250, 1 << 20}) {
+			if use := n.Containers[Container{"default", "p", name}]; use.MilliCPU != 250 || use.Memory != 1<<20 || use.Since != n.At.Add(-n.Window) {
 				t.Errorf("%s: container %s uses %+v", step.name, name, use)
 			}
 		}
@@ -104,6 +104,55 @@ func TestParseRefusesWhatItCannotRead(t *testing.T) {
 	}
 }
 
+// TestSamples: each reads the node once; what is new, and what went back, is known from the next one on; and who asks for the use of
+// the node gets the sample.
+func TestSamples(t *testing.T) {
+	m := &machine{now: time.UnixMilli(1_000_000), containers: []string{"a"}}
+	c := New(m.Handler)
+	c.now = func() time.Time { return m.now }
+	c.wait = func(context.Context, time.Duration) error { t.Error("waits"); return nil }
+	known := func(n *Node) (names string) {
+		for _, name := range []string{"a", "b"} {
+			if _, ok := n.Containers[Container{"default", "p", name}]; ok {
+				names += name
+			}
+		}
+		return names
+	}
+	for _, step := range []struct {
+		name, known string
+		pass        time.Duration
+		change      func()
+	}{
+		{name: "at first"},
+		{name: "then", pass: 5 * time.Second, known: "a"},
+		{name: "one that is new", pass: 5 * time.Second, change: func() { m.containers = []string{"a", "b"} }, known: "a"},
+		{name: "and the next time", pass: 5 * time.Second, known: "ab"},
+		{name: "at once again", pass: 100 * time.Millisecond, known: "ab"},
+		{name: "after a step of minutes", pass: 5 * time.Minute, known: "ab"},
+		{name: "when counters went back", pass: -time.Hour},
+		{name: "and the next time again", pass: 5 * time.Second, known: "ab"},
+	} {
+		m.now, m.reads = m.now.Add(step.pass), 0
+		if step.change != nil {
+			step.change()
+		}
+		n, err := c.Sample(t.Context(), "n1", nil)
+		if err != nil || known(n) != step.known || m.reads != 1 {
+			t.Errorf("%s: %q are known, %d reads, %v; want %q", step.name, known(n), m.reads, err, step.known)
+		}
+	}
+	m.now, m.reads = m.now.Add(10*time.Second), 0
+	if n, err := c.Node(t.Context(), "n1"); err != nil || known(n) != "ab" || m.reads != 0 {
+		t.Errorf("asked for a moment later: %+v, %v, %d reads", n, err, m.reads)
+	}
+	m.now = m.now.Add(time.Minute)
+	c.wait = func(_ context.Context, d time.Duration) error { m.now = m.now.Add(d); return nil }
+	if _, err := c.Node(t.Context(), "n1"); err != nil || m.reads == 0 {
+		t.Errorf("asked for much later: %v, %d reads", err, m.reads)
+	}
+}
+
 // TestRequestsOfPods follows a pod's counter: its rate, a restart, a metric that is not there.
 func TestRequestsOfPods(t *testing.T) {
 	now, asked := time.UnixMilli(1_000_000), ""
@@ -119,14 +168,13 @@ func TestRequestsOfPods(t *testing.T) {
 			_, _ = fmt.Fprintf(w, "covey_pod_requests_in_flight{namespace=\"default\",pod=\"p\"} 7 %d\n", at)
 		}), nil
 	})
-	c.wait = func(_ context.Context, d time.Duration) error { now = now.Add(d); return nil }
 	pod := Pod{Namespace: "default", Name: "p"}
 	for _, step := range []struct {
 		total string
 		rate  float64
-	}{{"100", 0}, {"150", 10}, {"30", math.NaN()}, {"40", 2}, {"", math.NaN()}, {"70", math.NaN()}} {
+	}{{"100", math.NaN()}, {"150", 10}, {"30", math.NaN()}, {"40", 2}, {"", math.NaN()}, {"70", math.NaN()}} {
 		total, now = step.total, now.Add(5*time.Second)
-		n, err := c.Node(t.Context(), "n1", pod)
+		n, err := c.Sample(t.Context(), "n1", []Pod{pod})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -23,7 +23,11 @@ const resource = "horizontalpodautoscalers.autoscaling"
 type Container struct{ Namespace, Pod, Name string }
 
 // Use is what a container uses: of the processor in thousandths of a core, of memory in bytes.
-type Use struct{ MilliCPU, Memory int64 }
+type Use struct {
+	MilliCPU, Memory int64
+	// Since is when the time began over which the processor was measured, by the clock of the container's node.
+	Since time.Time
+}
 
 // Requests are what a pod says of its own requests; NaN for what it does not say.
 type Requests struct{ PerSecond, InFlight float64 }
@@ -62,7 +66,8 @@ type Config struct {
 
 // Autoscaler keeps workloads at the size that their load wants.
 type Autoscaler struct {
-	cfg Config
+	cfg   Config
+	facts facts // only Run's
 
 	mu      sync.Mutex
 	running map[types.UID]*workload
@@ -70,10 +75,14 @@ type Autoscaler struct {
 
 // workload is what is remembered of one autoscaler.
 type workload struct {
-	scaler  autoscale.Scaler
-	due     time.Time
-	written time.Time // when its status was last written
-	seen    Observation
+	scaler autoscale.Scaler
+	due    time.Time
+	hpa    *autoscalingv2.HorizontalPodAutoscaler // at the last step; nil before the first
+	target types.UID                              // what was scaled then
+	seen   Observation
+
+	reasons, values since // how long what its status shows has differed
+	unknown         since // how long a metric has not been measured
 }
 
 // Observation is what the last step of an autoscaler came to, for metrics.
@@ -92,7 +101,7 @@ func New(cfg Config) *Autoscaler {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	return &Autoscaler{cfg: cfg, running: map[types.UID]*workload{}}
+	return &Autoscaler{cfg: cfg, facts: newFacts(), running: map[types.UID]*workload{}}
 }
 
 // Run scales until ctx ends. It is to be called while this node leads, and begins anew each time.
@@ -107,7 +116,7 @@ func (a *Autoscaler) Run(ctx context.Context) error {
 		if next.IsZero() {
 			continue
 		}
-		timer := a.cfg.Clock.NewTimer(next.Sub(a.cfg.Clock.Now()))
+		timer := a.cfg.Clock.NewTimer(min(next.Sub(a.cfg.Clock.Now()), defaultStep)) // another autoscaler may have come
 		select {
 		case <-ctx.Done():
 		case <-timer.C():
@@ -119,6 +128,7 @@ func (a *Autoscaler) Run(ctx context.Context) error {
 
 // begin forgets everything.
 func (a *Autoscaler) begin() {
+	a.facts = newFacts()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.running = map[types.UID]*workload{}
@@ -161,15 +171,15 @@ func (a *Autoscaler) awaitAny(ctx context.Context) error {
 // step lets each autoscaler that is due decide once, writes what they decided, and says when the next is due; zero when there
 // is none.
 func (a *Autoscaler) step(ctx context.Context) (next time.Time) {
-	now := a.cfg.Clock.Now()
-	due, next := a.due(now)
+	now, snap := a.cfg.Clock.Now(), a.cfg.Store.Snapshot()
+	due, next := a.due(snap, now)
 	if len(due) == 0 {
 		return next
 	}
-	w := newWorld(a.cfg.Store.Snapshot(), a.cfg.Targets)
+	w := a.facts.look(snap)
 	cases := make([]*scaling, 0, len(due))
 	for _, h := range due {
-		cases = append(cases, w.find(h))
+		cases = append(cases, a.find(w, h))
 	}
 	samples := a.cfg.Sampler.Sample(ctx, nodesOf(cases), askedOf(cases))
 	if ctx.Err() != nil {
@@ -181,18 +191,31 @@ func (a *Autoscaler) step(ctx context.Context) (next time.Time) {
 			changed = append(changed, c)
 		}
 	}
-	if err := a.write(ctx, changed, now); err != nil && ctx.Err() == nil {
+	scaled, err := a.write(ctx, changed, now)
+	if err != nil && ctx.Err() == nil {
 		a.cfg.Logger.Warn("the autoscalers' decisions could not be written, they are taken anew", "err", err)
 	}
+	a.done(scaled, now)
 	return next
 }
 
+// done notes which decisions have become true.
+func (a *Autoscaler) done(scaled []*scaling, now time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, c := range scaled {
+		if w := a.running[c.hpa.UID]; w != nil {
+			w.scaler.Scaled(now, c.current, c.status.DesiredReplicas)
+		}
+	}
+}
+
 // due are the autoscalers whose step has come, and when the next comes. It forgets those that are gone.
-func (a *Autoscaler) due(now time.Time) (due []*autoscalingv2.HorizontalPodAutoscaler, next time.Time) {
+func (a *Autoscaler) due(snap *store.Snapshot, now time.Time) (due []*autoscalingv2.HorizontalPodAutoscaler, next time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	there := map[types.UID]*workload{}
-	for h := range store.List[*autoscalingv2.HorizontalPodAutoscaler](a.cfg.Store.Snapshot(), resource, "") {
+	for h := range a.facts.scalers.of(snap, resource) {
 		w := a.running[h.UID]
 		if w == nil {
 			w = &workload{due: now}
@@ -200,7 +223,8 @@ func (a *Autoscaler) due(now time.Time) (due []*autoscalingv2.HorizontalPodAutos
 		there[h.UID] = w
 		if !now.Before(w.due) {
 			due = append(due, h)
-			w.due = now.Add(stepOf(h))
+			step := stepOf(h)
+			w.due = now.Truncate(step).Add(step) // at the same times as others, so that nodes are asked once for all
 		}
 		if next.IsZero() || w.due.Before(next) {
 			next = w.due

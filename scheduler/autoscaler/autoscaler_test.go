@@ -26,19 +26,20 @@ import (
 // site is a store with a Deployment web whose pods are all ready, and an autoscaler on it.
 type site struct {
 	*store.Store
-	t     *testing.T
+	t     testing.TB
 	clock *clocktesting.FakeClock
 	scale *Autoscaler
 
 	mu       sync.Mutex
-	milli    int64 // what each pod uses
-	silent   bool  // nodes don't answer
+	milli    int64                        // what each pod uses
+	silent   bool                         // nodes don't answer
+	use      func(pod string) (Use, bool) // instead of milli; false for one that was not measured
 	sampled  int
 	requests Requests
 	uids     int
 }
 
-func newSite(t *testing.T) *site {
+func newSite(t testing.TB) *site {
 	t.Helper()
 	st, err := store.Open(store.Config{Dir: t.TempDir(), NodeID: "n1", Scheme: scheme.Scheme, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	if err != nil {
@@ -99,7 +100,18 @@ func (s *site) Sample(_ context.Context, nodes []string, requests []types.Namesp
 		return out
 	}
 	for pod := range store.List[*corev1.Pod](s.Snapshot(), "pods", "") {
-		out.Containers[Container{pod.Namespace, pod.Name, "web"}] = Use{MilliCPU: s.milli, Memory: s.milli << 20}
+		use, ok := Use{MilliCPU: s.milli, Memory: s.milli << 20}, true
+		if s.use != nil {
+			use, ok = s.use(pod.Name)
+		}
+		for i := range pod.Spec.Containers {
+			if ok {
+				out.Containers[Container{pod.Namespace, pod.Name, pod.Spec.Containers[i].Name}] = use
+			}
+		}
+		for i := range pod.Spec.InitContainers {
+			out.Containers[Container{pod.Namespace, pod.Name, pod.Spec.InitContainers[i].Name}] = use
+		}
 	}
 	for _, name := range requests {
 		out.Requests[name] = s.requests
@@ -166,16 +178,15 @@ func readyPod(meta metav1.ObjectMeta) *corev1.Pod {
 
 var hpaKey = store.Key{Resource: resource, Namespace: "default", Name: "web"}
 
-// autoscale makes the autoscaler: 50 % of the requested processor, from 1 to 10, without windows, changed by some functions.
-func (s *site) autoscale(change ...func(*autoscalingv2.HorizontalPodAutoscaler)) {
-	s.t.Helper()
+// newHPA is an autoscaler of web: 50 % of the requested processor, from 1 to 10, without windows.
+func newHPA(uid types.UID) *autoscalingv2.HorizontalPodAutoscaler {
 	now := func(seconds int32) *autoscalingv2.HPAScalingRules {
 		return &autoscalingv2.HPAScalingRules{StabilizationWindowSeconds: &seconds, Policies: []autoscalingv2.HPAScalingPolicy{
 			{Type: autoscalingv2.PodsScalingPolicy, Value: 100, PeriodSeconds: 1},
 		}}
 	}
-	h := &autoscalingv2.HorizontalPodAutoscaler{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "web", UID: s.uid(), Generation: 1, Annotations: map[string]string{alphaNote: "0"}},
+	return &autoscalingv2.HorizontalPodAutoscaler{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "web", UID: uid, Generation: 1, Annotations: map[string]string{alphaNote: "0"}},
 		Spec: autoscalingv2.HorizontalPodAutoscalerSpec{
 			ScaleTargetRef: autoscalingv2.CrossVersionObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "web"},
 			MinReplicas:    ptr.To[int32](1), MaxReplicas: 10,
@@ -185,6 +196,12 @@ func (s *site) autoscale(change ...func(*autoscalingv2.HorizontalPodAutoscaler))
 			Behavior: &autoscalingv2.HorizontalPodAutoscalerBehavior{ScaleUp: now(0), ScaleDown: now(0)},
 		},
 	}
+}
+
+// autoscale makes the autoscaler, changed by some functions.
+func (s *site) autoscale(change ...func(*autoscalingv2.HorizontalPodAutoscaler)) {
+	s.t.Helper()
+	h := newHPA(s.uid())
 	for _, f := range change {
 		f(h)
 	}

@@ -1,7 +1,10 @@
 package autoscaler
 
 import (
+	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
@@ -29,10 +32,18 @@ func (a *Autoscaler) decide(c *scaling, samples Samples, now time.Time) bool {
 	case c.err != nil:
 		c.condition(now, autoscalingv2.AbleToScale, false, "FailedGetScale",
 			"the HPA controller was unable to get the target's current scale: "+c.err.Error())
+		w.seen = Observation{}
+	case len(c.rivals) > 1:
+		c.condition(now, autoscalingv2.AbleToScale, true, "SucceededGetScale", "the HPA controller was able to get the target's current scale")
+		c.condition(now, autoscalingv2.ScalingActive, false, "AmbiguousSelector",
+			fmt.Sprintf("%s %s is scaled by several HPAs: %s; delete all but one", c.hpa.Spec.ScaleTargetRef.Kind, c.key.Name, strings.Join(c.rivals, ", ")))
+		c.status.CurrentReplicas, c.status.DesiredReplicas, c.status.CurrentMetrics = c.current, c.current, nil
+		w.seen = Observation{}
 	case c.current == 0 && c.rules.Min > 0:
 		c.condition(now, autoscalingv2.AbleToScale, true, "SucceededGetScale", "the HPA controller was able to get the target's current scale")
 		c.condition(now, autoscalingv2.ScalingActive, false, "ScalingDisabled", "scaling is disabled since the replica count of the target is zero")
 		c.status.CurrentReplicas, c.status.DesiredReplicas, c.status.CurrentMetrics = 0, 0, nil
+		w.scaler, w.seen = autoscale.Scaler{}, Observation{}
 	default:
 		c.decide(w, samples, now)
 	}
@@ -40,6 +51,7 @@ func (a *Autoscaler) decide(c *scaling, samples Samples, now time.Time) bool {
 }
 
 func (c *scaling) decide(w *workload, samples Samples, now time.Time) {
+	w.follow(c)
 	measured := make([]autoscale.Measurement, len(c.hpa.Spec.Metrics))
 	c.metrics = make([]metric, len(measured))
 	for i := range measured {
@@ -50,18 +62,27 @@ func (c *scaling) decide(w *workload, samples Samples, now time.Time) {
 		}
 	}
 	c.decision = w.scaler.Decide(now, c.rules, c.current, measured)
+	c.estimates = slices.Clone(w.scaler.Estimates())
 	c.status.CurrentReplicas, c.status.DesiredReplicas = c.current, c.decision.Replicas
-	c.status.CurrentMetrics = nil
-	for i := range c.metrics {
-		if c.metrics[i].err == nil {
-			c.status.CurrentMetrics = append(c.status.CurrentMetrics, c.metrics[i].status())
-		}
-	}
 	w.observe(c)
-	c.tellActive(w, now)
+	waits := slices.ContainsFunc(c.metrics, func(m metric) bool { return errors.Is(m.err, errNotYet) })
+	if w.unknown.lasts(waits, now, tellUnknown) || !waits {
+		c.tellMetrics()
+		c.tellActive(now)
+	}
 	c.tellLimits(now)
 	if c.decision.Replicas != c.current {
-		c.tellRescale(w, now)
+		c.tellRescale(now)
+	}
+}
+
+// tellMetrics shows what was measured; a metric that is not known has an empty place.
+func (c *scaling) tellMetrics() {
+	c.status.CurrentMetrics = make([]autoscalingv2.MetricStatus, len(c.metrics))
+	for i := range c.metrics {
+		if c.metrics[i].err == nil {
+			c.status.CurrentMetrics[i] = c.metrics[i].status()
+		}
 	}
 }
 
@@ -70,15 +91,15 @@ func (w *workload) observe(c *scaling) {
 	w.seen = Observation{Namespace: c.hpa.Namespace, Name: c.hpa.Name, Wanted: c.decision.Wanted, Held: c.decision.Replicas}
 	if i := c.decision.Metric; i >= 0 {
 		w.seen.Load, w.seen.Target = c.metrics[i].Load, c.metrics[i].Target
-		w.seen.Estimate, _ = w.scaler.Estimates()[i].Value()
+		w.seen.Estimate, _ = c.estimates[i].Value()
 	}
 }
 
 // tellActive says whether, and of what, a size could be computed.
-func (c *scaling) tellActive(w *workload, now time.Time) {
-	if i := c.decision.Metric; i >= 0 {
+func (c *scaling) tellActive(now time.Time) {
+	if i := c.decision.Metric; i >= 0 && c.decision.Held != autoscale.Unknown {
 		c.condition(now, autoscalingv2.ScalingActive, true, "ValidMetricFound",
-			fmt.Sprintf("the HPA was able to successfully calculate a replica count from %s; %s", c.metrics[i].what(), c.numbers(w, i)))
+			fmt.Sprintf("the HPA was able to successfully calculate a replica count from %s; %s", c.metrics[i].what(), c.numbers(i)))
 		return
 	}
 	if c.current == 0 {
@@ -86,7 +107,7 @@ func (c *scaling) tellActive(w *workload, now time.Time) {
 		return
 	}
 	reason, message := "FailedGetMetrics", "there is no metric"
-	for i := range c.metrics {
+	for i := range c.metrics { // one that is known and wants less is no reason to shrink
 		if err := c.metrics[i].err; err != nil {
 			reason = map[autoscalingv2.MetricSourceType]string{
 				autoscalingv2.ResourceMetricSourceType: "FailedGetResourceMetric", autoscalingv2.PodsMetricSourceType: "FailedGetPodsMetric",
@@ -100,9 +121,9 @@ func (c *scaling) tellActive(w *workload, now time.Time) {
 }
 
 // numbers are what was measured and estimated, and what follows.
-func (c *scaling) numbers(w *workload, i int) string {
+func (c *scaling) numbers(i int) string {
 	m := &c.metrics[i]
-	lambda, _ := w.scaler.Estimates()[i].Value()
+	lambda, _ := c.estimates[i].Value()
 	return fmt.Sprintf("measured %s, estimated %s (weight of the past %g), wanted %s per replica: %d",
 		m.quantity(m.Load), m.quantity(lambda), c.rules.Alpha, m.quantity(m.Target), c.decision.Wanted)
 }
@@ -140,7 +161,7 @@ func (c *scaling) tellLimited(now time.Time) {
 }
 
 // tellRescale says that the size changes, and why.
-func (c *scaling) tellRescale(w *workload, now time.Time) {
+func (c *scaling) tellRescale(now time.Time) {
 	why := "All metrics below target"
 	switch i := c.decision.Metric; {
 	case c.current > c.rules.Max:
@@ -151,7 +172,7 @@ func (c *scaling) tellRescale(w *workload, now time.Time) {
 		why = c.metrics[i].what() + " above target"
 	}
 	if i := c.decision.Metric; i >= 0 {
-		why += "; " + c.numbers(w, i)
+		why += "; " + c.numbers(i)
 	}
 	c.status.LastScaleTime = &metav1.Time{Time: now}
 	c.condition(now, autoscalingv2.AbleToScale, true, "SucceededRescale",

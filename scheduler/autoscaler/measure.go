@@ -1,16 +1,20 @@
 package autoscaler
 
 import (
+	"errors"
 	"fmt"
 	"math"
+	"time"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	quantity "k8s.io/apimachinery/pkg/api/resource"
-	"k8s.io/apimachinery/pkg/types"
 
 	"covey.dev/covey/scheduler/autoscale"
 )
+
+// errNotYet says that the next measurement may tell.
+var errNotYet = errors.New("it is not known yet")
 
 // metric is one metric of an autoscaler in one step.
 type metric struct {
@@ -43,7 +47,7 @@ func (c *scaling) measure(spec *autoscalingv2.MetricSpec, s Samples) metric {
 	m.Ready = len(c.ready)
 	switch {
 	case len(c.ready) == 0:
-		m.err = fmt.Errorf("no pod is ready")
+		m.err = fmt.Errorf("%w: no pod is ready", errNotYet)
 		return m
 	case spec.Resource != nil:
 		c.measureResource(&m, spec.Resource.Name, "", &spec.Resource.Target, s)
@@ -55,7 +59,7 @@ func (c *scaling) measure(spec *autoscalingv2.MetricSpec, s Samples) metric {
 		m.err = fmt.Errorf("covey does not measure %s metrics", spec.Type)
 	}
 	if m.err == nil && m.Ready == m.Missed {
-		m.err = fmt.Errorf("none of the %d ready pods was measured yet", m.Ready)
+		m.err = fmt.Errorf("%w: none of the %d ready pods was measured since it is ready", errNotYet, m.Ready)
 	}
 	return m
 }
@@ -63,17 +67,19 @@ func (c *scaling) measure(spec *autoscalingv2.MetricSpec, s Samples) metric {
 // measureResource adds up what pods use of a resource, or one container of each.
 func (c *scaling) measureResource(m *metric, name corev1.ResourceName, container string, target *autoscalingv2.MetricTarget, s Samples) {
 	for _, pod := range c.ready {
-		used, requested, measured, err := podUse(pod, name, container, s)
-		if err != nil && target.AverageUtilization != nil {
-			m.err = err
+		u := useOf(pod, name, container, s)
+		switch {
+		case u.err != nil && (target.AverageUtilization != nil || !u.found):
+			m.err = u.err
 			return
-		}
-		if !measured {
+		case !u.measured:
 			m.Missed++
-			continue
+		case name == corev1.ResourceCPU && u.since.Before(pod.since):
+			m.Missed++ // it was starting, and what that took is not its load
+		default:
+			m.Load += u.used
+			m.requested += u.requested
 		}
-		m.Load += used
-		m.requested += requested
 	}
 	measured := float64(m.Ready - m.Missed)
 	switch {
@@ -85,33 +91,43 @@ func (c *scaling) measureResource(m *metric, name corev1.ResourceName, container
 }
 
 // podUse is what a pod uses and requests of a resource, in thousandths of a core or in bytes.
-func podUse(pod *corev1.Pod, name corev1.ResourceName, container string, s Samples) (used, requested float64, measured bool, err error) {
-	found := false
-	for i := range pod.Spec.Containers {
-		one := &pod.Spec.Containers[i]
-		if container != "" && one.Name != container {
+type podUse struct {
+	used, requested float64
+	since           time.Time // when the measurement of what it uses began
+	measured        bool
+	found           bool  // it has the container
+	err             error // why what it requests is not known
+}
+
+// useOf adds up a pod's containers, or takes the one that is named.
+func useOf(pod *podFact, name corev1.ResourceName, container string, s Samples) podUse {
+	u := podUse{measured: true}
+	for i := range pod.containers {
+		one := &pod.containers[i]
+		if container != "" && one.name != container {
 			continue
 		}
-		found = true
-		if request, ok := one.Resources.Requests[name]; ok {
-			requested += inUnits(name, &request)
-		} else if err == nil {
-			err = fmt.Errorf("missing request for %s in container %s of Pod %s", name, one.Name, pod.Name)
+		u.found = true
+		if request, ok := one.requests[name]; ok {
+			u.requested += inUnits(name, &request)
+		} else if u.err == nil {
+			u.err = fmt.Errorf("missing request for %s in container %s of Pod %s", name, one.name, pod.Name)
 		}
-		use, ok := s.Containers[Container{Namespace: pod.Namespace, Pod: pod.Name, Name: one.Name}]
-		if !ok {
-			return 0, 0, false, err
-		}
+		use, ok := s.Containers[Container{Namespace: pod.Namespace, Pod: pod.Name, Name: one.name}]
+		u.measured = u.measured && ok
 		if name == corev1.ResourceMemory {
-			used += float64(use.Memory)
+			u.used += float64(use.Memory)
 		} else {
-			used += float64(use.MilliCPU)
+			u.used += float64(use.MilliCPU)
+		}
+		if u.since.IsZero() || use.Since.Before(u.since) {
+			u.since = use.Since
 		}
 	}
-	if !found {
-		return 0, 0, false, fmt.Errorf("container %s not present in metrics for pod %s/%s", container, pod.Namespace, pod.Name)
+	if !u.found {
+		u.err = fmt.Errorf("container %s not present in metrics for pod %s", container, pod.NamespacedName)
 	}
-	return used, requested, true, err
+	return u
 }
 
 // inUnits is a quantity in the units that loads are counted in.
@@ -125,7 +141,7 @@ func inUnits(name corev1.ResourceName, q *quantity.Quantity) float64 {
 func (c *scaling) measureRequests(m *metric, spec *autoscalingv2.PodsMetricSource, s Samples) {
 	m.Target = spec.Target.AverageValue.AsApproximateFloat64()
 	for _, pod := range c.ready {
-		r, ok := s.Requests[types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name}]
+		r, ok := s.Requests[pod.NamespacedName]
 		load := r.PerSecond
 		if spec.Metric.Name == "requests_in_flight" {
 			load = r.InFlight
@@ -156,14 +172,16 @@ func (m *metric) status() autoscalingv2.MetricStatus {
 }
 
 func (m *metric) perPod() (current autoscalingv2.MetricValueStatus) {
-	average := m.Load / float64(m.Ready-m.Missed)
-	current.AverageValue = m.quantity(average)
+	current.AverageValue = m.quantity(m.average())
 	if m.requested > 0 {
 		percent := int32(math.Round(100 * m.Load / m.requested))
 		current.AverageUtilization = &percent
 	}
 	return current
 }
+
+// average is the load of a replica.
+func (m *metric) average() float64 { return m.Load / float64(m.Ready-m.Missed) }
 
 // quantity is a load as a user writes it.
 func (m *metric) quantity(load float64) *quantity.Quantity {

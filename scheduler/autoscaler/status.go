@@ -12,8 +12,12 @@ import (
 )
 
 const (
-	// tellEvery is how often a status is written when only what is measured has changed.
-	tellEvery = 15 * time.Second
+	// tellValues is how long what is measured has to differ from what the status shows before it is written for that.
+	tellValues = 15 * time.Second
+	// tellUnknown is how long a metric is not known before that is told: the first replica, and a new leader, need a measurement.
+	tellUnknown = 15 * time.Second
+	// tellReasons is the same for what bounds the size: a load on an edge changes that with each measurement.
+	tellReasons = time.Minute
 	// tellDifference is the part of the target by which what is measured has to differ from what is shown to be written.
 	tellDifference = 0.1
 )
@@ -45,20 +49,48 @@ func (c *scaling) condition(now time.Time, kind autoscalingv2.HorizontalPodAutos
 	}
 }
 
-// worthWriting reports whether the status says something new.
+// since is the time from which something has held; zero while it does not.
+type since struct{ time.Time }
+
+// lasts reports whether something holds and has held for a time.
+func (s *since) lasts(holds bool, now time.Time, long time.Duration) bool {
+	switch {
+	case !holds:
+		s.Time = time.Time{}
+	case s.IsZero():
+		s.Time = now
+	}
+	return holds && now.Sub(s.Time) >= long
+}
+
+// worthWriting reports whether the status says something new. What comes and goes with the noise of a load does not: reasons and
+// values have to differ for a time.
 func (w *workload) worthWriting(c *scaling, now time.Time) bool {
 	was, is := &c.hpa.Status, &c.status
-	if is.CurrentReplicas != was.CurrentReplicas || is.DesiredReplicas != was.DesiredReplicas || len(c.events) > 0 ||
-		ptr.Deref(is.ObservedGeneration, 0) != ptr.Deref(was.ObservedGeneration, 0) || !sameConditions(was.Conditions, is.Conditions) ||
-		len(is.CurrentMetrics) != len(was.CurrentMetrics) {
-		w.written = now
-		return true
-	}
-	if now.Sub(w.written) < tellEvery || !c.differs() {
+	reasons := w.reasons.lasts(!sameConditions(was.Conditions, is.Conditions), now, tellReasons)
+	values := w.values.lasts(c.differs(), now, tellValues)
+	if !reasons && !values && is.CurrentReplicas == was.CurrentReplicas && is.DesiredReplicas == was.DesiredReplicas && len(c.events) == 0 &&
+		ptr.Deref(is.ObservedGeneration, 0) == ptr.Deref(was.ObservedGeneration, 0) &&
+		sameConditions(urgent(was.Conditions), urgent(is.Conditions)) && sameMetrics(was.CurrentMetrics, is.CurrentMetrics) {
 		return false
 	}
-	w.written = now
+	w.reasons, w.values = since{}, since{}
 	return true
+}
+
+// urgent is what of the conditions users have to see at once: whether they hold, and why there is no scaling.
+func urgent(all []autoscalingv2.HorizontalPodAutoscalerCondition) []autoscalingv2.HorizontalPodAutoscalerCondition {
+	var out []autoscalingv2.HorizontalPodAutoscalerCondition
+	for _, c := range all {
+		if c.Type == autoscalingv2.ScalingLimited {
+			c.Status, c.Reason = "", ""
+		}
+		if c.Status == corev1.ConditionTrue {
+			c.Reason = ""
+		}
+		out = append(out, c)
+	}
+	return out
 }
 
 func sameConditions(was, is []autoscalingv2.HorizontalPodAutoscalerCondition) bool {
@@ -67,21 +99,31 @@ func sameConditions(was, is []autoscalingv2.HorizontalPodAutoscalerCondition) bo
 	})
 }
 
-// differs reports whether what is measured is far from what the status shows.
+// sameMetrics reports whether the same metrics are known.
+func sameMetrics(was, is []autoscalingv2.MetricStatus) bool {
+	return slices.EqualFunc(was, is, func(a, b autoscalingv2.MetricStatus) bool { return a.Type == b.Type })
+}
+
+// differs reports whether what is measured, or the estimate, is far from what is written.
 func (c *scaling) differs() bool {
-	known := slices.DeleteFunc(slices.Clone(c.metrics), func(m metric) bool { return m.err != nil })
-	for i := range known {
-		m := &known[i]
-		shown := valueOf(&c.hpa.Status.CurrentMetrics[i])
-		if shown == nil || shown.AverageValue == nil {
-			return true
+	shown, estimates := c.hpa.Status.CurrentMetrics, written(c.hpa)
+	if len(shown) != len(c.metrics) {
+		return false // sameMetrics sees that
+	}
+	for i := range c.metrics {
+		m := &c.metrics[i]
+		value := valueOf(&shown[i])
+		if m.err != nil || value == nil || value.AverageValue == nil {
+			continue // sameMetrics has seen what is known now and was not
 		}
-		now := m.Load / float64(m.Ready-m.Missed)
-		before := shown.AverageValue.AsApproximateFloat64()
+		before := value.AverageValue.AsApproximateFloat64()
 		if !m.isMemory() && m.spec.Pods == nil {
 			before *= 1000
 		}
-		if math.Abs(now-before) > tellDifference*m.Target {
+		far := tellDifference * m.Target
+		lambda, _ := c.estimates[i].Value()
+		old, _ := estimates[metricKey(m.spec)].Value()
+		if math.Abs(m.average()-before) > far || math.Abs(lambda-old) > far*float64(max(1, c.current)) {
 			return true
 		}
 	}

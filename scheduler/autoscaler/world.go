@@ -4,11 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
-	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -19,21 +17,42 @@ import (
 // world is what the autoscalers of one step look at.
 type world struct {
 	snap    *store.Snapshot
-	targets func(group, kind string) (Target, bool)
-	pods    map[types.UID][]*corev1.Pod // by the object that controls them
-	sets    map[types.UID][]types.UID   // replica sets by the object that controls them
+	pods    map[types.UID][]*podFact  // by the object that controls them
+	sets    map[types.UID][]types.UID // replica sets by the object that controls them
+	lost    map[string]bool           // nodes that are not ready
+	scalers map[scaledObject][]string // names of autoscalers
 }
 
-func newWorld(snap *store.Snapshot, targets func(group, kind string) (Target, bool)) *world {
-	w := &world{snap: snap, targets: targets, pods: map[types.UID][]*corev1.Pod{}, sets: map[types.UID][]types.UID{}}
-	for pod := range store.List[*corev1.Pod](snap, "pods", "") {
-		if owner := metav1.GetControllerOfNoCopy(pod); owner != nil {
-			w.pods[owner.UID] = append(w.pods[owner.UID], pod)
+// scaledObject is what an autoscaler names as its target.
+type scaledObject struct{ namespace, group, kind, name string }
+
+func targetOf(h *autoscalingv2.HorizontalPodAutoscaler) scaledObject {
+	ref := h.Spec.ScaleTargetRef
+	group, _, _ := strings.Cut(ref.APIVersion, "/")
+	return scaledObject{h.Namespace, group, ref.Kind, ref.Name}
+}
+
+// look takes in what there is.
+func (f *facts) look(snap *store.Snapshot) *world {
+	w := &world{
+		snap: snap, pods: map[types.UID][]*podFact{}, sets: map[types.UID][]types.UID{},
+		lost: map[string]bool{}, scalers: map[scaledObject][]string{},
+	}
+	for h := range f.scalers.of(snap, resource) {
+		of := targetOf(h)
+		w.scalers[of] = append(w.scalers[of], h.Name)
+	}
+	for node := range f.nodes.of(snap, "nodes") {
+		if node.lost {
+			w.lost[node.name] = true
 		}
 	}
-	for set := range store.List[*appsv1.ReplicaSet](snap, "replicasets.apps", "") {
-		if owner := metav1.GetControllerOfNoCopy(set); owner != nil {
-			w.sets[owner.UID] = append(w.sets[owner.UID], set.UID)
+	for set := range f.sets.of(snap, "replicasets.apps") {
+		w.sets[set.owner] = append(w.sets[set.owner], set.uid)
+	}
+	for pod := range f.pods.of(snap, "pods") {
+		if pod.ready {
+			w.pods[pod.owner] = append(w.pods[pod.owner], pod)
 		}
 	}
 	return w
@@ -41,26 +60,27 @@ func newWorld(snap *store.Snapshot, targets func(group, kind string) (Target, bo
 
 // scaling is one autoscaler in one step.
 type scaling struct {
-	hpa      *autoscalingv2.HorizontalPodAutoscaler
-	target   Target
-	key      store.Key
-	object   store.Object // what is scaled
-	revision uint64       // of it
-	current  int32
-	ready    []*corev1.Pod // its pods that are ready
-	err      error         // why the target's size is not known
+	hpa     *autoscalingv2.HorizontalPodAutoscaler
+	target  Target
+	key     store.Key
+	uid     types.UID // of what is scaled
+	current int32
+	ready   []*podFact // its pods that are ready
+	err     error      // why the target's size is not known
+	rivals  []string   // the autoscalers of the target, this one too
 
-	decision autoscale.Decision
-	rules    *autoscale.Rules
-	metrics  []metric
-	status   autoscalingv2.HorizontalPodAutoscalerStatus
-	events   []event
+	decision  autoscale.Decision
+	estimates []autoscale.Average
+	rules     *autoscale.Rules
+	metrics   []metric
+	status    autoscalingv2.HorizontalPodAutoscalerStatus
+	events    []event
 }
 
 var errNoScale = errors.New("it has no scale subresource")
 
 // find looks up what an autoscaler scales, and its pods.
-func (w *world) find(h *autoscalingv2.HorizontalPodAutoscaler) *scaling {
+func (a *Autoscaler) find(w *world, h *autoscalingv2.HorizontalPodAutoscaler) *scaling {
 	c := &scaling{hpa: h, rules: rulesOf(h)}
 	ref := h.Spec.ScaleTargetRef
 	gv, err := schema.ParseGroupVersion(ref.APIVersion)
@@ -68,7 +88,7 @@ func (w *world) find(h *autoscalingv2.HorizontalPodAutoscaler) *scaling {
 		c.err = err
 		return c
 	}
-	target, ok := w.targets(gv.Group, ref.Kind)
+	target, ok := a.cfg.Targets(gv.Group, ref.Kind)
 	if !ok {
 		c.err = fmt.Errorf("kind %s of %q: %w", ref.Kind, ref.APIVersion, errNoScale)
 		return c
@@ -79,25 +99,16 @@ func (w *world) find(h *autoscalingv2.HorizontalPodAutoscaler) *scaling {
 		c.err = fmt.Errorf("%s %q not found", target.Resource, ref.Name)
 		return c
 	}
-	c.object, c.revision = rec.Object(), rec.Revision()
-	c.current = target.Replicas(c.object)
-	for _, owner := range append([]types.UID{c.object.GetUID()}, w.sets[c.object.GetUID()]...) {
+	size := a.facts.size(rec, target)
+	c.uid, c.current, c.rivals = size.uid, size.replicas, w.scalers[targetOf(h)]
+	for _, owner := range append([]types.UID{c.uid}, w.sets[c.uid]...) {
 		for _, pod := range w.pods[owner] {
-			if isReady(pod) {
+			if !w.lost[pod.node] { // from a node that is cut off nobody hears that its pods are not ready
 				c.ready = append(c.ready, pod)
 			}
 		}
 	}
 	return c
-}
-
-func isReady(pod *corev1.Pod) bool {
-	if pod.DeletionTimestamp != nil || pod.Status.Phase != corev1.PodRunning {
-		return false
-	}
-	return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
-		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
-	})
 }
 
 // nodesOf are the nodes that have pods of these.
@@ -106,9 +117,9 @@ func nodesOf(cases []*scaling) []string {
 	seen := map[string]bool{}
 	for _, c := range cases {
 		for _, pod := range c.ready {
-			if name := pod.Spec.NodeName; !seen[name] {
-				seen[name] = true
-				out = append(out, name)
+			if !seen[pod.node] {
+				seen[pod.node] = true
+				out = append(out, pod.node)
 			}
 		}
 	}
@@ -123,7 +134,7 @@ func askedOf(cases []*scaling) []types.NamespacedName {
 			continue
 		}
 		for _, pod := range c.ready {
-			out = append(out, types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name})
+			out = append(out, pod.NamespacedName)
 		}
 	}
 	return out

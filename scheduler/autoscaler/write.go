@@ -18,47 +18,56 @@ const (
 	batch = 200
 )
 
-// write scales the targets and tells of it, some autoscalers at a time.
-func (a *Autoscaler) write(ctx context.Context, changed []*scaling, now time.Time) error {
+// write scales the targets and tells of it, some autoscalers at a time. It returns those whose targets have another size now.
+func (a *Autoscaler) write(ctx context.Context, changed []*scaling, now time.Time) (scaled []*scaling, err error) {
 	for len(changed) > 0 {
 		some := changed[:min(batch, len(changed))]
 		changed = changed[len(some):]
+		var resized []*scaling
 		if _, err := a.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+			resized = nil
 			for _, c := range some {
-				a.writeOne(tx, c, now)
+				if a.writeOne(tx, c, now) {
+					resized = append(resized, c)
+				}
 			}
 			return nil
 		}); err != nil {
-			return err
+			return scaled, err
 		}
+		scaled = append(scaled, resized...)
 	}
-	return nil
+	return scaled, nil
 }
 
-// writeOne leaves an autoscaler that is gone, and a target that has another size by now, to the next step.
-func (a *Autoscaler) writeOne(tx *store.Tx, c *scaling, now time.Time) {
+// writeOne leaves an autoscaler that is gone, and a target that has another size by now, to the next step. It reports whether
+// the target gets another size.
+func (a *Autoscaler) writeOne(tx *store.Tx, c *scaling, now time.Time) (scaled bool) {
 	key := store.Key{Resource: resource, Namespace: c.hpa.Namespace, Name: c.hpa.Name}
 	rec, ok := tx.Get(key)
 	if !ok {
-		return
+		return false
 	}
 	hpa := rec.Object().(*autoscalingv2.HorizontalPodAutoscaler)
 	if hpa.UID != c.hpa.UID {
-		return
+		return false
 	}
 	if c.err == nil && c.status.DesiredReplicas != c.current {
 		target, ok := tx.Get(c.key)
-		if !ok || target.Object().GetUID() != c.object.GetUID() || c.target.Replicas(target.Object()) != c.current {
-			return
+		if !ok || target.Object().GetUID() != c.uid || c.target.Replicas(target.Object()) != c.current {
+			return false
 		}
 		tx.Put(c.key, c.target.Resize(target.Object(), c.status.DesiredReplicas), target.Revision())
+		scaled = true
 	}
 	hpa = hpa.DeepCopy()
 	hpa.Status = c.status
+	c.noteEstimates(hpa)
 	tx.Put(key, hpa, rec.Revision())
 	for i, e := range c.events {
 		a.tell(tx, hpa, e, now.Add(time.Duration(i)))
 	}
+	return scaled
 }
 
 func (a *Autoscaler) tell(tx *store.Tx, hpa *autoscalingv2.HorizontalPodAutoscaler, e event, now time.Time) {
