@@ -4,7 +4,7 @@ SHELL := /bin/bash
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 GOFILES = $(shell git ls-files --cached --others --exclude-standard '*.go')
 
-.PHONY: help build deps runtime release release-check smoke example-image test-image kubectl vm-image demo test fmt vet lint unit cross e2e fuzz bench microbench crash soak limits generate clean
+.PHONY: help build deps runtime release release-check smoke example-image test-image kubectl vm-image vm demo test fmt vet lint unit cross e2e fuzz bench microbench crash soak limits generate clean
 
 help: ## what the targets do
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,10 @@ e2e: build example-image test-image kubectl vm-image ## the real binary with rea
 
 vm-image: deps ## bin/vm: a kernel and a small Debian for virtual machines
 	@.ci/vm-image
+
+CUTS = 20
+vm: build test-image example-image vm-image ## three virtual machines as a cluster whose plugs are pulled, CUTS times beside what CI does
+	cd e2e && COVEY_VM_POWER_CUTS=$(CUTS) go test -count=1 -timeout 120m -v ./vm
 
 FUZZTIME = 1m
 fuzz: runtime ## each fuzz target for FUZZTIME; what they find goes to testdata/fuzz

@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	bootTime    = 12 * time.Minute // without hardware help on a busy machine; a quarter of a minute is usual
-	commandTime = 10 * time.Minute
+	bootTime    = 3 * time.Minute // without hardware help on a busy machine; a quarter of a minute is usual
+	commandTime = 3 * time.Minute
 	memoryMiB   = 768
 )
 
