@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -290,5 +291,32 @@ func TestAWatchOnAServerThatWasAwayExpires(t *testing.T) {
 	events, err := w.Next(testContext(t))
 	if err != nil || len(events) != 1 || events[0].Revision != next {
 		t.Errorf("after that: %v, %v", events, err)
+	}
+}
+
+// TestWhatEndsWithoutAnAnswerSaysSo cuts the leader off, under a write and before one.
+func TestWhatEndsWithoutAnAnswerSaysSo(t *testing.T) {
+	c, stores, _ := newCluster(t, 3)
+	leader := stores[leaderOf(t, stores)]
+	var links [][2]string
+	for i := range stores {
+		links = append(links, [2]string{leader.id, fmt.Sprint("n", i)}, [2]string{fmt.Sprint("n", i), leader.id})
+	}
+	c.wires.fail(0, 0, links...)
+	for _, begun := range []bool{true, false} {
+		ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
+		_, err := leader.Update(ctx, increment)
+		cancel()
+		if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrUnknown) != begun {
+			t.Errorf("begun=%v: %v", begun, err)
+		}
+	}
+	c.wires.fail(0, 0)
+	snap, err := leader.Linearizable(testContext(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := value(snap, "default", "counter"); got != "(none)" && got != "1" {
+		t.Errorf("the counter is at %s", got)
 	}
 }

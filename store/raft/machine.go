@@ -79,11 +79,8 @@ func (f fsm) Snapshot() (hraft.FSMSnapshot, error) {
 
 func (f fsm) Restore(r io.ReadCloser) error {
 	defer r.Close()
-	if err := f.machine.Restore(r); err != nil {
-		return err
-	}
-	f.tracker.jump()
-	return nil
+	f.tracker.jump() // what is proposed from now on comes behind the snapshot
+	return f.machine.Restore(r)
 }
 
 type fsmSnapshot struct {
