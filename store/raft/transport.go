@@ -89,6 +89,7 @@ func (t *Transport) stand() {
 // Close implements hraft.WithClose.
 func (t *Transport) Close() error {
 	close(t.closed)
+	t.CloseStreams() // the others see that this server is gone
 	return t.NetworkTransport.Close()
 }
 
