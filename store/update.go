@@ -28,22 +28,43 @@ const (
 //     cut off for so long in the meantime that it has to be sent a snapshot. After other errors, such as a full disk, it did not
 //     happen. A disk that is full on the leader is waited for where another server may come to lead.
 func (s *Store) Update(ctx context.Context, fn func(*Tx) error) (uint64, error) {
+	sure := false // a state read from now on has every write acknowledged before the call
 	for try := 1; ; try++ {
 		at, err := s.current(ctx)
 		if err != nil {
 			return 0, fmt.Errorf("write: %w", err)
 		}
-		revision, err := s.try(ctx, at, fn)
-		if s.elsewhere(err) && pause(ctx) {
+		sure = sure || at.leader != ""
+		read := s.Snapshot()
+		entry, err := s.run(read, fn)
+		if entry == nil {
+			if !sure {
+				// What this server has applied may lack what another one has, and it may have been deposed: a write would
+				// fail then, but this is only read.
+				if _, err := s.Linearizable(ctx); err != nil {
+					return 0, fmt.Errorf("write: %w", err)
+				}
+				sure = true
+				if s.Snapshot() != read {
+					try--
+					continue
+				}
+			}
+			if err != nil {
+				return 0, err
+			}
+			return read.revision, nil
+		}
+		revision, err := s.propose(ctx, at, entry)
+		switch err = storeError(err); {
+		case err == nil:
+			return revision, nil
+		case s.elsewhere(err) && pause(ctx):
 			try-- // nothing was written
-			continue
-		}
-		var lost lostError
-		if !errors.As(err, &lost) {
-			return revision, err
-		}
-		if try == updateTries {
-			return 0, fmt.Errorf("%w, %d times in a row", lost.conflict, try)
+		case !errors.Is(err, ErrConflict):
+			return 0, fmt.Errorf("write: %w", err)
+		case try == updateTries:
+			return 0, fmt.Errorf("%w, %d times in a row", err, try)
 		}
 	}
 }
@@ -53,35 +74,21 @@ func (s *Store) elsewhere(err error) bool {
 	return errors.Is(err, ErrNotLeader) || errors.Is(err, ErrNotWritten) && s.node.Voters() > 1
 }
 
-// lostError is a conflict that another writer caused between reading and applying.
-type lostError struct{ conflict error }
-
-func (e lostError) Error() string { return e.conflict.Error() }
-
-func (s *Store) try(ctx context.Context, at position, fn func(*Tx) error) (uint64, error) {
-	tx := &Tx{snapshot: s.Snapshot(), codec: s.codec}
+// run returns the entry of the transaction that fn makes of a state, nil when there is nothing to write or an error.
+func (s *Store) run(read *Snapshot, fn func(*Tx) error) (entry []byte, err error) {
+	tx := &Tx{snapshot: read, codec: s.codec}
 	if err := fn(tx); err != nil {
-		return 0, err
+		return nil, err
 	}
-	if tx.err != nil {
-		return 0, tx.err
-	}
-	if len(tx.effects) == 0 {
-		return tx.snapshot.revision, nil
+	if tx.err != nil || len(tx.effects) == 0 {
+		return nil, tx.err
 	}
 	if err := tx.conflict(); err != nil {
-		return 0, err // running fn again would not help
+		return nil, err // running fn again would not help
 	}
-	entry := encodeEntry(tx.effects)
+	entry = encodeEntry(tx.effects)
 	if len(entry) > maxEntry {
-		return 0, fmt.Errorf("write: a transaction of %d bytes is above the limit of %d", len(entry), maxEntry)
+		return nil, fmt.Errorf("write: a transaction of %d bytes is above the limit of %d", len(entry), maxEntry)
 	}
-	revision, err := s.propose(ctx, at, entry)
-	switch {
-	case errors.Is(err, ErrConflict):
-		return 0, lostError{err}
-	case err != nil:
-		return 0, fmt.Errorf("write: %w", storeError(err))
-	}
-	return revision, nil
+	return entry, nil
 }
