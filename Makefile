@@ -4,7 +4,7 @@ SHELL := /bin/bash
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 GOFILES = $(shell git ls-files --cached --others --exclude-standard '*.go')
 
-.PHONY: help build deps runtime release release-check smoke example-image test-image kubectl vm-image vm demo test fmt vet lint unit cross e2e fuzz bench microbench crash soak limits generate clean
+.PHONY: help build deps runtime release release-check smoke example-image test-image kubectl registry-clients vm-image vm demo test fmt vet lint unit cross e2e fuzz bench microbench crash soak limits generate clean
 
 help: ## what the targets do
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,10 @@ kubectl: ## bin/kubectl, the real one, at the version in e2e/go.mod
 demo: build example-image ## a node, a service, its death and its healing; Ctrl-C ends it
 	@examples/demo.sh
 
+registry-clients: ## bin/crane and the conformance tests of the OCI distribution specification, at the versions in e2e/go.mod
+	cd e2e && CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w" -o ../bin/crane github.com/google/go-containerregistry/cmd/crane
+	cd e2e && CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w" -o ../bin/conformance github.com/opencontainers/distribution-spec/conformance
+
 test: fmt vet lint unit cross e2e ## all that CI runs
 
 fmt:
@@ -63,7 +67,7 @@ cross: ## that covey compiles for other machines, of 64 and of 32 bits
 	@for arch in arm64 arm; do echo "$$arch"; export CGO_ENABLED=0 GOOS=linux GOARCH=$$arch GOARM=7; \
 		go vet ./... && go build -trimpath -o /dev/null ./cmd/covey || exit 1; done
 
-e2e: build example-image test-image kubectl vm-image ## the real binary with real containers, driven by the real kubectl
+e2e: build example-image test-image kubectl registry-clients vm-image ## the real binary with real containers, driven by the real kubectl
 	cd e2e && go test -count=1 -timeout 25m ./...
 
 vm-image: deps ## bin/vm: a kernel and a small Debian for virtual machines

@@ -32,6 +32,7 @@ type Agent struct {
 	routing  routing
 	images   *puller
 	holders  *holders
+	registry Registry
 	exits    *exits
 	statuses *statuses
 	capacity corev1.ResourceList
@@ -71,7 +72,8 @@ func New(cfg Config, rt Runtime, up Upstream) (*Agent, error) {
 		exits: newExits(), statuses: newStatuses(up, cfg.Logger),
 		workers: map[string]*worker{}, holders: &holders{Peers: cfg.Peers, self: cfg.NodeName}, routing: newRouting(),
 	}
-	a.images = &puller{runtime: rt, holders: a.others(), arrived: a.announce}
+	a.registry = rt.Registry(RegistryConfig{Repositories: cfg.Repositories, Holders: a.others(), Changed: a.announce})
+	a.images = &puller{runtime: rt, holders: a.others(), registry: a.registry, arrived: a.announce}
 	a.handler = a.newHandler()
 	if a.Observe == nil {
 		a.Observe = observer(a.DataDir, rt.ImageDir())

@@ -52,5 +52,9 @@ func (a *Agent) countImages(ctx context.Context) {
 		}
 		return
 	}
-	a.imageStatus = imageStatus(list)
+	pushed, err := a.registry.Pushed(ctx)
+	if err != nil && ctx.Err() == nil {
+		a.Logger.Warn("what was pushed to this node could not be listed", "error", err)
+	}
+	a.imageStatus = imageStatus(append(pushed, list...))
 }

@@ -40,6 +40,8 @@ type Config struct {
 	Observe func() (eviction.Observation, error)
 
 	Peers Peers // the other nodes, which are asked for images; nil: there are none
+	// Repositories keeps what is pushed to the cluster; nil on a node that cannot be pushed to.
+	Repositories Repositories
 	// Watchdog is the command that runs RunWatchdog; empty: the node has no pods that may run at most once.
 	Watchdog []string
 

@@ -38,8 +38,11 @@ func (a *Agent) imageRoutes(r *mux.Router) {
 		answer(w, struct{}{}, err)
 	}).Methods(http.MethodDelete)
 	r.HandleFunc("/images/pull", a.pullImage).Methods(http.MethodPost)
-	r.PathPrefix("/v2/").Handler(a.runtime.ForNodes())
+	r.PathPrefix("/v2/").Handler(a.registry.ForNodes())
 }
+
+// Registry answers users who push and pull at /v2/. Who they are must be known before.
+func (a *Agent) Registry() http.Handler { return a.registry.ForUsers() }
 
 // isHere finds the images by their names.
 func isHere(list ...Image) func(ref string) bool {
@@ -98,7 +101,7 @@ func (a *Agent) pullImage(w http.ResponseWriter, r *http.Request) {
 	result := make(chan any, 1)
 	go func() {
 		defer close(progress)
-		pull := &puller{runtime: a.runtime, holders: a.images.holders, ctx: r.Context()}
+		pull := &puller{runtime: a.runtime, holders: a.images.holders, registry: a.registry, ctx: r.Context()}
 		got, err := pull.tryEach(PullRequest{Ref: ref, Refresh: true, Progress: func(p PullProgress) {
 			select {
 			case progress <- p:

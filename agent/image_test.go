@@ -24,7 +24,7 @@ func (f *fixture) private(user string) (came *[]string) {
 	came = &[]string{}
 	var mu sync.Mutex
 	f.runtime.Pullable[privateImage] = runtimetest.FakeImage{}
-	f.runtime.Registry = func(_ string, auth agent.Credentials) error {
+	f.runtime.AskRegistry = func(_ string, auth agent.Credentials) error {
 		mu.Lock()
 		defer mu.Unlock()
 		name := "nobody"
@@ -102,7 +102,7 @@ func TestPodsThatWantTheSameImagePullItOnce(t *testing.T) {
 	f.runtime.Pullable[privateImage] = runtimetest.FakeImage{}
 	var pulls int
 	waiting := make(chan struct{})
-	f.runtime.Registry = func(string, agent.Credentials) error {
+	f.runtime.AskRegistry = func(string, agent.Credentials) error {
 		pulls++
 		<-waiting
 		return nil

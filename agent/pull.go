@@ -15,12 +15,13 @@ import (
 
 // puller pulls an image once when several containers want it at the same time.
 type puller struct {
-	runtime Images
-	holders Holders                   // nil: there are no other nodes
-	arrived func(ctx context.Context) // called after an image came
-	group   singleflight.Group
-	ctx     context.Context // ends with the agent; set before the first pull
-	running sync.WaitGroup
+	runtime  Images
+	holders  Holders // nil: there are no other nodes
+	registry Registry
+	arrived  func(ctx context.Context) // called after an image came
+	group    singleflight.Group
+	ctx      context.Context // ends with the agent; set before the first pull
+	running  sync.WaitGroup
 }
 
 // pulled is an image and how long its pull took.
@@ -59,7 +60,7 @@ func (p *puller) pull(ctx context.Context, req PullRequest, ring *keyring.Keyrin
 }
 
 func (p *puller) tryEach(req PullRequest, ring *keyring.Keyring, tries []keyring.Credential) (got Pulled, err error) {
-	req.Holders = p.holders
+	req.Holders, req.Registry = p.holders, p.registry
 	if len(tries) == 0 {
 		req.Auth = credentials(req.Ref, ring, nil)
 		return p.runtime.Pull(p.ctx, req)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net/http"
 	"syscall"
 	"time"
 
@@ -63,8 +62,8 @@ type Images interface {
 	// Pull fetches an image from other nodes, its registry or a mirror of it. A pull that was cut off goes on where it was.
 	// One that receives nothing for minutes fails.
 	Pull(ctx context.Context, req PullRequest) (Pulled, error)
-	// ForNodes serves the images to other nodes as a read-only registry at /v2/. It is what Holders ask.
-	ForNodes() http.Handler
+	// Registry makes the registry that the images are served by, and that can be pushed to.
+	Registry(cfg RegistryConfig) Registry
 	// RemoveImage drops a name and what nothing else uses. ErrNotFound when there is none.
 	RemoveImage(ctx context.Context, ref string) error
 	// Prune drops what is kept of pulls that did not come to their end, and all else that nothing uses.
@@ -101,7 +100,8 @@ type PullRequest struct {
 	Refresh bool
 	// Auth may be nil. Another node gives an image that it pulled with a credential only where Auth gives the same.
 	Auth     Credentials
-	Holders  Holders            // nil: only the registry is asked
+	Registry Registry           // the cluster's own; may be nil
+	Holders  Holders            // nil: no other nodes are asked
 	Progress func(PullProgress) // may be nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -19,6 +20,7 @@ import (
 	"covey.dev/covey/node/join"
 	"covey.dev/covey/node/link"
 	"covey.dev/covey/node/metrics"
+	"covey.dev/covey/node/registry"
 	"covey.dev/covey/store"
 )
 
@@ -175,17 +177,22 @@ func (n *node) handler() http.Handler {
 		RecoverPath:  administrators(n.recoverHandler),
 		PromotePath:  administrators(n.promoteHandler),
 	}
+	images := registry.Handler(n.store, n.agent.Registry(), time.Now, n.log)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !n.identity.StillGood(r.TLS) {
 			w.Header().Set("Connection", "close")
 			refuse(w, apierrors.NewUnauthorized("the client's certificate is no longer good: it has expired, or its CA was replaced"))
 			return
 		}
-		if handler := own[r.URL.Path]; handler != nil {
+		handler := own[r.URL.Path]
+		switch {
+		case handler != nil:
 			handler.ServeHTTP(w, r)
-			return
+		case strings.HasPrefix(r.URL.Path+"/", registry.Prefix):
+			images.ServeHTTP(w, r)
+		default:
+			n.api.ServeHTTP(w, r)
 		}
-		n.api.ServeHTTP(w, r)
 	})
 }
 

@@ -28,6 +28,7 @@ import (
 	"covey.dev/covey/node/metrics"
 	"covey.dev/covey/node/peer"
 	"covey.dev/covey/node/port"
+	"covey.dev/covey/node/registry"
 	"covey.dev/covey/node/remote"
 	"covey.dev/covey/node/upstream"
 	"covey.dev/covey/scheduler"
@@ -262,23 +263,24 @@ func (n *node) writer(name string) *upstream.StoreWriter {
 }
 
 // openAgent makes the agent, which is told by source what to run, tells writer what became of it, and asks confirm which pods that may
-// run at most once are its own.
-func (n *base) openAgent(source upstream.Source, writer upstream.Writer, confirm func(context.Context) ([]string, error)) (err error) {
+// run at most once are its own. It serves what is pushed if it is handed repositories.
+func (n *base) openAgent(source upstream.Source, writer upstream.Writer, confirm func(context.Context) ([]string, error), repositories agent.Repositories) (err error) {
 	n.upstream = upstream.New(source, writer, upstream.DefaultPatience, time.Now, n.log)
 	n.agent, err = agent.New(agent.Config{
-		NodeName:    n.cfg.Name,
-		Addresses:   n.addresses.List,
-		Overlay:     n.cfg.Overlay,
-		ListenPort:  n.port.Addr().Port,
-		InstanceID:  n.cfg.instanceID(),
-		DataDir:     n.cfg.DataDir,
-		StateDir:    n.cfg.StateDir,
-		Labels:      n.cfg.Labels,
-		Annotations: map[string]string{nodeIDAnnotation: n.identity.NodeID()},
-		Peers:       others{n},
-		Version:     n.cfg.Version,
-		Logger:      n.log,
-		Watchdog:    n.cfg.Watchdog,
+		NodeName:     n.cfg.Name,
+		Addresses:    n.addresses.List,
+		Overlay:      n.cfg.Overlay,
+		ListenPort:   n.port.Addr().Port,
+		InstanceID:   n.cfg.instanceID(),
+		DataDir:      n.cfg.DataDir,
+		StateDir:     n.cfg.StateDir,
+		Labels:       n.cfg.Labels,
+		Annotations:  map[string]string{nodeIDAnnotation: n.identity.NodeID()},
+		Peers:        others{n},
+		Repositories: repositories,
+		Version:      n.cfg.Version,
+		Logger:       n.log,
+		Watchdog:     n.cfg.Watchdog,
 
 		UnsafeSysctls:  n.cfg.UnsafeSysctls,
 		PodMaxPids:     n.cfg.PodMaxPids,
@@ -290,7 +292,7 @@ func (n *base) openAgent(source upstream.Source, writer upstream.Writer, confirm
 }
 
 func (n *node) build() (err error) {
-	if err := n.openAgent(n.store, n.writer(n.cfg.Name), n.confirm); err != nil {
+	if err := n.openAgent(n.store, n.writer(n.cfg.Name), n.confirm, registry.Repositories{Store: n.store}); err != nil {
 		return err
 	}
 	n.scheduler = scheduler.New(scheduler.Config{Store: n.store, Logger: n.log, AdmitPod: admitPod, Resources: resources()})

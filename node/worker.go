@@ -44,7 +44,7 @@ func (w *worker) run(ctx context.Context) (err error) {
 
 // serve builds what stands on the checkpoint and the runtime, and runs it until ctx ends.
 func (w *worker) serve(ctx context.Context) error {
-	if err := w.openAgent(w.client, w.client, w.confirm); err != nil {
+	if err := w.openAgent(w.client, w.client, w.confirm, nil); err != nil {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)

@@ -3,13 +3,13 @@ package containerd
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
 
@@ -118,11 +118,21 @@ func describe(ctx context.Context, image client.Image) (agent.Image, error) {
 	}, nil
 }
 
-// ForNodes implements agent.Images.
-func (r *Runtime) ForNodes() http.Handler {
+// pushedNamespace is containerd's namespace for what is pushed to this node, apart from the images of pods: nobody removes it to make
+// room. containerd keeps on the disk once what is in both.
+const pushedNamespace = Namespace + "-registry"
+
+// Registry implements agent.Images.
+func (r *Runtime) Registry(cfg agent.RegistryConfig) agent.Registry {
 	return registry.New(registry.Config{
-		Content: r.client.ContentStore(), Images: r.client.ImageService(), In: r.in, Logger: r.log,
-	}).ForNodes()
+		RegistryConfig: cfg,
+		Content:        r.client.ContentStore(), Images: r.client.ImageService(), Leases: r.client.LeasesService(),
+		In: r.in, InPushed: inPushed, Guard: r.guardSpace, NoSpace: errNoSpace, Logger: r.log,
+	})
+}
+
+func inPushed(ctx context.Context) context.Context {
+	return namespaces.WithNamespace(ctx, pushedNamespace)
 }
 
 // RemoveImage implements agent.Images.

@@ -34,7 +34,7 @@ func TestPullFromAnotherNode(t *testing.T) {
 		t.Fatal(err)
 	}
 	ref := loaded[0].Ref
-	got, err := p.Pull(t.Context(), agent.PullRequest{Ref: ref, Holders: neighbour{other.ForNodes()}})
+	got, err := p.Pull(t.Context(), agent.PullRequest{Ref: ref, Holders: neighbour{other.Registry(agent.RegistryConfig{}).ForNodes()}})
 	if err != nil || !slices.Equal(got.From, []string{"neighbour"}) || got.Image.Digest != loaded[0].Digest || !got.Image.Loaded {
 		t.Fatalf("%+v, %v", got, err)
 	}
@@ -49,7 +49,7 @@ func TestPullFromAnotherNode(t *testing.T) {
 	}
 	bad := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		right := httptest.NewRecorder()
-		other.ForNodes().ServeHTTP(right, r)
+		other.Registry(agent.RegistryConfig{}).ForNodes().ServeHTTP(right, r)
 		maps.Copy(w.Header(), right.Header())
 		w.WriteHeader(right.Code)
 		if strings.Contains(r.URL.Path, "/blobs/") {

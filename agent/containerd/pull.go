@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/remotes"
@@ -66,6 +67,15 @@ func (r *Runtime) findAndFetch(ctx context.Context, req agent.PullRequest, guard
 	found, err := fetch.Find(ctx, fetch.Request{
 		Ref: req.Ref, Refresh: req.Refresh, Auth: req.Auth, Holders: req.Holders,
 		Registry: func(auth agent.Credentials) remotes.Resolver { return r.resolver(ctx, auth, guard) },
+		Pushed: func(ctx context.Context) (ocispec.Descriptor, error) {
+			if req.Registry == nil {
+				return ocispec.Descriptor{}, errdefs.ErrNotFound
+			}
+			return req.Registry.Resolve(ctx, req.Ref)
+		},
+		Here: func(ctx context.Context, desc ocispec.Descriptor) (content.ReaderAt, error) {
+			return r.client.ContentStore().ReaderAt(inPushed(ctx), desc)
+		},
 		Local: func() (ocispec.Descriptor, map[string]string, bool) {
 			image, err := r.client.ImageService().Get(ctx, req.Ref)
 			return image.Target, image.Labels, err == nil

@@ -27,8 +27,8 @@ type Fake struct {
 	Disk map[string]disk.Usage
 	// Pullable are the refs that Pull finds, with what is then present.
 	Pullable map[string]FakeImage
-	// Registry, if set, is asked before each pull and may refuse it.
-	Registry func(ref string, auth agent.Credentials) error
+	// AskRegistry, if set, is called before each pull and may refuse it.
+	AskRegistry func(ref string, auth agent.Credentials) error
 
 	mu         sync.Mutex
 	containers map[string]*fakeContainer

@@ -13,6 +13,8 @@ import (
 	"slices"
 	"time"
 
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
 	"covey.dev/covey/agent"
 )
 
@@ -72,8 +74,8 @@ func (f *Fake) Pull(_ context.Context, req agent.PullRequest) (agent.Pulled, err
 	if err := f.fail("pull", req.Ref); err != nil {
 		return agent.Pulled{}, err
 	}
-	if f.Registry != nil {
-		if err := f.Registry(req.Ref, req.Auth); err != nil {
+	if f.AskRegistry != nil {
+		if err := f.AskRegistry(req.Ref, req.Auth); err != nil {
 			return agent.Pulled{}, err
 		}
 	}
@@ -92,8 +94,19 @@ func (f *Fake) Pull(_ context.Context, req agent.PullRequest) (agent.Pulled, err
 	return agent.Pulled{Image: got, From: []string{"the fake's registry"}}, err
 }
 
-// ForNodes implements agent.Images; it serves nothing.
-func (f *Fake) ForNodes() http.Handler { return http.NotFoundHandler() }
+// Registry implements agent.Images; it has nothing.
+func (f *Fake) Registry(agent.RegistryConfig) agent.Registry { return emptyRegistry{} }
+
+type emptyRegistry struct{}
+
+func (emptyRegistry) ForNodes() http.Handler { return http.NotFoundHandler() }
+func (emptyRegistry) ForUsers() http.Handler { return http.NotFoundHandler() }
+
+func (emptyRegistry) Resolve(context.Context, string) (ocispec.Descriptor, error) {
+	return ocispec.Descriptor{}, agent.ErrNotFound
+}
+
+func (emptyRegistry) Pushed(context.Context) ([]agent.Image, error) { return nil, nil }
 
 // RemoveImage implements agent.Images.
 func (f *Fake) RemoveImage(_ context.Context, ref string) error {

@@ -61,19 +61,28 @@ func New(cfg *Config, warn func(string)) (*Client, error) {
 // Server is the address of the API, for messages.
 func (c *Client) Server() string { return c.base.String() }
 
-// CAFingerprint is the SHA-256, in hex, of the certificate of the cluster's CA, as the kubeconfig has it.
-func (c *Client) CAFingerprint() (string, error) {
+// CA is the certificate of the cluster's CA in PEM, as the kubeconfig has it.
+func (c *Client) CA() ([]byte, error) {
 	data := c.cfg.CAData
 	if len(data) == 0 && c.cfg.CAFile != "" {
 		var err error
 		if data, err = os.ReadFile(c.cfg.CAFile); err != nil {
-			return "", fmt.Errorf("read the cluster's CA: %w", err)
+			return nil, fmt.Errorf("read the cluster's CA: %w", err)
 		}
 	}
-	block, _ := pem.Decode(data)
-	if block == nil {
-		return "", errors.New("the kubeconfig does not have the cluster's CA")
+	if block, _ := pem.Decode(data); block == nil {
+		return nil, errors.New("the kubeconfig does not have the cluster's CA")
 	}
+	return data, nil
+}
+
+// CAFingerprint is the SHA-256, in hex, of that certificate.
+func (c *Client) CAFingerprint() (string, error) {
+	data, err := c.CA()
+	if err != nil {
+		return "", err
+	}
+	block, _ := pem.Decode(data)
 	sum := sha256.Sum256(block.Bytes)
 	return hex.EncodeToString(sum[:]), nil
 }

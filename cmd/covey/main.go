@@ -114,7 +114,7 @@ the machine of a node they find its kubeconfig by themselves.`,
 		newLogsCommand(o), newExecCommand(o), newScaleCommand(o), newRolloutCommand(o), newTokenCommand(o), newCACommand(o), newStatusCommand(o),
 		newCordonCommand(o), newUncordonCommand(o), newDrainCommand(o), newLeaveCommand(o), newNodeCommand(o), newRecoverCommand(o), newPromoteCommand(o),
 		newBackupCommand(o), newRestoreCommand(o),
-		newImageCommand(o), newSimulateCommand(), newVersionCommand(o), newCompletionCommand(),
+		newImageCommand(o), newRegistryCommand(o), newSimulateCommand(), newVersionCommand(o), newCompletionCommand(),
 	)
 	return root
 }

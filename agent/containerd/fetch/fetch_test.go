@@ -14,9 +14,11 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/remotes"
 	"github.com/containerd/containerd/v2/core/remotes/docker"
+	"github.com/containerd/errdefs"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"covey.dev/covey/agent"
@@ -47,7 +49,7 @@ func newNodes(t *testing.T, names ...string) *nodes {
 	for _, name := range names {
 		store := storetest.New(t)
 		handler := registry.New(registry.Config{
-			Content: store.Content, Images: store.Images, In: store.In, Logger: slog.New(slog.DiscardHandler),
+			Content: store.Content, Images: store.Images, In: store.In, InPushed: store.InPushed, Logger: slog.New(slog.DiscardHandler),
 		}).ForNodes()
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			n.mu.Lock()
@@ -102,6 +104,10 @@ func (n *nodes) pull(req fetch.Request) (*fetch.Image, error) {
 	if req.Local == nil {
 		req.Local = func() (ocispec.Descriptor, map[string]string, bool) { return ocispec.Descriptor{}, nil, false }
 	}
+	if req.Pushed == nil {
+		req.Pushed = func(context.Context) (ocispec.Descriptor, error) { return ocispec.Descriptor{}, errdefs.ErrNotFound }
+	}
+	req.Here = func(context.Context, ocispec.Descriptor) (content.ReaderAt, error) { return nil, errdefs.ErrNotFound }
 	if req.Auth == nil {
 		req.Auth = func(string) *agent.RegistryAuth { return nil }
 	}
@@ -350,6 +356,34 @@ func TestANodeThatSendsSomethingElse(t *testing.T) {
 	}
 }
 
+// TestWhatWasPushedToTheCluster counts before what nodes have, whatever the policy; there is no registry behind it.
+func TestWhatWasPushedToTheCluster(t *testing.T) {
+	n := newNodes(t, "a", "b")
+	const name = "covey.local/app:1"
+	target := n.stores["b"].Load(t, "covey.local/app:old", imagetest.Archive(t, "x"), nil)
+	other, err := imagetest.Image("x", []byte("another program"), nil, imagetest.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	stale := n.stores["a"].Load(t, name, other, nil)
+	pushed := func(context.Context) (ocispec.Descriptor, error) { return target, nil }
+	for _, refresh := range []bool{false, true} {
+		image, err := n.pull(fetch.Request{Ref: name, Refresh: refresh, Pushed: pushed})
+		only(t, image, err, "b")
+		if image.Target.Digest != target.Digest || image.Labels[registry.LabelLoaded] == "" {
+			t.Errorf("got %+v, want what was pushed", image)
+		}
+	}
+	image, err := n.pull(fetch.Request{Ref: name, Refresh: true}) // as on a worker, which does not know what was pushed
+	only(t, image, err, "a")
+	if image.Target.Digest != stale.Digest {
+		t.Errorf("got %+v, want what the node says", image)
+	}
+	if image, err := n.pull(fetch.Request{Ref: "covey.local/none:1"}); err == nil || !strings.Contains(err.Error(), "nothing was pushed to the cluster as covey.local/none:1") {
+		t.Errorf("what was never pushed: %+v, %v", image, err)
+	}
+}
+
 // TestTooManyAskANode waits for its turn.
 func TestTooManyAskANode(t *testing.T) {
 	n := newNodes(t, "a")
@@ -391,7 +425,7 @@ func TestNobodyHasIt(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := fetch.Find(ctx, fetch.Request{Ref: app, Holders: n, Registry: func(agent.Credentials) remotes.Resolver { return docker.NewResolver(docker.ResolverOptions{}) }})
+	_, err := fetch.Find(ctx, fetch.Request{Ref: app, Holders: n, Pushed: func(context.Context) (ocispec.Descriptor, error) { return ocispec.Descriptor{}, errdefs.ErrNotFound }, Registry: func(agent.Credentials) remotes.Resolver { return docker.NewResolver(docker.ResolverOptions{}) }})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("after the end: %v", err)
 	}

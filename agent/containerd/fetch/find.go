@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 
+	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/remotes"
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	remoteserrors "github.com/containerd/containerd/v2/core/remotes/errors"
@@ -29,6 +30,10 @@ type Request struct {
 	Holders agent.Holders // nil: only the registry is asked
 	// Registry makes a resolver that shows the registry credentials.
 	Registry func(agent.Credentials) remotes.Resolver
+	// Pushed gives what was pushed to the cluster by that name; an error when nothing was or that is not known here. Here reads what
+	// was pushed to this node.
+	Pushed func(ctx context.Context) (ocispec.Descriptor, error)
+	Here   func(ctx context.Context, desc ocispec.Descriptor) (content.ReaderAt, error)
 	// Local gives the image of that name on this machine.
 	Local func() (target ocispec.Descriptor, labels map[string]string, ok bool)
 }
@@ -39,23 +44,39 @@ func Find(ctx context.Context, req Request) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !req.Refresh {
-		if image := f.askNodes(ctx); image != nil {
+	own := reference.Domain(f.named) == agent.LocalRegistry
+	if own || !req.Refresh {
+		if image := f.askCluster(ctx); image != nil {
 			return image, nil
 		}
 	}
-	image, err := f.askRegistry(ctx)
-	if err == nil || !req.Refresh || !unavailable(err) || ctx.Err() != nil {
+	var image *Image
+	if own {
+		err = fmt.Errorf("nothing was pushed to the cluster as %s, or no node that knows of it can be reached: %w", f.Ref, errdefs.ErrNotFound)
+	} else {
+		image, err = f.askRegistry(ctx)
+	}
+	if err == nil || !req.Refresh || !own && !unavailable(err) || ctx.Err() != nil {
 		return image, err
 	}
 	if image = f.local(); image == nil {
-		image = f.askNodes(ctx)
+		image = f.askCluster(ctx)
 	}
 	if image == nil {
 		return nil, err
 	}
 	image.Unasked = err
 	return image, nil
+}
+
+// askCluster finds the image in the cluster: what was pushed to it, and what other nodes have; nil where there is none.
+func (f *finder) askCluster(ctx context.Context) *Image {
+	if target, err := f.Pushed(ctx); err == nil {
+		image := f.image(target, nil)
+		image.Labels[registry.LabelLoaded] = "true"
+		return image
+	}
+	return f.askNodes(ctx)
 }
 
 // finder is one call of Find.

@@ -14,6 +14,8 @@ import (
 	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"covey.dev/covey/agent"
 )
 
 // Image is what a name stands for. It is the resolver to pull it with.
@@ -61,6 +63,9 @@ func (i *Image) Distrust(ctx context.Context) (*Image, bool, error) {
 	}
 	f := *i.find
 	f.Holders = nil
+	if i.domain() == agent.LocalRegistry {
+		return nil, false, nil
+	}
 	image, err := f.askRegistry(ctx)
 	return image, true, err
 }
@@ -77,7 +82,7 @@ func (i *Image) From() []string {
 func (i *Image) domain() string { return reference.Domain(i.find.named) }
 
 func (i *Image) count(source string, n int) {
-	if n == 0 {
+	if n == 0 || source == "" {
 		return
 	}
 	i.mu.Lock()
@@ -112,6 +117,9 @@ func (i *Image) isTarget(d digest.Digest) bool { return d == i.Target.Digest }
 
 // fromRegistry opens a part at its registry, from an offset on.
 func (i *Image) fromRegistry(ctx context.Context, desc ocispec.Descriptor, offset int64) (io.ReadCloser, error) {
+	if i.domain() == agent.LocalRegistry {
+		return nil, fmt.Errorf("no node that can be reached has part %s of %s: %w", desc.Digest, i.find.Ref, errdefs.ErrNotFound)
+	}
 	i.mu.Lock()
 	if i.fetcher == nil {
 		fetcher, err := i.find.registry.Fetcher(ctx, i.find.Ref)

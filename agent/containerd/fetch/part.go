@@ -37,7 +37,8 @@ type part struct {
 	why    error           // the last that a node failed with
 
 	rc     io.ReadCloser // nil when it is not open
-	node   string        // that rc reads from; "" for the registry
+	node   string        // that rc reads from; "" for another source
+	source string        // to be told of; "" for this machine
 	offset int64
 	closed bool
 }
@@ -54,11 +55,10 @@ func (p *part) Read(b []byte) (int, error) {
 		}
 		n, err := p.rc.Read(b[:min(int64(len(b)), p.desc.Size-p.offset)])
 		p.offset += int64(n)
+		p.image.count(p.source, n)
 		if p.node == "" {
-			p.image.count(p.image.domain(), n)
 			return n, err
 		}
-		p.image.count(p.node, n)
 		if err != nil {
 			p.shut()
 			if p.offset < p.desc.Size {
@@ -105,6 +105,10 @@ func (p *part) shut() {
 
 // open finds somebody who has the part.
 func (p *part) open() error {
+	if here, err := p.image.find.Here(p.ctx, p.desc); err == nil {
+		p.rc, p.node, p.source = section{io.NewSectionReader(here, p.offset, p.desc.Size-p.offset), here}, "", ""
+		return nil
+	}
 	for waited := time.Duration(0); ; {
 		busy, err := p.openNode()
 		if err != nil || p.rc != nil {
@@ -125,8 +129,14 @@ func (p *part) open() error {
 	if err != nil {
 		return errors.Join(err, p.why)
 	}
-	p.rc, p.node = rc, ""
+	p.rc, p.node, p.source = rc, "", p.image.domain()
 	return nil
+}
+
+// section reads a part that is on this machine.
+type section struct {
+	io.Reader
+	io.Closer
 }
 
 // openNode asks the nodes one after the other. busy says that one has it, and is to be asked again.
@@ -135,7 +145,7 @@ func (p *part) openNode() (busy bool, err error) {
 		rc, err := p.ask(node)
 		switch {
 		case err == nil:
-			p.rc, p.node = rc, node
+			p.rc, p.node, p.source = rc, node, node
 			return false, nil
 		case p.ctx.Err() != nil:
 			return false, p.ctx.Err()

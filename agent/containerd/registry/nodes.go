@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -8,10 +9,13 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"covey.dev/covey/agent"
 )
 
 // What nodes say to each other in headers, beside what the specification has.
@@ -60,7 +64,18 @@ func (g *Registry) forNodes(w http.ResponseWriter, r *http.Request) error {
 	if err == nil && (asked.kind == "blobs" || r.Method == http.MethodGet) {
 		return g.sendLimited(w, r, asked.kind, d)
 	}
+	if asked.kind != "manifests" {
+		return &failure{http.StatusNotFound, "NAME_UNKNOWN", "no such path"}
+	}
+	if r.URL.Query().Get("ns") == agent.LocalRegistry { // of which this node may have run an older image
+		if err := g.pushedFor(w, r, asked); !errdefs.IsNotFound(err) {
+			return err
+		}
+	}
 	image, err := g.imageFor(r, asked)
+	if errdefs.IsNotFound(err) {
+		return g.pushedFor(w, r, asked)
+	}
 	if err != nil {
 		return err
 	}
@@ -74,16 +89,33 @@ func (g *Registry) forNodes(w http.ResponseWriter, r *http.Request) error {
 	return g.send(w, r, "manifests", image.Target.Digest)
 }
 
+// pushedFor says what a name stands for that was pushed to the cluster, wherever its content is.
+func (g *Registry) pushedFor(w http.ResponseWriter, r *http.Request, asked request) error {
+	desc, err := g.Resolve(r.Context(), joinName(r.URL.Query().Get("ns")+"/"+asked.name, asked.id))
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", desc.MediaType)
+	w.Header().Set("Content-Length", strconv.FormatInt(desc.Size, 10))
+	w.Header().Set(HeaderDigest, desc.Digest.String())
+	w.Header().Set(HeaderLoaded, "true")
+	w.Header().Set("Last-Modified", time.Now().UTC().Format(http.TimeFormat)) // it holds now
+	if r.Method == http.MethodGet {
+		return g.send(w, r, "manifests", desc.Digest)
+	}
+	return nil
+}
+
 // imageFor finds an image by its name or digest that the node may know of.
 func (g *Registry) imageFor(r *http.Request, asked request) (images.Image, error) {
-	name := r.URL.Query().Get("ns") + "/" + asked.name
+	name := joinName(r.URL.Query().Get("ns")+"/"+asked.name, asked.id)
 	var found []images.Image
 	if d, err := digest.Parse(asked.id); err == nil {
 		if found, err = g.Images.List(r.Context(), "target.digest=="+d.String()); err != nil {
 			return images.Image{}, err
 		}
 	} else {
-		image, err := g.Images.Get(r.Context(), name+":"+asked.id)
+		image, err := g.Images.Get(r.Context(), name)
 		if err != nil && !errdefs.IsNotFound(err) {
 			return images.Image{}, err
 		}
@@ -96,7 +128,7 @@ func (g *Registry) imageFor(r *http.Request, asked request) (images.Image, error
 			return image, nil
 		}
 	}
-	return images.Image{}, fmt.Errorf("image %s:%s: %w", name, asked.id, errdefs.ErrNotFound)
+	return images.Image{}, fmt.Errorf("image %s: %w", name, errdefs.ErrNotFound)
 }
 
 // sendLimited sends content unless too many nodes are being sent to already.
@@ -115,16 +147,34 @@ func (g *Registry) sendLimited(w http.ResponseWriter, r *http.Request, kind stri
 
 // send answers with content, or a part of it if a range is asked for.
 func (g *Registry) send(w http.ResponseWriter, r *http.Request, kind string, d digest.Digest) error {
-	ctx := r.Context()
-	info, err := g.Content.Info(ctx, d)
-	if err != nil {
-		return err
-	}
 	media := "application/octet-stream"
 	if kind == "manifests" {
+		ctx, info, err := g.locate(r.Context(), d)
+		if err != nil {
+			return err
+		}
 		if media, err = mediaType(ctx, g.Content, info); err != nil {
 			return err
 		}
+	}
+	return g.sendAs(w, r, media, d)
+}
+
+// locate finds content among the images of pods and what was pushed.
+func (g *Registry) locate(ctx context.Context, d digest.Digest) (context.Context, content.Info, error) {
+	in := g.In(ctx)
+	info, err := g.Content.Info(in, d)
+	if errdefs.IsNotFound(err) {
+		in = g.InPushed(ctx)
+		info, err = g.Content.Info(in, d)
+	}
+	return in, info, err
+}
+
+func (g *Registry) sendAs(w http.ResponseWriter, r *http.Request, media string, d digest.Digest) error {
+	ctx, info, err := g.locate(r.Context(), d)
+	if err != nil {
+		return err
 	}
 	reader, err := g.Content.ReaderAt(ctx, ocispec.Descriptor{Digest: d, Size: info.Size})
 	if err != nil {

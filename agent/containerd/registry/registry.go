@@ -5,23 +5,33 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"strings"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/errdefs"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"covey.dev/covey/agent"
 )
 
 // Config is what a Registry is made of.
 type Config struct {
+	agent.RegistryConfig
 	Content content.Store
 	Images  images.Store
-	// In gives requests containerd's namespace.
-	In     func(context.Context) context.Context
-	Logger *slog.Logger
+	Leases  leases.Manager
+	// In gives requests containerd's namespace in which the images of this node's pods are, and InPushed the one for what is pushed:
+	// the garbage collection of images has nothing to do with that.
+	In, InPushed func(context.Context) context.Context
+	// Guard ends the reader of what is pushed with NoSpace when the disk is full.
+	Guard   func(io.Reader) io.Reader
+	NoSpace error
+	Logger  *slog.Logger
 }
 
 // Registry serves what containerd has.
@@ -42,8 +52,13 @@ func New(cfg Config) *Registry {
 // request is the path of a request taken apart: /v2/NAME/KIND/ID.
 type request struct {
 	name string // of the repository
-	kind string // manifests, blobs
-	id   string // a tag or digest
+	kind string // manifests, blobs, uploads, tags, referrers
+	id   string // a tag or digest, or the name of an upload, which is empty for a new one
+}
+
+// paths are the parts between a repository's name and what is asked of it.
+var paths = []struct{ kind, between string }{
+	{"uploads", "/blobs/uploads/"}, {"manifests", "/manifests/"}, {"blobs", "/blobs/"}, {"referrers", "/referrers/"},
 }
 
 // parse takes a path apart; the name may have slashes in it.
@@ -52,9 +67,15 @@ func parse(path string) (request, bool) {
 	if !ok {
 		return request{}, false
 	}
-	for _, kind := range []string{"manifests", "blobs"} {
-		if name, id, ok := cutLast(rest, "/"+kind+"/"); ok && name != "" && id != "" && !strings.Contains(id, "/") {
-			return request{name, kind, id}, true
+	if name, ok := strings.CutSuffix(rest, "/tags/list"); ok {
+		return request{name: name, kind: "tags"}, name != ""
+	}
+	if name, ok := strings.CutSuffix(rest, "/blobs/uploads"); ok {
+		return request{name: name, kind: "uploads"}, name != ""
+	}
+	for _, p := range paths {
+		if name, id, ok := cutLast(rest, p.between); ok && name != "" && !strings.Contains(id, "/") && (id != "" || p.kind == "uploads") {
+			return request{name, p.kind, id}, true
 		}
 	}
 	return request{}, false

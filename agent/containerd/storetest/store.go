@@ -52,6 +52,11 @@ func (s *Store) In(ctx context.Context) context.Context {
 	return namespaces.WithNamespace(ctx, "test")
 }
 
+// InPushed gives a context the namespace of what is pushed.
+func (s *Store) InPushed(ctx context.Context) context.Context {
+	return namespaces.WithNamespace(ctx, "test-pushed")
+}
+
 // Load keeps the image of an OCI archive under a name, and gives what it stands for.
 func (s *Store) Load(t testing.TB, name string, from []byte, labels map[string]string) ocispec.Descriptor {
 	t.Helper()

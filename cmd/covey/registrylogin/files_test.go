@@ -1,0 +1,50 @@
+package registrylogin
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestFiles(t *testing.T) {
+	f := Files{Home: t.TempDir()}
+	if err := os.MkdirAll(f.Home+"/.docker", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	other := `{"credHelpers":{"gcr.io":"gcr"},"auths":{"other.example":{"auth":"bWU6c2VjcmV0"}}}`
+	if err := os.WriteFile(f.ConfigFile(), []byte(other), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Add([]string{"10.0.0.7:7443", "10.0.0.8:7443"}, "u1", "p:1", []byte("the authority")); err != nil {
+		t.Fatal(err)
+	}
+	config := read(t, f.ConfigFile())
+	for _, want := range []string{`"10.0.0.7:7443"`, `"10.0.0.8:7443"`, "dTE6cDox", "bWU6c2VjcmV0", `"gcr.io"`} {
+		if !strings.Contains(config, want) {
+			t.Errorf("no %s in %s", want, config)
+		}
+	}
+	if got := read(t, f.CertificateFiles("10.0.0.8:7443")[0]); got != "the authority" {
+		t.Errorf("the certificate is %q", got)
+	}
+	users, err := f.Remove([]string{"10.0.0.7:7443"})
+	if err != nil || !slices.Equal(users, []string{"u1"}) {
+		t.Errorf("removed %v, %v", users, err)
+	}
+	if config := read(t, f.ConfigFile()); strings.Contains(config, "10.0.0") || !strings.Contains(config, "other.example") {
+		t.Errorf("left is %s", config)
+	}
+	if _, err := os.Stat(f.CertificateFiles("10.0.0.8:7443")[0]); err == nil {
+		t.Error("the certificate is still there")
+	}
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
