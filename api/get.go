@@ -45,7 +45,7 @@ func (c *call) snapshot(notOlderThan string) (*store.Snapshot, error) {
 	if notOlderThan != "" && wanted <= local.Revision() {
 		return local, nil
 	}
-	current, err := c.cfg.Store.Linearizable(c.ctx())
+	current, err := c.current()
 	if err != nil {
 		return nil, err
 	}

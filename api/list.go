@@ -72,7 +72,7 @@ func (c *call) page(opts *listOptions) (page, error) {
 	}
 	at.After.Resource = c.kind.Resource()
 	if at.Revision == anyRevision {
-		snap, err := c.cfg.Store.Linearizable(c.ctx())
+		snap, err := c.current()
 		return page{snapshot: snap, after: &at.After}, err
 	}
 	if err := c.reach(at.Revision); err != nil {

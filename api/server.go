@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"regexp"
+	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -18,7 +19,6 @@ import (
 	"covey.dev/covey/api/managed"
 	"covey.dev/covey/api/metrics"
 	"covey.dev/covey/api/openapi"
-	"covey.dev/covey/store"
 )
 
 // KubernetesVersion is the version of the API that is spoken.
@@ -32,7 +32,7 @@ type Nodes interface {
 
 // Config is what a Server is made of. Store, Kinds and Nodes are required.
 type Config struct {
-	Store  *store.Store
+	Store  Store
 	Kinds  []*kind.Kind
 	Scheme *runtime.Scheme // has the types of Kinds; New refuses a kind that it does not know
 	Nodes  Nodes
@@ -53,6 +53,9 @@ type Config struct {
 	Authenticate func(*http.Request) (User, bool)
 	// Usage is what the use of nodes is read by; one of its own when nil.
 	Usage *metrics.Collector
+	// Stale is what a read is answered with as a warning that nobody can be asked for acknowledged writes, so that it shows what was
+	// known last; nil, or nothing, has it wait instead.
+	Stale func() (warning string)
 	// Observe is told of each request that was answered; it may be nil.
 	Observe func(Observed)
 }
@@ -69,6 +72,7 @@ type Server struct {
 	collector *metrics.Collector
 	short     *flow.Queue
 	long      *flow.Queue
+	alone     atomic.Bool // the last read found nobody to ask
 }
 
 // New builds the routes and the discovery documents.

@@ -1,22 +1,27 @@
 package e2e
 
 import (
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
+
+	corev1 "k8s.io/api/core/v1"
 
 	"covey.dev/covey/e2e/harness"
 )
 
-// TestWorkersRunPods has two workers of one server run what it places on them.
+// TestWorkersRunPods has two workers of one server run what it places on them, and asks each node for it.
 func TestWorkersRunPods(t *testing.T) {
 	t.Parallel()
 	c := harness.StartCluster(t, 1)
 	c.AddWorkers(2)
-	server := c.Nodes[0]
+	server, worker := c.Nodes[0], c.Nodes[1]
 	server.Kubectl("cordon", "node-1")
 	server.Apply(shell("web", `echo "on $(hostname)"; `+sleeps))
-	server.Kubectl("scale", "deployment/web", "--replicas=2")
-	server.Kubectl("rollout", "status", "deployment/web", "--timeout=60s")
-	pods, err := server.Pods("app=web")
+	worker.Kubectl("scale", "deployment/web", "--replicas=2")
+	worker.Kubectl("rollout", "status", "deployment/web", "--timeout=60s")
+	pods, err := worker.Pods("app=web")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,11 +33,130 @@ func TestWorkersRunPods(t *testing.T) {
 		t.Fatalf("%d pods on %v, want one on each worker", len(pods), where)
 	}
 	for _, p := range pods {
-		if got := server.Kubectl("logs", p.Name); got != "on "+p.Name+"\n" {
-			t.Errorf("logs of %s: %q", p.Name, got)
+		for _, asked := range c.Nodes {
+			if got := asked.Kubectl("logs", p.Name); got != "on "+p.Name+"\n" {
+				t.Errorf("logs of %s: %q", p.Name, got)
+			}
 		}
 		for _, other := range pods {
-			server.Kubectl("exec", p.Name, "--", "ping", "-c", "1", "-W", "5", other.Status.PodIP)
+			worker.Kubectl("exec", p.Name, "--", "ping", "-c", "1", "-W", "5", other.Status.PodIP)
 		}
 	}
+	// What the client checks is the server's certificate, which is good for the worker's address.
+	server.Kubectl("--server", "https://"+c.Address(3), "get", "nodes")
+	if out := worker.Covey("token", "create", "--worker"); len(strings.TrimSpace(out)) < 80 {
+		t.Errorf("a worker makes a token: %q", out)
+	}
+	server.Covey("token", "list")
+	if r := server.TryCovey("start", "--data-dir", server.Dir+"/other", "--state-dir", server.Dir+"/o", "--listen", "127.0.0.1:0",
+		"--node-name", "other", "--join", c.Address(2), "--token", strings.TrimSpace(worker.Covey("token", "create", "--worker"))); r.Code == 0 ||
+		!strings.Contains(r.Output(), "as a worker only") {
+		t.Errorf("a server joins with a worker's token: %q", r.Output())
+	}
+	code, metrics := worker.API("GET", "/metrics", "", "")
+	if code != 200 || !strings.Contains(metrics, `pod="web-`) {
+		t.Errorf("a worker does not tell of its pods: %d\n%.500s", code, metrics)
+	}
+
+	server.Stop()
+	server.Start()
+	worker.Kubectl("scale", "deployment/web", "--replicas=3")
+	server.Kubectl("rollout", "status", "deployment/web", "--timeout=60s")
+}
+
+// loyal is a pod that stays on a node that is lost.
+const loyal = `apiVersion: v1
+kind: Pod
+metadata: {name: loyal}
+spec:
+  nodeName: %s
+  terminationGracePeriodSeconds: 0
+  tolerations: [{operator: Exists}]
+  containers:
+  - name: main
+    image: busybox:1
+    command: [sh, -c, 'echo "the setting is $SETTING"; trap exit TERM; sleep 1000000 & wait']
+    env: [{name: SETTING, valueFrom: {configMapKeyRef: {name: settings, key: word}}}]
+`
+
+// TestWorkerKeepsItsWordAlone cuts a worker off, and its power too. It runs its pods until it is back, and then what the cluster
+// has decided meanwhile.
+func TestWorkerKeepsItsWordAlone(t *testing.T) {
+	t.Parallel()
+	c := harness.StartCluster(t, 1)
+	c.AddWorkers(1)
+	keepsItsWord(t, c, c.Nodes[1])
+}
+
+// keepsItsWord has a node other than the first be cut off and come back.
+func keepsItsWord(t *testing.T, c *harness.Cluster, n *harness.Node) {
+	t.Helper()
+	server, name := c.Nodes[0], memberName(c, n)
+	server.Kubectl("create", "configmap", "settings", "--from-literal=word=kept")
+	server.Apply(fmt.Sprintf(loyal, name))
+	server.Kubectl("wait", "--for=condition=Ready", "pod/loyal", "--timeout=60s")
+	for _, other := range c.Nodes {
+		if other != n {
+			server.Kubectl("cordon", memberName(c, other))
+		}
+	}
+	server.Apply(shell("web", sleeps))
+	server.Kubectl("rollout", "status", "deployment/web", "--timeout=60s")
+	server.Kubectl("uncordon", "node-1")
+
+	c.Isolate(slices.Index(c.Nodes, n) + 1)
+	// exec ends the container's first process, so that it has to be started again.
+	n.Eventually(func() error {
+		if r := n.TryKubectl("exec", "loyal", "--", "kill", "1"); r.Code != 0 {
+			return fmt.Errorf("a node that is cut off does not run commands: %s", r.Output())
+		}
+		return nil
+	})
+	n.Eventually(func() error { return logsSay(n, "loyal", "the setting is kept") })
+	n.PowerCut()
+	n.Start()
+	n.Eventually(func() error { return logsSay(n, "loyal", "the setting is kept") })
+	r := n.TryKubectl("get", "pod", "loyal")
+	if r.Code != 0 || !strings.Contains(r.Stderr, "Warning: no ") || !strings.Contains(r.Stderr, "can be") {
+		t.Errorf("a node that is cut off answers %q", r.Output())
+	}
+	if r := n.TryKubectl("delete", "pod", "loyal", "--wait=false", "--request-timeout=5s"); r.Code == 0 {
+		t.Error("a node that is cut off deletes a pod")
+	}
+	// The others have replaced what may be replaced.
+	server.Eventually(func() error { return ready(server, name, corev1.ConditionUnknown) })
+	server.Kubectl("rollout", "status", "deployment/web", "--timeout=60s")
+
+	c.Heal()
+	server.Eventually(func() error { return ready(server, name, corev1.ConditionTrue) })
+	server.Eventually(func() error {
+		pods, err := server.Pods("app=web")
+		if err == nil && (len(pods) != 1 || pods[0].Spec.NodeName == name) {
+			err = fmt.Errorf("%d pods of web, want one, on another node than %s", len(pods), name)
+		}
+		return err
+	})
+	server.Eventually(func() error {
+		got := server.Kubectl("get", "pod", "loyal", "-o", "jsonpath={.status.phase} {.status.containerStatuses[0].restartCount}")
+		var restarts int
+		if _, err := fmt.Sscanf(got, "Running %d", &restarts); err != nil || restarts < 2 {
+			return fmt.Errorf("the pod is %q, want it running and started again twice", got)
+		}
+		return nil
+	})
+	server.Kubectl("exec", "loyal", "--", "true")
+	if got := server.Kubectl("get", "events", "--field-selector", "involvedObject.name=loyal", "-o", "jsonpath={.items[*].reason}"); !strings.Contains(got, "Started") {
+		t.Errorf("the events of the pod are %q", got)
+	}
+}
+
+func logsSay(n *harness.Node, pod, want string) error {
+	if r := n.TryKubectl("logs", pod); !strings.Contains(r.Stdout, want) {
+		return fmt.Errorf("logs of %s: %q, want %q", pod, r.Output(), want)
+	}
+	return nil
+}
+
+func memberName(c *harness.Cluster, n *harness.Node) string {
+	return fmt.Sprintf("node-%d", slices.Index(c.Nodes, n)+1)
 }

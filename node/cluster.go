@@ -168,11 +168,11 @@ func (n *node) handler() http.Handler {
 	own := map[string]http.Handler{
 		join.Path:    join.Handler(joinable{n}, n.clock.Now, n.log),
 		StatusPath:   administrators(n.statusHandler),
-		metrics.Path: administrators(n.metrics.ServeHTTP),
+		metrics.Path: administrators(n.ofNode(n.metrics.ServeHTTP)),
 		TargetsPath:  administrators(n.targetsHandler),
 		BackupPath:   administrators(n.backupHandler),
 		RestorePath:  administrators(n.restoreHandler),
-		LeavePath:    administrators(n.leaveHandler),
+		LeavePath:    administrators(n.ofNode(n.leaveHandler)),
 		KeysPath:     administrators(n.keysHandler),
 		RecoverPath:  administrators(n.recoverHandler),
 		PromotePath:  administrators(n.promoteHandler),

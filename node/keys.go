@@ -144,6 +144,19 @@ func (n *node) RoleOf(nodeID string) (identity.Role, bool) {
 	return identity.RoleWorker, known && nodeID != ""
 }
 
+// Certify implements keys.Cluster.
+func (n *node) Certify(request []byte, address net.IP) ([]byte, error) {
+	nodeID, err := identity.RequestID(request)
+	if err != nil {
+		return nil, err
+	}
+	name, ok := n.names()[nodeID]
+	if !ok {
+		return nil, fmt.Errorf("no node has the key %s", nodeID)
+	}
+	return n.issueWorker(name, request, address)
+}
+
 // fetchKeys asks the nodes at these addresses for keys that are newer than this node's, until one has some.
 func (n *base) fetchKeys(ctx context.Context, addresses []string) {
 	for _, address := range addresses {

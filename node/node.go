@@ -21,6 +21,7 @@ import (
 	usage "covey.dev/covey/api/metrics"
 	"covey.dev/covey/node/address"
 	"covey.dev/covey/node/clock"
+	"covey.dev/covey/node/forward"
 	"covey.dev/covey/node/gossip"
 	"covey.dev/covey/node/identity"
 	"covey.dev/covey/node/keys"
@@ -222,10 +223,12 @@ func (n *node) serve(ctx context.Context) error {
 // startServer runs in g what every server runs.
 func (n *node) startServer(ctx context.Context, g *errgroup.Group) {
 	http := n.port.Listener("h2", "http/1.1", "")
+	passedOn := n.links.Listener(n.port.Listener(forward.Protocol))
 	returning := link.KeyListener(n.port.Listener(identity.KeyProtocol))
 	n.start(ctx, g, n.store, n.peerHandler())
 	g.Go(func() error { return serve(ctx, http, n.handler(), n.log) })
 	g.Go(func() error { return serve(ctx, returning, keys.Handler(n), n.log) })
+	g.Go(func() error { return n.receive(ctx, passedOn) })
 	g.Go(func() error { return n.followKeys(ctx) })
 	g.Go(func() error { return n.watchIncarnation(ctx) })
 	g.Go(func() error { return n.watchMajority(ctx) })
@@ -312,8 +315,8 @@ func (n *node) openAPI() (err error) {
 		Logger:  n.log,
 		Ready:   n.ready,
 
-		Hope: n.hope.Context,
-
+		Hope:    n.hope.Context,
+		Stale:   n.stale,
 		Audit:   n.audit,
 		Usage:   n.usage,
 		Observe: func(o api.Observed) { n.metrics.Observe(metrics.Request(o)) },

@@ -31,6 +31,18 @@ func (n *node) ready() error {
 	return nil
 }
 
+// stale is what reads warn of while no leader can be asked. A server that is alone finds its leader in itself.
+func (n *node) stale() (warning string) {
+	if len(n.store.Members()) < 2 {
+		return ""
+	}
+	known := "this is what node " + n.cfg.Name + " knew last"
+	if why := context.Cause(n.hope.Context()); why != nil {
+		return "no leader can be asked: " + known + ". " + why.Error()
+	}
+	return "no leader can be asked: " + known
+}
+
 // announce writes the administrator's kubeconfig, says when the node is ready, and keeps the kubeconfig from expiring.
 func (n *node) announce(ctx context.Context) error {
 	server := localServer(n.port.Addr())
@@ -68,7 +80,7 @@ func (n *node) announce(ctx context.Context) error {
 func (n *node) now() time.Time { return n.clock.Now() }
 
 func (n *node) awaitReady(ctx context.Context) bool {
-	for n.ready() != nil {
+	for n.ready() != nil && !n.upstream.Alone() {
 		if !sleep(ctx, readyCheckInterval) {
 			return false
 		}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"time"
 
+	"covey.dev/covey/node/forward"
 	"covey.dev/covey/node/peer"
 )
 
@@ -27,8 +28,10 @@ func serve(ctx context.Context, l net.Listener, handler http.Handler, log *slog.
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
-		ConnContext:       peer.ConnContext,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
+			return forward.ConnContext(peer.ConnContext(ctx, conn), conn)
+		},
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	drained := make(chan struct{})
 	go func() {

@@ -47,8 +47,12 @@ func (w *worker) serve(ctx context.Context) error {
 	if err := w.openAgent(w.client, w.client, w.confirm, nil); err != nil {
 		return err
 	}
+	w.port.Divert(w.divert)
+	clients := w.port.Listener("h2", "http/1.1", "") // while no server can be reached
 	g, ctx := errgroup.WithContext(ctx)
-	w.start(ctx, g, w.checkpoint, peer.Handler(nil, nil, w.agent.Handler()))
+	w.start(ctx, g, w.checkpoint, peer.Handler(nil, nil, w.handler()))
+	g.Go(func() error { return w.renew(ctx) })
+	g.Go(func() error { return serve(ctx, clients, w.localAPI(), w.log) })
 	g.Go(func() error { return w.upstream.Run(ctx) })
 	g.Go(func() error { return w.agent.Run(ctx) })
 	g.Go(func() error { return w.client.Run(ctx) })

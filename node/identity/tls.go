@@ -31,6 +31,12 @@ type Server struct {
 	signed *opened          // the keys that cert was made with
 }
 
+// A certificate covers at most so many addresses; those that were there first are not given up for others.
+const (
+	mostAddresses  = 64
+	firstAddresses = 8
+)
+
 // NewServer starts with the names and addresses ("localhost", "10.0.0.7") that clients are told to use.
 func (id *Identity) NewServer(nodeName string, hosts ...string) *Server {
 	s := &Server{id: id, nodeName: nodeName}
@@ -161,6 +167,9 @@ func (s *Server) add(host string) bool {
 	if ip := net.ParseIP(host); ip != nil {
 		if slices.ContainsFunc(s.ips, ip.Equal) {
 			return false
+		}
+		if len(s.ips) >= mostAddresses {
+			s.ips = slices.Delete(s.ips, firstAddresses, firstAddresses+1) // it is there again when it is asked for again
 		}
 		s.ips = append(s.ips, ip)
 		return true

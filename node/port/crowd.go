@@ -41,6 +41,9 @@ func (s *stranger) known() {
 	s.crowd.here.Remove(s.place)
 }
 
+// NetConn is the connection below.
+func (s *stranger) NetConn() net.Conn { return s.Conn }
+
 // Close implements net.Conn.
 func (s *stranger) Close() error {
 	s.known()

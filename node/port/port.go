@@ -23,6 +23,7 @@ type Port struct {
 	routes map[string]*listener
 	names  []string
 	crowd  crowd
+	divert func(ctx context.Context, protos []string, conn net.Conn) bool
 }
 
 // Listen opens addr ("0.0.0.0:7443"). Nothing is accepted before Run.
@@ -70,10 +71,12 @@ func (p *Port) Run(ctx context.Context, cfg *tls.Config) error {
 			}
 			continue
 		}
-		raw := p.crowd.add(conn)
-		handshakes.Go(func() { p.route(ctx, raw) })
+		handshakes.Go(func() { p.Serve(ctx, conn) })
 	}
 }
+
+// Serve hands a connection to the listener of its protocol, as if the port had accepted it. Run has begun.
+func (p *Port) Serve(ctx context.Context, conn net.Conn) { p.route(ctx, p.crowd.add(conn)) }
 
 // Close closes the port when Run was never called.
 func (p *Port) Close() error { return p.tcp.Close() }
@@ -92,7 +95,11 @@ func retry(ctx context.Context, err error) bool {
 }
 
 func (p *Port) route(ctx context.Context, raw *stranger) {
-	conn := tls.Server(raw, p.tls)
+	below, taken := p.diverted(ctx, raw)
+	if taken {
+		return
+	}
+	conn := tls.Server(below, p.tls)
 	hctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
 	if err := conn.HandshakeContext(hctx); err != nil {

@@ -191,11 +191,10 @@ func (c *Client) Linearizable(ctx context.Context) (*store.Snapshot, error) {
 	return c.Snapshot(), nil
 }
 
-// Connected says whether a server is followed.
-func (c *Client) Connected() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.server != ""
+// Server is the ID of the server that is followed, once there is one.
+func (c *Client) Server(ctx context.Context) (string, error) {
+	server, _, err := c.await(ctx)
+	return server, err
 }
 
 // Register implements upstream.Writer.

@@ -50,6 +50,9 @@ func (u *Upstream) Register(ctx context.Context, node *corev1.Node) (*corev1.Nod
 	return known, nil
 }
 
+// Alone says that the node goes on with what was known last: it is to be registered later.
+func (u *Upstream) Alone() bool { return u.register.newest() != nil }
+
 func (r *register) put(node *corev1.Node) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

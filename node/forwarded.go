@@ -1,0 +1,80 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"covey.dev/covey/node/forward"
+	"covey.dev/covey/node/identity"
+)
+
+// forwardTimeout bounds the wait for a server to answer a worker that passes a connection on.
+const forwardTimeout = 2 * time.Second
+
+// receive serves the connections of clients that workers pass on, as if they had been made with this node, until ctx ends.
+func (n *node) receive(ctx context.Context, l net.Listener) error {
+	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
+	defer stop()
+	var receiving sync.WaitGroup
+	defer receiving.Wait()
+	for {
+		conn, err := l.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		receiving.Go(func() {
+			client, err := forward.Receive(conn)
+			if err != nil {
+				n.log.Warn("a connection that a worker passes on is refused", "worker", conn.RemoteAddr().String(), "error", err)
+				_ = conn.Close()
+				return
+			}
+			n.port.Serve(ctx, client)
+		})
+	}
+}
+
+// ofNode answers what is about one node: when a worker passed the request on, the worker is meant.
+func (n *node) ofNode(handler http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if by, ok := forward.From(r.Context()); ok {
+			n.peers.Node(by.ID).ServeHTTP(w, r)
+			return
+		}
+		handler(w, r)
+	}
+}
+
+// divert passes the connections of clients on to a server. It returns false when none can be reached, and for those of nodes.
+func (w *worker) divert(ctx context.Context, protos []string, conn net.Conn) bool {
+	if len(protos) > 0 && strings.HasPrefix(protos[0], identity.NodeProtocols) {
+		return false
+	}
+	servers, _ := w.servers()
+	for _, server := range servers {
+		out, err := w.dialForward(ctx, server)
+		if err != nil {
+			w.log.Debug("a server does not take a connection that is to be passed on", "server", server, "error", err)
+			continue
+		}
+		if err := forward.Send(ctx, conn, out); err != nil {
+			w.log.Debug("a connection that was passed on ended", "server", server, "error", err)
+		}
+		return true
+	}
+	return false
+}
+
+func (w *worker) dialForward(ctx context.Context, server string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, forwardTimeout)
+	defer cancel()
+	return w.links.DialServer(ctx, server, forward.Protocol)
+}

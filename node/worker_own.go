@@ -1,0 +1,89 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+
+	"covey.dev/covey/agent"
+	"covey.dev/covey/node/metrics"
+	"covey.dev/covey/scheduler/autoscaler"
+	"covey.dev/covey/store"
+)
+
+// handler answers servers: about this node's pods, and what they pass on that clients asked this node itself.
+func (w *worker) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", w.agent.Handler())
+	mux.Handle(metrics.Path, metrics.New(workerMeasured{w}, w.log))
+	mux.HandleFunc("POST "+LeavePath, w.leaveHandler)
+	return mux
+}
+
+func (w *worker) leaveHandler(rw http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), leaveTimeout)
+	defer cancel()
+	if err := w.leave(ctx); err != nil {
+		http.Error(rw, "leave the cluster: "+err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	rw.Header().Set("Content-Type", "application/json")
+	_, _ = fmt.Fprintln(rw, "{}")
+	w.log.Info("the node has left the cluster")
+	w.end(ErrLeft)
+}
+
+// leave has the leader, which one of the servers is, delete the Node object.
+func (w *worker) leave(ctx context.Context) error {
+	if err := w.gossip.SetLeaving(true); err != nil {
+		w.log.Debug("the others were not told at once that this node leaves", "error", err)
+	}
+	err := w.dismissed(ctx)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(w.cfg.DataDir, leftFile), nil, 0o600)
+	}
+	if err != nil {
+		return errors.Join(err, w.gossip.SetLeaving(false))
+	}
+	return nil
+}
+
+func (w *worker) dismissed(ctx context.Context) (err error) {
+	for {
+		servers, _ := w.servers()
+		for _, server := range servers {
+			if err = w.peers.Leave(ctx, server, w.identity.NodeID()); err == nil {
+				return nil
+			}
+		}
+		if !sleep(ctx, leaveRetry) {
+			return errors.Join(err, context.Cause(ctx))
+		}
+	}
+}
+
+// workerMeasured is a worker as its metrics see it; it implements metrics.Source.
+type workerMeasured struct{ worker *worker }
+
+func (m workerMeasured) NodeName() string { return m.worker.cfg.Name }
+
+func (m workerMeasured) Version() string { return m.worker.cfg.Version }
+
+func (m workerMeasured) Snapshot() *store.Snapshot { return m.worker.checkpoint.Snapshot() }
+
+func (m workerMeasured) Leads() bool { return false }
+
+func (m workerMeasured) Alive() int { return len(m.worker.gossip.Members()) }
+
+func (m workerMeasured) Resources() []string { return resources() }
+
+func (m workerMeasured) Autoscalers() []autoscaler.Observation { return nil }
+
+func (m workerMeasured) Usage(ctx context.Context) (*agent.Measured, error) {
+	return m.worker.agent.Measure(ctx)
+}
+
+func (m workerMeasured) Voters() (voters, followers int) { return 0, 0 }
