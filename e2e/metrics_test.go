@@ -45,6 +45,8 @@ func TestPrometheusFindsTheCluster(t *testing.T) {
 	for _, query := range []string{
 		`count(up{job="covey-nodes"} == 1) == 2`, `up{job="covey-nodes",node="node-1"} == 1`, `up{job="covey-nodes",node="node-2"} == 1`,
 		`count(up{job="covey-pods",namespace="default"} == 1) == 2`, `sum(covey_raft_leader) == 1`,
+		`covey_raft_contact_seconds < 60`, `min(covey_gossip_packets_total{direction="received"}) > 0`, `scheduler_schedule_attempts_total{result="scheduled"} >= 2`,
+		`covey_scheduler_round_duration_seconds_count > 0`,
 	} {
 		n.Eventually(func() error { return answered(n, query) })
 	}

@@ -2,8 +2,10 @@ package node
 
 import (
 	"context"
+	"time"
 
 	"covey.dev/covey/agent"
+	"covey.dev/covey/node/gossip"
 	"covey.dev/covey/scheduler/autoscaler"
 	"covey.dev/covey/store"
 )
@@ -19,23 +21,24 @@ func (m measured) Snapshot() *store.Snapshot { return m.node.store.Snapshot() }
 
 func (m measured) Leads() bool { return m.node.store.IsLeader() }
 
-func (m measured) Alive() int { return len(m.node.gossip.Members()) }
+func (m measured) Gossip() gossip.Counts { return m.node.gossip.Counts() }
+
+func (m measured) Contact(server string) time.Time { return m.node.store.Contact(server) }
+
+func (m measured) Servers() []store.Member { return m.node.store.Members() }
 
 func (m measured) Resources() []string { return resources() }
 
-func (m measured) Autoscalers() []autoscaler.Observation { return m.node.autoscaler.Observations() }
-
-func (m measured) Usage(ctx context.Context) (*agent.Measured, error) {
-	return m.node.agent.Measure(ctx)
+func (m measured) Autoscalers() []autoscaler.Observation {
+	if m.node.autoscaler == nil {
+		return nil // a witness decides nothing
+	}
+	return m.node.autoscaler.Observations()
 }
 
-func (m measured) Voters() (voters, followers int) {
-	for _, member := range m.node.store.Members() {
-		if member.Voter {
-			voters++
-		} else {
-			followers++
-		}
+func (m measured) Usage(ctx context.Context) (*agent.Measured, error) {
+	if m.node.agent == nil {
+		return &agent.Measured{}, nil // a witness runs nothing
 	}
-	return voters, followers
+	return m.node.agent.Measure(ctx)
 }

@@ -298,7 +298,10 @@ func (n *node) build() (err error) {
 	if err := n.openAgent(n.store, n.writer(n.cfg.Name), n.confirm, registry.Repositories{Store: n.store}); err != nil {
 		return err
 	}
-	n.scheduler = scheduler.New(scheduler.Config{Store: n.store, Logger: n.log, AdmitPod: admitPod, Resources: resources()})
+	n.scheduler = scheduler.New(scheduler.Config{
+		Store: n.store, Logger: n.log, AdmitPod: admitPod, Resources: resources(),
+		Observe: func(r scheduler.Round) { n.metrics.ObserveRound(r) },
+	})
 	n.usage = usage.New(n.Handler)
 	n.autoscaler = n.newAutoscaler()
 	return n.openAPI()

@@ -114,6 +114,7 @@ func priority(pod *corev1.Pod) int32 {
 }
 
 func (r *round) bind(key store.Key, pod *corev1.Pod, node string) {
+	r.seen.Scheduled++
 	pod = pod.DeepCopy()
 	pod.Spec.NodeName, pod.Status.NominatedNodeName = node, ""
 	r.setScheduled(pod, corev1.ConditionTrue, "", "")
@@ -123,6 +124,7 @@ func (r *round) bind(key store.Key, pod *corev1.Pod, node string) {
 
 // refuse says in the pod why it waits, and on which node room is made for it; nothing is written when it says so already.
 func (r *round) refuse(key store.Key, pod *corev1.Pod, nominated, message string) {
+	r.seen.Unschedulable++
 	told := false
 	for i := range pod.Status.Conditions {
 		c := &pod.Status.Conditions[i]

@@ -28,6 +28,7 @@ type round struct {
 	view  *view
 	taken []work // to be queued again if the commit fails
 	runs  map[work]int
+	seen  Round
 
 	journal []entry // what the index knew before
 }

@@ -37,8 +37,16 @@ type Config struct {
 	// Resources are all tables of the store (plural names with group): what may own something, be owned, or be in a
 	// namespace. An owner of a kind that is not among them is taken to exist. Nil: DefaultResources.
 	Resources []string
+	// Observe is told of each round that was committed; it may be nil.
+	Observe func(Round)
 	// EndedPods is how many pods that have ended are kept, the youngest; 0: DefaultEndedPods.
 	EndedPods int
+}
+
+// Round is what came of a round.
+type Round struct {
+	Scheduled, Unschedulable int // pods that were bound, and that found no node
+	Took                     time.Duration
 }
 
 // DefaultEndedPods is how many pods that have ended are kept, as in Kubernetes.
@@ -49,6 +57,7 @@ type Scheduler struct {
 	store     *store.Store
 	clock     clock.WithDelayedExecution
 	log       *slog.Logger
+	tell      func(Round)
 	admit     func(*store.Snapshot, *corev1.Pod) error
 	resources map[string]bool
 
@@ -66,7 +75,7 @@ type Scheduler struct {
 // New returns a scheduler that does nothing until Run.
 func New(cfg Config) *Scheduler {
 	s := &Scheduler{
-		store: cfg.Store, clock: cfg.Clock, log: cfg.Logger, admit: cfg.AdmitPod, resources: map[string]bool{},
+		store: cfg.Store, clock: cfg.Clock, log: cfg.Logger, tell: cfg.Observe, admit: cfg.AdmitPod, resources: map[string]bool{},
 		most: cmp.Or(cfg.EndedPods, DefaultEndedPods),
 	}
 	if s.clock == nil {
@@ -152,14 +161,14 @@ func (s *Scheduler) round(ctx context.Context) error {
 	if s.queue.empty() {
 		return nil
 	}
-	wrote := false
+	wrote, began, seen := false, s.clock.Now(), Round{}
 	undo := func() {}
 	revision, err := s.store.Update(ctx, func(tx *store.Tx) error {
 		undo() // of an attempt that met a conflict
 		r := newRound(s, tx.Snapshot())
 		undo = r.undo
 		r.decide()
-		wrote = r.view.write(tx) > 0
+		wrote, seen = r.view.write(tx) > 0, r.seen
 		return nil
 	})
 	if err != nil {
@@ -168,6 +177,9 @@ func (s *Scheduler) round(ctx context.Context) error {
 			return s.catchUp(ctx, s.store.Snapshot().Revision())
 		}
 		return fmt.Errorf("commit a round: %w", err)
+	}
+	if seen.Took = s.clock.Now().Sub(began); s.tell != nil {
+		s.tell(seen)
 	}
 	if !wrote {
 		return nil

@@ -17,6 +17,7 @@ const packetBytes = 65536
 type transport struct {
 	cfg     Config
 	locate  func(nodeID string) []string
+	counted [2]traffic // sent, received
 	packets chan *memberlist.Packet
 	streams chan net.Conn
 	closing context.Context // ends with Shutdown: what is being dialled then is given up
@@ -57,6 +58,7 @@ func (t *transport) readPackets(ctx context.Context) error {
 		case err != nil || n == 0:
 			continue // such as a refusal that a peer's machine sent back
 		}
+		t.counted[1].add(n)
 		packet := &memberlist.Packet{Buf: append([]byte(nil), buf[:n]...), From: from, Timestamp: now}
 		select {
 		case t.packets <- packet:
@@ -104,6 +106,7 @@ func (t *transport) WriteToAddress(b []byte, to memberlist.Address) (time.Time, 
 	if err != nil {
 		return time.Time{}, err
 	}
+	t.counted[0].add(len(b))
 	_, err = t.cfg.Packets.WriteTo(b, addr)
 	return time.Now(), err
 }

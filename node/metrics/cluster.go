@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"strings"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
@@ -17,6 +18,11 @@ func (c *collector) cluster(snap *store.Snapshot, send sender) {
 		send(nodeUnschedulable, truth(node.Spec.Unschedulable), node.Name)
 		for _, is := range node.Status.Conditions {
 			condition(send, kubeNode, is.Status, node.Name, string(is.Type))
+		}
+	}
+	for _, server := range c.source.Servers() {
+		if at := c.source.Contact(server.ID); !at.IsZero() {
+			send(raftContact, time.Since(at).Seconds(), server.ID)
 		}
 	}
 	pending := 0

@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 
+	"covey.dev/covey/node/gossip"
 	"covey.dev/covey/store"
 )
 
@@ -50,10 +51,20 @@ func (c *collector) parts(snap *store.Snapshot, send sender) {
 		send(storeObjects, float64(snap.Count(name, "")), name)
 	}
 	send(raftLeader, truth(c.source.Leads()))
-	voters, followers := c.source.Voters()
-	send(raftMembers, float64(voters), "voter")
-	send(raftMembers, float64(followers), "follower")
-	send(gossipMembers, float64(c.source.Alive()))
+	roles := map[bool]int{}
+	for _, server := range c.source.Servers() {
+		roles[server.Voter]++
+	}
+	send(raftMembers, float64(roles[true]), "voter")
+	send(raftMembers, float64(roles[false]), "follower")
+	g := c.source.Gossip()
+	send(gossipMembers, float64(g.Alive))
+	send(gossipLost, float64(g.Lost))
+	send(gossipHealth, float64(g.Health))
+	for direction, packets := range map[string]gossip.Packets{"sent": g.Sent, "received": g.Received} {
+		send(gossipPackets, float64(packets.Count), direction)
+		send(gossipBytes, float64(packets.Bytes), direction)
+	}
 }
 
 // containers are those that run here, and their probes.
@@ -63,6 +74,9 @@ func (c *collector) containers(send sender) {
 	m, err := c.source.Usage(ctx)
 	if err != nil {
 		c.log.Warn("metrics of the containers could not be read", "err", err)
+		return
+	}
+	if m.Usage == nil {
 		return
 	}
 	for i := range m.Usage.Containers {

@@ -55,11 +55,16 @@ var (
 	raftLeader    = define(everywhere, gauge, "covey_raft_leader", "1 when this node leads")
 	raftMembers   = define(everywhere, gauge, "covey_raft_members", "Servers that hold a replica, by whether they vote: voter or follower", "role")
 	gossipMembers = define(everywhere, gauge, "covey_gossip_members", "Nodes that are alive, as the gossip says")
+	gossipLost    = define(everywhere, gauge, "covey_gossip_lost_members", "Nodes that were alive and are not, and did not leave")
+	gossipHealth  = define(everywhere, gauge, "covey_gossip_health_score", "0 when this node hears from the others in time, and more the less it does")
+	gossipPackets = define(everywhere, counter, "covey_gossip_packets_total", "UDP packets of the gossip: sent or received", "direction")
+	gossipBytes   = define(everywhere, counter, "covey_gossip_bytes_total", "Bytes in UDP packets of the gossip: sent or received", "direction")
 )
 
 // Names shared with kube-state-metrics and the scheduler, for the cluster as a whole.
 var (
 	kubeNode            = define(leader, gauge, "kube_node_status_condition", "1 for the status that a node's condition has", "node", "condition", "status")
+	raftContact         = define(leader, gauge, "covey_raft_contact_seconds", "Time since a server, by its ID, has last answered the leader", "server")
 	nodeUnschedulable   = define(leader, gauge, "kube_node_spec_unschedulable", "1 when a node is cordoned", "node")
 	pendingPods         = define(leader, gauge, "scheduler_pending_pods", "Pods that wait for a node", "queue")
 	deploymentWanted    = define(leader, gauge, "kube_deployment_spec_replicas", "Replicas that a Deployment is to have", "namespace", "deployment")

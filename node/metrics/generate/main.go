@@ -39,6 +39,8 @@ func page() string {
 	request := []string{"verb", "group", "version", "resource", "subresource"}
 	row(metrics.RequestsTotal, "counter", append(request[:5:5], "code"), metrics.RequestsTotalHelp, "every node")
 	row(metrics.RequestsTiming, "histogram", request, metrics.RequestsTimingHelp, "every node")
+	row(metrics.AttemptsTotal, "counter", []string{"result"}, metrics.AttemptsTotalHelp, "the leader")
+	row(metrics.RoundTiming, "histogram", nil, metrics.RoundTimingHelp, "the leader")
 	for _, d := range metrics.Definitions() {
 		kind := "gauge"
 		if d.Type == prometheus.CounterValue {
