@@ -4,7 +4,7 @@ SHELL := /bin/bash
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 GOFILES = $(shell git ls-files --cached --others --exclude-standard '*.go')
 
-.PHONY: help build deps runtime release release-check smoke example-image test-image kubectl registry-clients vm-image vm demo test fmt vet lint unit cross e2e fuzz bench microbench crash soak limits generate clean
+.PHONY: help build deps runtime release release-check smoke example-image test-image kubectl registry-clients vm-image vm demo test fmt vet lint unit cross e2e fuzz bench microbench scale crash soak limits generate clean
 
 help: ## what the targets do
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -93,6 +93,10 @@ bench: build example-image test-image ## covey beside its peers: memory, CPU, wr
 
 limits: build example-image test-image kubectl ## many and large objects, watchers and pods, as tables; minutes, and some GB of memory
 	cd e2e && COVEY_LIMITS=yes go test -count=1 -timeout 60m -run Limits -v . | grep -v '^=== '
+
+scale: ## 1,000 members of the gossip and 5 servers under 5,000 nodes in one process, as in docs/scale.md; minutes, and some GB of memory
+	COVEY_SCALE=1000 go test -count=1 -timeout 60m -run 'Scale$$' -v ./node/gossip
+	go test -run - -bench StatusesOf5000Nodes -benchtime 3x ./store
 
 microbench: ## the benchmarks of the packages; compare two runs with benchstat
 	go test -run '^$$' -bench . -benchmem -count 5 ./store/... ./scheduler/... ./api/...

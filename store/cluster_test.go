@@ -14,6 +14,7 @@ import (
 // cluster is some servers in one process: Raft over memory, questions to the leader by a call, both over wires.
 type cluster struct {
 	wires *wires
+	large bool // settings are those of the product, and Raft sends entries before the last ones are answered
 	// answered is called, if it is not nil, when a leader has answered to a proposal and before its answer is on the way.
 	answered func(*Proposal)
 
@@ -40,6 +41,10 @@ func (c *cluster) join(t testing.TB, id string) (s *Store, stop func()) {
 	c.mu.Unlock()
 	s, stopStore := start(t, c.dirs[id], func(cfg *Config) {
 		cfg.NodeID, cfg.Transport, cfg.Join, cfg.Peers = id, faulty{transport, c.wires}, !first, caller{c, id}
+		if c.large {
+			cfg.Transport = transport
+			return
+		}
 		cfg.tuning.heartbeatTimeout = 100 * time.Millisecond
 		cfg.tuning.snapshotThreshold, cfg.tuning.segmentSize = 64, 8<<10
 	})
@@ -70,6 +75,13 @@ func newCluster(t testing.TB, servers int) (c *cluster, stores []*Store, stop []
 	c = &cluster{
 		wires: &wires{}, dirs: map[string]string{}, stores: map[string]*Store{}, transports: map[string]*hraft.InmemTransport{},
 	}
+	stores, stop = c.begin(t, servers)
+	return c, stores, stop
+}
+
+// begin starts servers, all of which vote.
+func (c *cluster) begin(t testing.TB, servers int) (stores []*Store, stop []func()) {
+	t.Helper()
 	for i := range servers {
 		s, end := c.join(t, fmt.Sprintf("n%d", i))
 		stores, stop = append(stores, s), append(stop, end)
@@ -82,7 +94,7 @@ func newCluster(t testing.TB, servers int) (c *cluster, stores []*Store, stop []
 			t.Fatal(err)
 		}
 	}
-	return c, stores, stop
+	return stores, stop
 }
 
 func TestEveryServerReadsAndWrites(t *testing.T) {

@@ -90,6 +90,7 @@ type Gossip struct {
 	cfg       Config
 	list      *memberlist.Memberlist
 	transport *transport
+	settings  *memberlist.Config
 	leaving   atomic.Bool
 	joining   sync.WaitGroup
 	ring      *memberlist.Keyring
@@ -103,10 +104,6 @@ type Gossip struct {
 	lost    map[string]Member // that were members
 	reached map[string]string // the address at which a node answered last
 }
-
-// suspicionMult is how many probe intervals (1 s), times the logarithm of the members' number, a node that does not answer has to
-// refute it. It is less than memberlist's own because the leader asks a node itself before it acts on the gossip.
-const suspicionMult = 3
 
 const (
 	rejoinFirst = 100 * time.Millisecond
@@ -127,15 +124,8 @@ func New(cfg Config) (*Gossip, error) {
 	}
 	g.transport = newTransport(cfg, g.Locate)
 	g.generation.Store(cfg.Keys.Generation)
-	conf := memberlist.DefaultLANConfig()
-	conf.Name = cfg.NodeID
-	conf.Transport = g.transport
-	conf.Keyring = ring
-	conf.Delegate, conf.Events = delegate{g}, events{g}
-	conf.Logger = newLogger(cfg.Log)
-	conf.DNSConfigPath = ""
-	conf.SuspicionMult = suspicionMult
-	list, err := memberlist.Create(conf)
+	g.settings = g.newSettings()
+	list, err := memberlist.Create(g.settings)
 	if err != nil {
 		return nil, fmt.Errorf("start to gossip: %w", err)
 	}
@@ -248,6 +238,7 @@ func (g *Gossip) notify(m Member, lost bool) {
 	} else {
 		g.alive[m.ID] = m
 	}
+	g.settings.SuspicionMult = suspicionMult(len(g.alive))
 	close(g.changed)
 	g.changed = make(chan struct{})
 }

@@ -1,0 +1,31 @@
+package gossip
+
+import "github.com/hashicorp/memberlist"
+
+// newSettings are memberlist's for this node. docs/scale.md says what 1,000 members do with them.
+func (g *Gossip) newSettings() *memberlist.Config {
+	s := memberlist.DefaultLANConfig()
+	s.Name = g.cfg.NodeID
+	s.Transport = g.transport
+	s.Keyring = g.ring
+	s.Delegate, s.Events = delegate{g}, events{g}
+	s.Logger = newLogger(g.cfg.Log)
+	s.DNSConfigPath = ""
+	s.SuspicionMult = suspicionMult(1)
+	s.EnableCompression = false // it takes a third of the processor time of a probe, whose packets are small
+	return s
+}
+
+// manyMembers is from how many on a suspicion is not multiplied as much.
+const manyMembers = 100
+
+// suspicionMult is how many probe intervals (1 s), times the decimal logarithm of the members' number, a node that does not
+// answer has to refute it: 3 s for ten members and less, 6 s for a hundred and for a thousand. It is less than memberlist's own because the
+// leader asks a node itself before it acts on the gossip. It may be changed while memberlist runs, in its events alone: it tells
+// them, and reads the setting, under the lock of its list.
+func suspicionMult(members int) int {
+	if members > manyMembers {
+		return 2
+	}
+	return 3
+}
