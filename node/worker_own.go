@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 	"os"
 	"path/filepath"
 
 	"covey.dev/covey/agent"
+	"covey.dev/covey/node/gossip"
 	"covey.dev/covey/node/metrics"
 	"covey.dev/covey/scheduler/autoscaler"
 	"covey.dev/covey/store"
@@ -76,7 +78,7 @@ func (m workerMeasured) Snapshot() *store.Snapshot { return m.worker.checkpoint.
 
 func (m workerMeasured) Leads() bool { return false }
 
-func (m workerMeasured) Alive() int { return len(m.worker.gossip.Members()) }
+func (m workerMeasured) Gossip() gossip.Counts { return m.worker.gossip.Counts() }
 
 func (m workerMeasured) Resources() []string { return resources() }
 
@@ -86,4 +88,6 @@ func (m workerMeasured) Usage(ctx context.Context) (*agent.Measured, error) {
 	return m.worker.agent.Measure(ctx)
 }
 
-func (m workerMeasured) Voters() (voters, followers int) { return 0, 0 }
+func (m workerMeasured) Servers() []store.Member { return nil }
+
+func (m workerMeasured) Contact(string) time.Time { return time.Time{} }
