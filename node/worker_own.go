@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"time"
 	"os"
 	"path/filepath"
+	"time"
 
 	"covey.dev/covey/agent"
 	"covey.dev/covey/node/gossip"
