@@ -86,6 +86,9 @@ func openSegments(dir string, size int, logger hclog.Logger) (*segments, error) 
 	}
 	s := &segments{meta: &metadb.BoltMetaDB{}}
 	err := boltfile.Guard(dir, func() (err error) {
+		if err := finishSeal(dir, s.meta); err != nil {
+			return err
+		}
 		s.wal, err = wal.Open(dir, wal.WithMetaStore(s.meta), wal.WithSegmentFiler(segment.NewFiler(dir, direct.New())),
 			wal.WithSegmentSize(size), wal.WithLogger(logger))
 		return err
