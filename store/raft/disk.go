@@ -212,9 +212,10 @@ func removeStale(dir string) error {
 	return nil
 }
 
-// watchedLog remembers how the last write of the log went, for the errors of those who wait for a leader.
+// watchedLog remembers how the last write of the log went, for the errors of those who wait for a leader, and tells that it grew.
 type watchedLog struct {
 	hraft.LogStore
+	grown   func()
 	failure atomic.Pointer[error] // nil after a success
 }
 
@@ -226,6 +227,7 @@ func (l *watchedLog) StoreLogs(entries []*hraft.Log) error {
 		l.failure.Store(&err)
 	} else {
 		l.failure.Store(nil)
+		l.grown()
 	}
 	return err
 }

@@ -22,8 +22,9 @@ var errStale = errors.New("the answer came too late")
 
 // peer is what the transport knows of another server.
 type peer struct {
-	beats   chan struct{} // holds one for each heartbeat that is under way
-	contact time.Time     // when it answered last
+	beats        chan struct{} // holds one for each heartbeat that is under way
+	contact      time.Time     // when it answered last
+	acknowledged saying        // what it was told last, if it said so; guarded by Transport.mu, as contact is
 }
 
 func (t *Transport) peer(id hraft.ServerID) *peer {
@@ -55,13 +56,14 @@ func (t *Transport) answered(p *peer) {
 // AppendEntries implements hraft.Transport.
 func (t *Transport) AppendEntries(id hraft.ServerID, target hraft.ServerAddress, args *hraft.AppendEntriesRequest, resp *hraft.AppendEntriesResponse) error {
 	p := t.peer(id)
+	send := func(resp *hraft.AppendEntriesResponse) error {
+		return t.NetworkTransport.AppendEntries(id, target, args, resp)
+	}
 	var err error
 	if isHeartbeat(args) {
-		err = p.beat(func(resp *hraft.AppendEntriesResponse) error {
-			return t.NetworkTransport.AppendEntries(id, target, args, resp)
-		}, resp)
+		err = p.beat(send, resp)
 	} else {
-		err = t.NetworkTransport.AppendEntries(id, target, args, resp)
+		err = t.replicate(p, args, resp, func() error { return send(resp) })
 	}
 	if err == nil {
 		t.answered(p)

@@ -116,6 +116,7 @@ func config(cfg Config, logger hclog.Logger) *hraft.Config {
 		conf.SnapshotThreshold = cfg.SnapshotThreshold
 		conf.TrailingLogs = min(conf.TrailingLogs, cfg.SnapshotThreshold)
 	}
+	conf.CommitTimeout = commitTimeout
 	conf.NoLegacyTelemetry = true
 	return conf
 }
@@ -152,7 +153,10 @@ func (n *Node) start(cfg Config, conf *hraft.Config) error {
 			return err
 		}
 	}
-	n.log.LogStore = n.disk.log
+	n.log.LogStore, n.log.grown = n.disk.log, func() {}
+	if n.transport != nil {
+		n.log.grown = n.transport.lull.stir
+	}
 	if cfg.WrapLog != nil {
 		n.log.LogStore = cfg.WrapLog(n.disk.log)
 	}
@@ -323,6 +327,9 @@ func (n *Node) close() error {
 	select {
 	case <-finished:
 	case <-time.After(enqueueTimeout):
+	}
+	if n.transport != nil {
+		n.transport.lull.end()
 	}
 	err := n.raft.Shutdown().Error()
 	return errors.Join(err, n.disk.close())

@@ -29,6 +29,7 @@ type Transport struct {
 	rpcs   chan hraft.RPC
 	ended  chan struct{} // holds one: a connection that another server made has ended
 	closed chan struct{}
+	lull   *lull
 
 	mu    sync.Mutex
 	peers map[hraft.ServerID]*peer
@@ -44,7 +45,7 @@ var (
 func NewTransport(id string, accepted net.Listener, links Links, log *slog.Logger) *Transport {
 	t := &Transport{
 		links: links, rpcs: make(chan hraft.RPC), ended: make(chan struct{}, 1), closed: make(chan struct{}),
-		peers: map[hraft.ServerID]*peer{},
+		peers: map[hraft.ServerID]*peer{}, lull: newLull(),
 	}
 	t.NetworkTransport = hraft.NewNetworkTransportWithConfig(&hraft.NetworkTransportConfig{
 		Stream:  streams{Listener: accepted, id: id, transport: t},
