@@ -23,9 +23,10 @@ type Store interface {
 var ErrAlone = errors.New("the cluster cannot be asked")
 
 const (
-	// staleAfter is how long a read waits for a leader before it is answered with what this node knew last; staleAgain once that
-	// has happened and no leader was found since.
-	staleAfter = 3 * time.Second
+	// staleAfter is how long a read waits for a leader before it is answered with what this node knew last: longer than it takes to
+	// elect one, or for one to find a node that has just been started. staleAgain is for how long once that has happened and no
+	// leader was found since.
+	staleAfter = 8 * time.Second
 	staleAgain = 100 * time.Millisecond
 )
 

@@ -31,7 +31,7 @@ func TestBadManifests(t *testing.T) {
 		"a bad name":           {strings.Replace(good, "metadata: {name: web,", "metadata: {name: Not_A_Name,", 1), []string{"Not_A_Name", "RFC 1123"}},
 		"not YAML":             {"kind: [", []string{"yaml"}},
 		"not an object":        {"42", []string{"cannot unmarshal"}},
-		"a refused field":      {strings.Replace(good, "containers:", "hostUsers: false\n      containers:", 1), []string{"hostUsers"}},
+		"a refused field":      {strings.Replace(good, "containers:", "resourceClaims: [{name: gpu, resourceClaimName: gpu}]\n      containers:", 1), []string{"resourceClaims"}},
 		"a laugh of a billion": {laughs(), []string{"alias"}},
 	}
 	for _, program := range []string{"kubectl", "covey"} {

@@ -177,7 +177,7 @@ func (n *node) handler() http.Handler {
 		RecoverPath:  administrators(n.recoverHandler),
 		PromotePath:  administrators(n.promoteHandler),
 	}
-	images := registry.Handler(n.store, n.agent.Registry(), time.Now, n.log)
+	images := n.registryHandler()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !n.identity.StillGood(r.TLS) {
 			w.Header().Set("Connection", "close")

@@ -80,13 +80,16 @@ func (n *node) announce(ctx context.Context) error {
 func (n *node) now() time.Time { return n.clock.Now() }
 
 func (n *node) awaitReady(ctx context.Context) bool {
-	for n.ready() != nil && !n.upstream.Alone() {
+	for n.ready() != nil && !n.alone() {
 		if !sleep(ctx, readyCheckInterval) {
 			return false
 		}
 	}
 	return true
 }
+
+// alone says that the node's pods go on with what was known last. A witness has none.
+func (n *node) alone() bool { return n.upstream != nil && n.upstream.Alone() }
 
 // sleep reports whether d passed before ctx ended.
 func sleep(ctx context.Context, d time.Duration) bool {

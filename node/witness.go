@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/uuid"
 
 	"covey.dev/covey/api"
+	"covey.dev/covey/node/registry"
 	"covey.dev/covey/store"
 )
 
@@ -130,4 +131,12 @@ func (n *node) agentHandler() http.Handler {
 		return http.NotFoundHandler()
 	}
 	return n.agent.Handler()
+}
+
+// registryHandler answers who pushes and pulls images at /v2/.
+func (n *node) registryHandler() http.Handler {
+	if n.agent == nil {
+		return http.NotFoundHandler()
+	}
+	return registry.Handler(n.store, n.agent.Registry(), time.Now, n.log)
 }

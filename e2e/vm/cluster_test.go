@@ -97,14 +97,14 @@ func TestThreeMachinesAreOneCluster(t *testing.T) {
 	third.Eventually(readyPods, exactly("3"))
 	first.Boot()
 	second.Eventually(readyNodes, saying("shop-1=True"))
-	first.Run("covey get configmap written")
+	first.Eventually("covey get configmap written", saying("written"))
 
 	// All go at once, with a write that was just acknowledged.
 	third.Run("printf 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: last}\n' | covey apply -f -")
 	all(machines, (*Machine).PowerCut)
 	all(machines, (*Machine).Boot)
 	second.Eventually(readyNodes, saying("shop-1=True", "shop-2=True", "shop-3=True"))
-	second.Run("covey get configmap written last")
+	second.Eventually("covey get configmap written last", saying("written", "last"))
 	third.Eventually(readyPods, exactly("3"))
 
 	rounds, _ := strconv.Atoi(os.Getenv("COVEY_VM_POWER_CUTS"))
@@ -146,7 +146,7 @@ func pullPlugs(t *testing.T, machines []*Machine, round int) {
 	last := machines[(round+1)%len(machines)]
 	last.Eventually(readyNodes, saying("shop-1=True", "shop-2=True", "shop-3=True"))
 	for _, name := range wrote {
-		last.Run("covey get configmap " + name)
+		last.Eventually("covey get configmap "+name, saying(name))
 	}
 	last.Eventually(readyPods, exactly("3"))
 	last.Eventually(greetAll, func(out string) bool { return strings.Count(out, "web-") == 3 })
