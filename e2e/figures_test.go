@@ -22,7 +22,7 @@ func TestClusterFigures(t *testing.T) {
 	if os.Getenv("COVEY_FIGURES") == "" {
 		t.Skip("COVEY_FIGURES is not set")
 	}
-	c := harness.StartCluster(t, 3)
+	c := harness.NewCluster(t).StartNodes(3, "--log-level", "warn") // a log of all would count among what a node writes
 	first := c.Nodes[0]
 	for _, n := range c.Nodes {
 		first.Eventually(func() error { return ready(first, n.Name(), corev1.ConditionTrue) })
