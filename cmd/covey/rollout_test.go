@@ -113,7 +113,7 @@ func TestScale(t *testing.T) {
 
 func TestImagePull(t *testing.T) {
 	api := serve(t)
-	api.reply("GET /api/v1/nodes", 200, `{"metadata":{},"items":[{"metadata":{"name":"n1"}}]}`)
+	api.reply("GET /covey/status", 200, `{"node":"n1"}`)
 	lines := `{"item":"a","status":"downloading","offset":1,"total":2}` + "\n"
 	api.handle("POST /api/v1/nodes/n1/proxy/images/pull", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, lines) })
 	covey(t, "", "image", "pull", "x:1").want(t, 1, "", "error: the node stopped telling how it goes: unexpected EOF\n")
