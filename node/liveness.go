@@ -29,17 +29,23 @@ const (
 // keepReadiness writes into the nodes' Ready conditions and taints who is alive: a node is lost when the gossip says so and it does
 // not answer the leader either.
 func (n *node) keepReadiness(ctx context.Context) error {
+	return n.whileNodesChange(ctx, "the readiness of the nodes was not written", n.judgeNodes)
+}
+
+// whileNodesChange calls act at first and whenever the gossip or a Node object changes, until ctx ends or this node leads no longer. act
+// returns after what time it is to be called even if nothing changes; 0 is never. A failure is logged as failed, and tried again.
+func (n *node) whileNodesChange(ctx context.Context, failed string, act func(context.Context) (time.Duration, error)) error {
 	nodes := make(chan struct{}, 1)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return n.signalNodes(ctx, nodes) })
 	g.Go(func() error {
 		for {
 			changed := n.gossip.Changed()
-			wait, err := n.judgeNodes(ctx)
+			wait, err := act(ctx)
 			if errors.Is(err, store.ErrNotLeader) {
 				return err
 			} else if err != nil && ctx.Err() == nil {
-				n.log.Warn("the readiness of the nodes was not written", "error", err)
+				n.log.Warn(failed, "error", err)
 				wait = memberRetry
 			}
 			var again <-chan time.Time

@@ -2,14 +2,11 @@ package node
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
-
-	"covey.dev/covey/store"
 )
 
 const (
@@ -43,33 +40,7 @@ type members struct {
 // whose Node object was deleted.
 func (n *node) keepMembers(ctx context.Context) error {
 	n.members.begin()
-	nodes := make(chan struct{}, 1)
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return n.signalNodes(ctx, nodes) })
-	g.Go(func() error {
-		for {
-			changed := n.gossip.Changed()
-			wait, err := n.settleMembers(ctx)
-			if errors.Is(err, store.ErrNotLeader) {
-				return err
-			} else if err != nil && ctx.Err() == nil {
-				n.log.Warn("the servers' part in Raft was not settled", "error", err)
-				wait = memberRetry
-			}
-			var again <-chan time.Time
-			if wait > 0 {
-				again = time.After(wait)
-			}
-			select {
-			case <-changed:
-			case <-nodes:
-			case <-again:
-			case <-ctx.Done():
-				return nil
-			}
-		}
-	})
-	return g.Wait()
+	return n.whileNodesChange(ctx, "the servers' part in Raft was not settled", n.settleMembers)
 }
 
 // begin forgets what an earlier term knew.

@@ -30,7 +30,7 @@ func StartCluster(t *testing.T, count int) *Cluster {
 	return NewCluster(t).StartNodes(count)
 }
 
-// StartNodes adds and starts so many nodes, all of them ready, with the test's images on each. args are added to covey start.
+// StartNodes adds and starts so many nodes, all of them ready, with the test's images on the first. args are added to covey start.
 func (c *Cluster) StartNodes(count int, args ...string) *Cluster {
 	t := c.t
 	t.Helper()
