@@ -166,7 +166,7 @@ type scenario struct {
 // TestScale has many members in one process, in a time of its own, which the load of the machine does not touch: how long they
 // take to agree, and what that costs. COVEY_SCALE is how many; docs/scale.md has the figures for 1,000.
 func TestScale(t *testing.T) {
-	s := scenario{members: 100, deaths: 2, settle: 20 * time.Second, quiet: 90 * time.Second, between: 5 * time.Second, loss: 30 * time.Second}
+	s := scenario{members: 100, deaths: 9, settle: 20 * time.Second, quiet: 90 * time.Second, between: 5 * time.Second, loss: 30 * time.Second}
 	if text := os.Getenv("COVEY_SCALE"); text != "" {
 		members, err := strconv.Atoi(text)
 		if err != nil {

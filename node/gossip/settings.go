@@ -16,15 +16,21 @@ func (g *Gossip) newSettings() *memberlist.Config {
 	return s
 }
 
-// manyMembers is from how many on a suspicion is not multiplied as much.
-const manyMembers = 100
+// From how many members on a suspicion is multiplied less.
+const (
+	manyMembers     = 30
+	veryManyMembers = 300
+)
 
-// suspicionMult is how many probe intervals (1 s), times the decimal logarithm of the members' number, a node that does not
-// answer has to refute it: 3 s for ten members and less, 6 s for a hundred and for a thousand. It is less than memberlist's own because the
+// suspicionMult is how many probe intervals (1 s), times the decimal logarithm of the members' number (at least 1), a node that
+// does not answer has to refute that it is dead: 3 to 5 s, whatever the number. It is less than memberlist's own because the
 // leader asks a node itself before it acts on the gossip. It may be changed while memberlist runs, in its events alone: it tells
 // them, and reads the setting, under the lock of its list.
 func suspicionMult(members int) int {
-	if members > manyMembers {
+	switch {
+	case members > veryManyMembers:
+		return 1
+	case members > manyMembers:
 		return 2
 	}
 	return 3
