@@ -137,6 +137,29 @@ func converged(t *testing.T, c *harness.Cluster, pods []*corev1.Pod, addresses .
 	talk(t, c, pods)
 }
 
+// TestAllAddressesChange hands all nodes of a network addresses of another range, at once: while they run, and while they are off. No
+// node is where another one knew it, and they find each other all the same.
+func TestAllAddressesChange(t *testing.T) {
+	t.Parallel()
+	c := harness.StartCluster(t, 3)
+	pods := podOnEach(t, c)
+	converged(t, c, pods, "10.99.0.1", "10.99.0.2", "10.99.0.3")
+	readdressAll(c, "10.98.7.%d/24")
+	converged(t, c, pods, "10.98.7.1", "10.98.7.2", "10.98.7.3")
+	for _, n := range c.Nodes {
+		n.Kill()
+	}
+	readdressAll(c, "10.97.3.%d/24")
+	c.RestartAll()
+	converged(t, c, pods, "10.97.3.1", "10.97.3.2", "10.97.3.3")
+}
+
+func readdressAll(c *harness.Cluster, format string) {
+	for i := range c.Nodes {
+		c.Readdress(i+1, fmt.Sprintf(format, i+1))
+	}
+}
+
 // TestIPv6 has nodes with IPv6 addresses only, on one network and behind a router. Their pods have IPv4 addresses all the same.
 func TestIPv6(t *testing.T) {
 	t.Parallel()
@@ -144,8 +167,13 @@ func TestIPv6(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := cluster(t).StartNodes(2, "--listen", "[::]:7443")
-			converged(t, c, podOnEach(t, c), c.IP(1), c.IP(2))
+			pods := podOnEach(t, c)
+			converged(t, c, pods, c.IP(1), c.IP(2))
 			clusterSays(t, c.Nodes[1], c.Address(1), regexp.QuoteMeta(c.Address(2)))
+			if name == "one network" {
+				readdressAll(c, "fd98::7:%d/64")
+				converged(t, c, pods, "fd98::7:1", "fd98::7:2")
+			}
 		})
 	}
 }

@@ -134,6 +134,7 @@ func (n *base) openGossip() error {
 		Witness:     n.cfg.Witness,
 		Addresses:   n.addresses.All,
 		Near:        n.addresses.Near,
+		Everyone:    n.addresses.Everyone,
 		Clock:       time.Now,
 		Observe:     n.clock.Observe,
 		Refused:     n.fetchKeys,

@@ -128,8 +128,8 @@ func (n *node) noMajority() error {
 	if !q.self && q.voters == 1 {
 		remedy = "covey promote"
 	}
-	return fmt.Errorf("the cluster has lost its majority: %s, and %d of %d servers that vote are there where %d are needed. Start what is missing; "+
-		"if it is gone for good, run %s on %s", doNotAnswer(q.missing), q.voters-len(q.missing), q.voters, q.voters/2+1, remedy, n.cfg.Name)
+	return fmt.Errorf("the cluster has lost its majority: %s, and %d of %d servers that vote are there where %d are needed. Start what is missing, "+
+		"with --join if all are at other addresses now; if it is gone for good, run %s on %s", doNotAnswer(q.missing), q.voters-len(q.missing), q.voters, q.voters/2+1, remedy, n.cfg.Name)
 }
 
 func doNotAnswer(names []string) string {

@@ -79,7 +79,7 @@ func canLose(members []MemberStatus) (n int, words string) {
 	case voters == 0:
 		return n, "It is not known yet which servers vote."
 	case n < 0:
-		return n, "Nothing can be written: too many of the servers that vote are gone. Start them, or if they are gone for good run covey recover."
+		return n, "Nothing can be written: too many of the servers that vote are gone. Start them (with --join, if all are at other addresses now), or if they are gone for good run covey recover."
 	case voters == 1 && len(followers) == 0:
 		return n, fmt.Sprintf("%s is the only server: if it is lost so is the state, unless there is a backup. With two more servers one may be lost.", only[0])
 	case voters == 1:

@@ -110,11 +110,15 @@ func (c *Cluster) route(n *Node, i int, address netip.Prefix) {
 	n.ip("route", "replace", "default", "via", router.Addr().String(), "dev", uplink)
 }
 
-// Readdress moves node-i of a routed cluster into another network: its addresses are gone, this is the new one.
+// Readdress moves node-i into another network: its addresses are gone, this is the new one.
 func (c *Cluster) Readdress(i int, address string) {
 	c.t.Helper()
 	n := c.Nodes[i-1]
-	n.ip("addr", "flush", "dev", uplink)
+	n.ip("addr", "flush", "dev", uplink, "scope", "global")
+	if c.wire == nil {
+		n.AddAddress(address)
+		return
+	}
 	c.ip(c.wire, "addr", "flush", "dev", portName(i))
 	c.route(n, i, netip.MustParsePrefix(address))
 }

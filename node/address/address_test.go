@@ -54,6 +54,29 @@ func TestChoose(t *testing.T) {
 	}
 }
 
+func TestEveryone(t *testing.T) {
+	machine := []iface{
+		{name: "lo", up: true, loopback: true, addrs: prefixes("127.0.0.1/8")},
+		{name: "eth0", up: true, shared: true, addrs: prefixes("10.0.0.5/22", "10.0.1.9/22", "fe80::1/64", "fd00::5/64", "fd00::6/64")},
+		{name: "down0", shared: true, addrs: prefixes("198.51.100.5/24")},
+		{name: "tun0", up: true, addrs: prefixes("192.0.2.5/24")},
+		{name: "eth1", up: true, shared: true, addrs: prefixes("192.0.2.4/31", "192.0.2.9/32")},
+		{name: "br0", up: true, shared: true, bridge: true, ports: []string{"veth"}, addrs: prefixes("172.17.0.1/16")},
+	}
+	for only, want := range map[string][]string{
+		"": {"10.0.3.255", "ff02::1%eth0"}, "10.0.1.9": {"10.0.3.255"}, "fd00::6": {"ff02::1%eth0"}, "203.0.113.9": nil,
+	} {
+		address, _ := netip.ParseAddr(only)
+		var got []string
+		for _, a := range everyone(machine, address) {
+			got = append(got, a.String())
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("of %q: %v, want %v", only, got, want)
+		}
+	}
+}
+
 // TestChangesAreNoticed has a machine without any address get one, another one and lose both.
 func TestChangesAreNoticed(t *testing.T) {
 	if os.Getuid() != 0 {

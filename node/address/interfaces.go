@@ -9,7 +9,9 @@ import (
 
 // iface is an interface with its addresses that last.
 type iface struct {
+	name     string
 	up       bool
+	shared   bool // many machines may be on it, and hear what is sent to all
 	loopback bool
 	bridge   bool
 	ports    []string // the kinds of interfaces that are plugged into a bridge
@@ -49,6 +51,8 @@ func interfaces() ([]iface, error) {
 		a := link.Attrs()
 		at[a.Index] = len(found)
 		found = append(found, iface{
+			name:     a.Name,
+			shared:   a.RawFlags&unix.IFF_BROADCAST != 0,
 			up:       a.RawFlags&unix.IFF_UP != 0 && a.OperState != netlink.OperDown && a.OperState != netlink.OperLowerLayerDown,
 			loopback: a.RawFlags&unix.IFF_LOOPBACK != 0,
 			bridge:   link.Type() == "bridge",

@@ -31,7 +31,10 @@ type Config struct {
 	// Addresses are those that others reach this node at now, the best first; Moved says that there are others.
 	Addresses func() []netip.Addr
 	// Near says that an address is on a network of this machine: it is tried before others. Nil: none is.
-	Near    func(netip.Addr) bool
+	Near func(netip.Addr) bool
+	// Everyone are the addresses at which all on a network of this machine hear what is sent. Nil: there are none.
+	Everyone func() []netip.Addr
+
 	Port    int // UDP and TCP
 	Keys    Keys
 	File    string // remembers the members' addresses for a restart
@@ -93,6 +96,7 @@ type Gossip struct {
 	settings  *memberlist.Config
 	leaving   atomic.Bool
 	joining   sync.WaitGroup
+	calls     chan call // that others made
 	ring      *memberlist.Keyring
 
 	generation atomic.Uint64 // of the keys
@@ -119,7 +123,7 @@ func New(cfg Config) (*Gossip, error) {
 		return nil, err
 	}
 	g := &Gossip{
-		cfg: cfg, ring: ring, changed: make(chan struct{}),
+		cfg: cfg, ring: ring, changed: make(chan struct{}), calls: make(chan call, mostCalls),
 		alive: map[string]Member{}, lost: map[string]Member{}, reached: map[string]string{},
 	}
 	g.transport = newTransport(cfg, g.Locate)
@@ -140,7 +144,10 @@ func (g *Gossip) Run(ctx context.Context, seeds []string) error {
 	grp.Go(func() error { return g.transport.run(ctx) })
 	grp.Go(func() error { return g.remember(ctx) })
 	grp.Go(func() error { return g.seek(ctx) })
-	grp.Go(func() error { g.join(ctx, append(seeds, readAddresses(g.cfg.File)...)); return nil })
+	seeds = append(seeds, readAddresses(g.cfg.File)...)
+	grp.Go(func() error { g.join(ctx, seeds); return nil })
+	grp.Go(func() error { return g.callOthers(ctx, len(seeds) > 0) })
+	grp.Go(func() error { return g.answerCalls(ctx) })
 	<-ctx.Done()
 	if g.leaving.Load() {
 		if err := g.list.Leave(tellTimeout); err != nil {
@@ -252,7 +259,7 @@ func (e events) NotifyJoin(n *memberlist.Node)   { e.notify(member(n), false) }
 func (e events) NotifyLeave(n *memberlist.Node)  { e.notify(member(n), true) }
 func (e events) NotifyUpdate(n *memberlist.Node) { e.notify(member(n), false) }
 
-// delegate hands out this node's metadata and what its clock says; nothing else travels with the gossip.
+// delegate hands out this node's metadata and what its clock says, and takes calls; nothing else travels with the gossip.
 type delegate struct{ *Gossip }
 
 var _ memberlist.Delegate = delegate{}
@@ -273,5 +280,4 @@ func (d delegate) NodeMeta(limit int) []byte {
 	}
 }
 
-func (delegate) NotifyMsg([]byte)                {}
 func (delegate) GetBroadcasts(int, int) [][]byte { return nil }

@@ -38,10 +38,10 @@ func (b book) Reached(nodeID, address string) { (*b.g).Reached(nodeID, address) 
 
 func run(t *testing.T, shared *identity.Identity, name, file string, seeds ...string) running {
 	t.Helper()
-	return runAt(t, shared, "127.0.0.1:0", name, file, seeds...)
+	return runAt(t, shared, "127.0.0.1:0", nil, name, file, seeds...)
 }
 
-func runAt(t *testing.T, shared *identity.Identity, listen, name, file string, seeds ...string) running {
+func runAt(t *testing.T, shared *identity.Identity, listen string, everyone []netip.Addr, name, file string, seeds ...string) running {
 	t.Helper()
 	dir := t.TempDir()
 	if shared != nil {
@@ -73,7 +73,8 @@ func runAt(t *testing.T, shared *identity.Identity, listen, name, file string, s
 		Dial: func(ctx context.Context, addresses []string, nodeID string) (net.Conn, error) {
 			return links.DialAt(ctx, addresses, nodeID, proto)
 		},
-		Log: log,
+		Everyone: func() []netip.Addr { return everyone },
+		Log:      log,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -77,7 +77,7 @@ func TestPartsOfAClusterMeetAgain(t *testing.T) {
 		t.Fatalf("lost are %v", lost)
 	}
 	// It is back where it was, and looks for nobody.
-	again := runAt(t, a.id, address, "b", filepath.Join(t.TempDir(), "peers"))
+	again := runAt(t, a.id, address, nil, "b", filepath.Join(t.TempDir(), "peers"))
 	a.sees(t, "a", "b")
 	again.sees(t, "a", "b")
 }
