@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -86,7 +87,8 @@ func ready(n *harness.Node, name string, want corev1.ConditionStatus) error {
 	return nil
 }
 
-// TestJoinIsRefused has nodes that may not join say why, in one line, and leave the cluster as it was.
+// TestJoinIsRefused has nodes that may not join say why, in one line, and leave the cluster as it was. The next try from the same
+// directory may be a good one, also while the cluster is not there yet.
 func TestJoinIsRefused(t *testing.T) {
 	t.Parallel()
 	c := harness.StartCluster(t, 1)
@@ -95,23 +97,39 @@ func TestJoinIsRefused(t *testing.T) {
 	id, rest, _ := strings.Cut(good, ".")
 	secret, ca, _ := strings.Cut(rest, ".")
 	expired := strings.TrimSpace(n.Covey("token", "create", "--ttl", "1ns"))
-	for _, test := range []struct{ name, token, says string }{
-		{"no token", "", "want ID.SECRET.CA"},
-		{"wrong secret", id + "." + strings.Repeat("x", len(secret)) + "." + ca, "is unknown"},
-		{"expired", expired, "expired"},
-		{"another cluster's", id + "." + secret + "." + strings.Repeat("0", len(ca)), "belongs to another cluster"},
-	} {
-		r := n.TryCovey("start", "--data-dir", n.Dir+"/other", "--state-dir", n.Dir+"/o", "--listen", "127.0.0.1:0",
-			"--node-name", "other", "--join", c.Address(1), "--token", test.token)
-		if r.Code == 0 || !strings.Contains(r.Output(), test.says) {
-			t.Errorf("%s: ends with %d and %q, want %q", test.name, r.Code, r.Output(), test.says)
+	other := c.Add("--join", c.IP(1), "--token", good)
+	refused := func(what string, says []string, args ...string) {
+		t.Helper()
+		r := other.TryCovey(append([]string{"start", "--data-dir", other.DataDir, "--state-dir", other.StateDir, "--node-name", "node-2"}, args...)...)
+		var said []string
+		for line := range strings.Lines(r.Stderr) {
+			if !strings.Contains(line, "level=WARN") { // of this machine
+				said = append(said, line)
+			}
 		}
+		if r.Code != 1 || r.Stdout != "" || len(said) != 1 {
+			t.Errorf("%s: ends with %d and\n%s", what, r.Code, r.Output())
+		}
+		has(t, what, r.Stderr, says...)
 	}
-	if r := n.TryCovey("start", "--data-dir", n.Dir+"/other", "--state-dir", n.Dir+"/o", "--listen", "127.0.0.1:0",
-		"--node-name", "node-1", "--join", c.Address(1), "--token", good); !strings.Contains(r.Output(), `another node is called "node-1"`) {
-		t.Errorf("a name that is taken: %q", r.Output())
-	}
+	join := c.Address(1)
+	refused("no token", []string{"want ID.SECRET.CA", "covey token create"}, "--join", join)
+	refused("no cluster", []string{"--join"}, "--token", good)
+	refused("a wrong secret", []string{"is unknown", "covey token create"}, "--join", join, "--token", id+"."+strings.Repeat("x", len(secret))+"."+ca)
+	refused("an expired token", []string{"expired", "covey token create"}, "--join", join, "--token", expired)
+	refused("another cluster's token", []string{"belongs to another cluster", "covey token create"}, "--join", join, "--token", id+"."+secret+"."+strings.Repeat("0", len(ca)))
+	refused("a name that is taken", []string{`another node is called "node-1"`, "--node-name"}, "--join", join, "--token", good, "--node-name", "node-1")
 	if got := n.Kubectl("get", "nodes", "-o", "name"); got != "node/node-1\n" {
 		t.Errorf("nodes: %q", got)
 	}
+
+	n.Stop()
+	var joining sync.WaitGroup
+	joining.Go(other.Start)
+	n.Eventually(func() error { return contain(other.Log(), "not in the cluster yet, trying again") })
+	n.Start()
+	joining.Wait()
+	n.Kubectl("wait", "--for=condition=Ready", "node/node-2", "--timeout=60s")
+	r := n.TryCovey("start", "--data-dir", n.Dir+"/third", "--state-dir", n.Dir+"/t", "--listen", "127.0.0.1:0", "--node-name", "node-3", "--join", join, "--token", good)
+	has(t, "a token that is used up", r.Stderr, "used up", "covey token create")
 }

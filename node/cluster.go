@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -51,6 +52,8 @@ func (n *base) openIdentity(ctx context.Context) (seeds []string, err error) {
 		return nil, errors.New("--worker: say which cluster to join, with --join and --token")
 	case !exists && n.cfg.Witness && len(n.cfg.Join) == 0:
 		return nil, errors.New("--witness: say which cluster to join, with --join and --token")
+	case !exists && n.cfg.Token != "" && len(n.cfg.Join) == 0:
+		return nil, errors.New("--token: say which cluster to join, with --join and the address of one of its nodes")
 	case !exists && len(n.cfg.Join) > 0:
 		if seeds, err = n.join(ctx, dir); err != nil {
 			return nil, err
@@ -62,6 +65,7 @@ func (n *base) openIdentity(ctx context.Context) (seeds []string, err error) {
 	if n.identity, err = identity.Open(dir, n.clock.Now); err != nil {
 		return nil, err
 	}
+	n.warnOfToken(exists)
 	n.identity.IssueBy(n.clock.Latest)
 	n.clock.Remember()
 	if n.incarnation, err = readIncarnation(n.cfg.DataDir); err != nil {
@@ -69,6 +73,16 @@ func (n *base) openIdentity(ctx context.Context) (seeds []string, err error) {
 	}
 	n.serverCert = n.identity.NewServer(n.cfg.Name, n.hosts()...)
 	return append(seeds, n.cfg.Join...), nil
+}
+
+// warnOfToken says that a node which has a cluster does not join the one of its token.
+func (n *base) warnOfToken(joinedBefore bool) {
+	token, err := join.ParseToken(n.cfg.Token)
+	keys := n.identity.Keys()
+	if err != nil || !joinedBefore || slices.ContainsFunc(keys.Authorities, func(a identity.Authority) bool { return a.Fingerprint() == token.CA }) {
+		return
+	}
+	n.log.Warn("the token is of another cluster than this node's, or from before its CA was replaced; the node stays in its own: to have it join another, have it leave, and purge its data directory")
 }
 
 // openClock begins to tell the time, by what is remembered in the identity's directory.

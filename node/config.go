@@ -128,6 +128,17 @@ func (c *Config) validate() error {
 	return errors.Join(errs...)
 }
 
+// defaultPort is where a node listens that is not told otherwise.
+const defaultPort = "7443"
+
+// withPort is a host with the port where its node listens: the default one where none is given.
+func withPort(host string) string {
+	if _, _, err := net.SplitHostPort(host); err == nil {
+		return host
+	}
+	return net.JoinHostPort(strings.Trim(host, "[]"), defaultPort)
+}
+
 func (c *Config) kubeconfig() string { return filepath.Join(c.DataDir, "admin.kubeconfig") }
 
 // instanceID tells this node's bridge, cgroups and tables from those of another node on the same machine.

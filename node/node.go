@@ -112,6 +112,9 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := checkLeft(cfg.DataDir); err != nil {
 		return err
 	}
+	for i, host := range cfg.Join {
+		cfg.Join[i] = withPort(host)
+	}
 	n := &base{cfg: cfg, log: cfg.Logger}
 	ctx, n.end = context.WithCancelCause(ctx)
 	defer n.end(nil)

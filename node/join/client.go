@@ -121,7 +121,7 @@ func pinned(ca string) *tls.Config {
 				})
 				return err
 			}
-			return refusal{errors.New("the server there belongs to another cluster than the token")}
+			return refusal{errors.New("the server there belongs to another cluster than the token: take a token from that cluster (covey token create), or the address of a node of the token's")}
 		},
 	}
 }

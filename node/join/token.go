@@ -42,11 +42,14 @@ const (
 	roleWorker    = "worker"
 )
 
+// another is how to come by one that is good.
+const another = "covey token create, on a node of the cluster, makes another"
+
 // check says why a token is not good for joining, as a worker or as a server.
 func check(secret *corev1.Secret, token Token, worker bool, now time.Time) error {
 	if secret == nil || secret.Type != SecretType ||
 		subtle.ConstantTimeCompare(secret.Data[keySecret], []byte(token.Secret)) != 1 {
-		return fmt.Errorf("the token %s.… is unknown: it was deleted, or is mistyped", token.ID)
+		return fmt.Errorf("the token %s.… is unknown: it is mistyped, used up or deleted; %s", token.ID, another)
 	}
 	if text := string(secret.Data[keyExpiration]); text != "" {
 		until, err := time.Parse(time.RFC3339, text)
@@ -54,7 +57,7 @@ func check(secret *corev1.Secret, token Token, worker bool, now time.Time) error
 			return fmt.Errorf("the token %s.… has an expiration that is not a time: %q", token.ID, text)
 		}
 		if !now.Before(until) {
-			return fmt.Errorf("the token %s.… expired at %s", token.ID, text)
+			return fmt.Errorf("the token %s.… expired at %s; %s", token.ID, text, another)
 		}
 	}
 	if role := string(secret.Data[keyRole]); role != "" && (role != roleWorker || !worker) {
