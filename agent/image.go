@@ -57,6 +57,9 @@ func (w *worker) ensureImage(ctx context.Context, pod *corev1.Pod, c *corev1.Con
 	asked := w.Now()
 	got, err := w.images.pull(ctx, PullRequest{Ref: ref, Refresh: c.ImagePullPolicy == corev1.PullAlways}, w.keyring(ctx, pod))
 	if err != nil {
+		if w.Peers != nil {
+			err = w.holders.whereElse(ref, err)
+		}
 		return "", w.pullFailed(before, c.Image, path, err)
 	}
 	w.event(corev1.EventTypeNormal, "Pulled", pulledMessage(c.Image, got, w.Now().Sub(asked)), path)

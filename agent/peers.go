@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"fmt"
 	"iter"
 	"math/rand/v2"
 	"net/http"
@@ -99,6 +100,31 @@ func (h *holders) Holders(image string) []string {
 		return have
 	}
 	return alive[:min(len(alive), strangers)]
+}
+
+// whereElse adds to why an image could not be pulled where in the cluster it is.
+func (h *holders) whereElse(image string, err error) error {
+	alive := h.Alive()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var away []string
+	for name, node := range h.nodes {
+		switch {
+		case !hasImage(node, image):
+		case slices.Contains(alive, name):
+			return err
+		default:
+			away = append(away, name)
+		}
+	}
+	slices.Sort(away)
+	switch {
+	case len(away) > 0:
+		return fmt.Errorf("%w; of the nodes %s has it, and cannot be reached", err, strings.Join(away, ", "))
+	case len(h.nodes) > 0:
+		return fmt.Errorf("%w; no other node has it", err)
+	}
+	return err
 }
 
 // mostImages is how many of its images a node tells the others of.

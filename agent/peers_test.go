@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -29,7 +30,7 @@ func TestHolders(t *testing.T) {
 	const app, digest = "docker.io/library/app:1", "sha256:1234"
 	h := &holders{Peers: alive{names: []string{"a", "b", "c"}}, self: "me"}
 	a := nodeWith("a", app, "docker.io/library/app@"+digest)
-	if arrived := h.follow([]*corev1.Node{a, nodeWith("dead", app), nodeWith("me", "docker.io/library/mine:1")}); len(arrived) != 2 || !arrived[app] {
+	if arrived := h.follow([]*corev1.Node{a, nodeWith("dead", app, "docker.io/library/de:1"), nodeWith("me", "docker.io/library/mine:1")}); len(arrived) != 3 || !arrived[app] {
 		t.Errorf("at first %v arrived, want what other nodes have", arrived)
 	}
 	for _, image := range []string{app, digest} {
@@ -39,6 +40,16 @@ func TestHolders(t *testing.T) {
 	}
 	if got := h.Holders("docker.io/library/other:1"); !slices.Equal(slices.Sorted(slices.Values(got)), []string{"a", "b", "c"}) {
 		t.Errorf("an image that none says it has: %v, want those that are alive", got)
+	}
+	failed := errors.New("no registry")
+	for image, want := range map[string]string{
+		app:                      "no registry",
+		"docker.io/library/no:1": "no registry; no other node has it",
+		"docker.io/library/de:1": "no registry; of the nodes dead has it, and cannot be reached",
+	} {
+		if err := h.whereElse(image, failed); !errors.Is(err, failed) || err.Error() != want {
+			t.Errorf("%s: %v, want %q", image, err, want)
+		}
 	}
 	if arrived := h.follow([]*corev1.Node{a, nodeWith("b", app, "docker.io/library/new:1")}); len(arrived) != 2 || !arrived[app] {
 		t.Errorf("%v arrived on b", arrived)

@@ -93,6 +93,24 @@ func TestImagesArePushedToAnyNode(t *testing.T) {
 		t.Errorf("it was removed, and is listed still:\n%s", out)
 	}
 
+	c.AddWorkers(1)
+	must(first.Pipe("", "/usr/bin/env", "DOCKER_CONFIG="+first.Dir, harness.Bin("covey"), "registry", "login", c.Address(4)))
+	must(crane("push", hello, c.Address(4)+"/at/a-worker:1"))
+	has(t, "covey registry ls", second.Covey("registry", "ls"), "covey.local/at/a-worker:1")
+
+	must(crane("push", hello, c.Address(2)+"/lonely:1"))
+	first.Eventually(func() error {
+		return contain(first.Kubectl("get", "node", "node-2", "-o", "jsonpath={.status.images[*].names}"), "covey.local/lonely:1")
+	})
+	second.Kill()
+	first.Eventually(func() error { return ready(first, "node-2", corev1.ConditionUnknown) })
+	first.Apply(strings.ReplaceAll(on("lonely", "node-3", "IfNotPresent"), "team/app", "lonely"))
+	lonely := first.Pod("app=lonely", waitsWith("ErrImagePull"))
+	has(t, "a pod whose image is on a node that is off", first.Kubectl("describe", "pod", lonely.Name),
+		"no node that can be reached has covey.local/lonely:1", "of the nodes node-2 has it, and cannot be reached")
+	second.Start()
+	first.Pod("app=lonely", isRunning)
+
 	conforms(t, first, c.Address(1))
 	must(first.Pipe("", "/usr/bin/env", "DOCKER_CONFIG="+first.Dir, harness.Bin("covey"), "registry", "logout", c.Address(1)))
 	if r := crane("push", hello, c.Address(2)+"/team/app:1"); r.Code == 0 {

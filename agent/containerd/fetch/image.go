@@ -118,7 +118,7 @@ func (i *Image) isTarget(d digest.Digest) bool { return d == i.Target.Digest }
 // fromRegistry opens a part at its registry, from an offset on.
 func (i *Image) fromRegistry(ctx context.Context, desc ocispec.Descriptor, offset int64) (io.ReadCloser, error) {
 	if i.domain() == agent.LocalRegistry {
-		return nil, fmt.Errorf("no node that can be reached has part %s of %s: %w", desc.Digest, i.find.Ref, errdefs.ErrNotFound)
+		return nil, fmt.Errorf("no node that can be reached has %s (its part %s): start the node that it was pushed to, or push it again: %w", i.find.Ref, desc.Digest, errdefs.ErrNotFound)
 	}
 	i.mu.Lock()
 	if i.fetcher == nil {
