@@ -52,14 +52,10 @@ func install(cmd *cobra.Command, o *startOptions) error {
 	if err := settle(cmd.Flags(), func(string) (string, bool) { return "", false }); err != nil {
 		return err
 	}
-	findings := node.CheckMachine(o.dataDir, time.Now())
-	for _, f := range findings {
-		if f.Remedy != "" {
-			fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s\n", f.Level, f)
+	if !o.witness { // which runs no pods
+		if err := examine(cmd, o.dataDir); err != nil {
+			return err
 		}
-	}
-	if node.Unfit(findings) != nil {
-		return errors.New("not installed: pods cannot run on this machine as it is")
 	}
 	if err := copyProgram(); err != nil {
 		return err
@@ -71,7 +67,25 @@ func install(cmd *cobra.Command, o *startOptions) error {
 	if err := init.Start(cmd.Context()); err != nil {
 		return err
 	}
+	if o.worker {
+		fmt.Fprintln(cmd.OutOrStdout(), "Installed, as a worker. Next, on a server: covey get nodes")
+		return nil
+	}
 	fmt.Fprintf(cmd.OutOrStdout(), "Installed. Next: export KUBECONFIG=%s/admin.kubeconfig && covey get nodes\n", o.dataDir)
+	return nil
+}
+
+// examine says what the machine lacks, and gives an error if pods could not run.
+func examine(cmd *cobra.Command, dataDir string) error {
+	findings := node.CheckMachine(dataDir, time.Now())
+	for _, f := range findings {
+		if f.Remedy != "" {
+			fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s\n", f.Level, f)
+		}
+	}
+	if node.Unfit(findings) != nil {
+		return errors.New("not installed: pods cannot run on this machine as it is")
+	}
 	return nil
 }
 
