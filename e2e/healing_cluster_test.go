@@ -85,19 +85,28 @@ func runsOnce(c *harness.Cluster, asked *harness.Node, app string, count int) {
 	})
 }
 
-// TestADeadNodesPodsAreReplaced takes the power from a node, and gives it back.
+// TestADeadNodesPodsAreReplaced takes the power from a node, and gives it back. Pods that tolerate it for a time stay so long.
 func TestADeadNodesPodsAreReplaced(t *testing.T) {
 	t.Parallel()
 	c := harness.StartCluster(t, 3)
 	first, second := c.Nodes[0], c.Nodes[1]
+	const patience = 15 * time.Second
 	first.Apply(replicas("web", 3))
+	first.Apply(strings.ReplaceAll(replicas("patient", 3), "      containers:", fmt.Sprintf(
+		"      tolerations: [{key: node.kubernetes.io/unreachable, operator: Exists, effect: NoExecute, tolerationSeconds: %.0f}]\n      containers:", patience.Seconds())))
 	readyOn(first, "web", "", 3)
+	readyOn(first, "patient", "", 3)
 
 	c.Isolate(2) // so that nobody is told by a closed connection
 	second.PowerCut()
 	died := time.Now()
 	readyOn(first, "web", "node-2", 3)
 	t.Logf("replaced after %v", time.Since(died))
+	readyOn(first, "patient", "node-2", 3)
+	if took := time.Since(died); took < patience {
+		t.Errorf("a pod that tolerates a lost node for %v was replaced after %v", patience, took)
+	}
+	first.Kubectl("delete", "deployment", "patient", "--wait=false")
 	has(t, "the dead node", first.Kubectl("describe", "node", "node-2"), "node.kubernetes.io/unreachable:NoExecute", "node.kubernetes.io/unreachable:NoSchedule", "NodeStatusUnknown")
 
 	c.Heal()
@@ -123,7 +132,9 @@ func TestACutOffNodeLearnsWhatItMustNoLongerRun(t *testing.T) {
 		t.Errorf("the node that was cut off runs %d pods, want the one it had", got)
 	}
 	c.Heal()
+	healed := time.Now()
 	runsOnce(c, first, "web", 3)
+	t.Logf("a pod that was replaced ran beside its replacement for %v after the cut", time.Since(healed))
 }
 
 // TestAFlakyNetworkMovesNothing has all links lose every fifth frame and delay the others, then one way cut, for a time each.

@@ -45,6 +45,12 @@ func (n *Node) connect() {
 // Eventually waits until check returns nil, and fails the test with its last error if that takes too long.
 func (n *Node) Eventually(check func() error) {
 	n.t.Helper()
+	n.Within(patience, check)
+}
+
+// Within is Eventually for what takes its time.
+func (n *Node) Within(patience time.Duration, check func() error) {
+	n.t.Helper()
 	deadline := time.Now().Add(patience)
 	for {
 		err := check()

@@ -208,6 +208,9 @@ func (n *Node) start() error {
 	}
 }
 
+// With adds flags to covey start, from the next start on.
+func (n *Node) With(args ...string) { n.args = append(n.args, args...) }
+
 // Name is that of its Node object.
 func (n *Node) Name() string { return n.name }
 
