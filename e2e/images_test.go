@@ -98,7 +98,7 @@ func TestImagesArePushedToAnyNode(t *testing.T) {
 	must(crane("push", hello, c.Address(4)+"/at/a-worker:1"))
 	has(t, "covey registry ls", second.Covey("registry", "ls"), "covey.local/at/a-worker:1")
 
-	must(crane("push", hello, c.Address(2)+"/lonely:1"))
+	must(crane("mutate", "--label", "only=here", "--tag", c.Address(2)+"/lonely:1", c.Address(2)+"/at/a-worker:1"))
 	first.Eventually(func() error {
 		return contain(first.Kubectl("get", "node", "node-2", "-o", "jsonpath={.status.images[*].names}"), "covey.local/lonely:1")
 	})
