@@ -60,8 +60,10 @@ type Housekeeping struct {
 	EvictionHard      string // thresholds such as "memory.available<100Mi,nodefs.available<10%"
 	EvictionSoft      string // the same, for those that may be met for a while
 	EvictionSoftGrace string // for how long: "memory.available=1m30s"
-	ImageGCHigh       int    // percent of the images' file system in use above which unused images are removed; 0: 85
-	ImageGCLow        int    // percent down to which; 0: 80
+	// EvictionTransition is how long a node condition such as MemoryPressure holds after it was seen last; 0: 5 minutes.
+	EvictionTransition time.Duration
+	ImageGCHigh        int // percent of the images' file system in use above which unused images are removed; 0: 85
+	ImageGCLow         int // percent down to which; 0: 80
 }
 
 // Validate says what is wrong in the settings, by the names of the flags.
@@ -82,6 +84,9 @@ func ValidateOverlay(name string) error {
 // thresholds checks the settings and fills in those that were left out.
 func (h *Housekeeping) thresholds() ([]eviction.Threshold, error) {
 	h.ImageGCHigh, h.ImageGCLow = cmp.Or(h.ImageGCHigh, 85), cmp.Or(h.ImageGCLow, 80)
+	if h.EvictionTransition = cmp.Or(h.EvictionTransition, eviction.DefaultTransition); h.EvictionTransition < 0 {
+		return nil, fmt.Errorf("--eviction-pressure-transition-period %s: want a time such as 5m", h.EvictionTransition)
+	}
 	if h.ImageGCLow <= 0 || h.ImageGCHigh > 100 || h.ImageGCLow >= h.ImageGCHigh {
 		return nil, fmt.Errorf("--image-gc-low-threshold %d and --image-gc-high-threshold %d: want percentages, the low one below the high one",
 			h.ImageGCLow, h.ImageGCHigh)

@@ -43,7 +43,7 @@ const (
 func newKeeper(a *Agent, thresholds []eviction.Threshold) *keeper {
 	return &keeper{
 		Agent: a, wake: make(chan struct{}, 1), alarm: make(chan struct{}, 1),
-		monitor: eviction.NewMonitor(thresholds), images: imageUse{last: map[string]time.Time{}},
+		monitor: eviction.NewMonitor(thresholds, a.EvictionTransition), images: imageUse{last: map[string]time.Time{}},
 	}
 }
 
@@ -125,9 +125,9 @@ func (k *keeper) look(ctx context.Context) time.Duration {
 	case len(verdict.Starved) > 0:
 		return k.relieve(ctx, verdict.Starved[0], left)
 	case verdict.Met, len(verdict.Conditions) > 0, !told:
-		return k.LookEvery
+		return k.monitor.NextLook(k.LookEvery, k.LookEvery)
 	}
-	return k.monitor.NextLook(left, k.LookEvery, k.LookMost)
+	return k.monitor.NextLook(k.LookEvery, k.LookMost)
 }
 
 // setConditions tells the cluster of node conditions that changed.

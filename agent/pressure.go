@@ -76,7 +76,7 @@ func (k *keeper) relieve(ctx context.Context, t eviction.Threshold, left evictio
 func (k *keeper) evictOne(ctx context.Context, t eviction.Threshold, left eviction.Observation) bool {
 	workers := map[*corev1.Pod]*worker{}
 	var candidates []eviction.Candidate
-	for _, w := range k.active(func(w *worker) bool { return !w.isLeaving() && w.hasProcesses(ctx) }) {
+	for _, w := range k.active(func(w *worker) bool { return !w.isLeaving() && w.hasBegun(ctx) }) {
 		use, err := w.usage(ctx, t.Signal.Resource())
 		if err != nil {
 			k.Logger.Warn("what a pod uses could not be measured", "pod", w.ref, "error", err)
@@ -260,6 +260,13 @@ func processes() (most, running int64, err error) {
 	_, tasks, _ := strings.Cut(fields[3], "/")
 	running, err = strconv.ParseInt(tasks, 10, 64)
 	return most, running, err
+}
+
+// hasBegun says whether the pod may use something of the node: it has had a container. One whose containers have ended, to be started
+// again, goes on using memory and disk through its volumes.
+func (w *worker) hasBegun(ctx context.Context) bool {
+	byName, err := w.containers(ctx)
+	return err == nil && len(byName) > 0
 }
 
 // hasProcesses says whether something of the pod runs.

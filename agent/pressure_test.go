@@ -171,6 +171,33 @@ func TestUnusedImagesGoBeforePods(t *testing.T) {
 	f.remove(small.UID, 1)
 }
 
+// TestAPodBetweenTwoRunsIsEvicted has a pod that fills the disk, fails and is to be started again: what it uses, it goes on using.
+func TestAPodBetweenTwoRunsIsEvicted(t *testing.T) {
+	f, machine := setupFull(t)
+	greedy, modest := newPod("greedy", "exit", "1"), newPod("modest", "sleep")
+	greedy.Spec.Containers[0].Name = "g"
+	f.runtime.SetDisk("g", disk.Usage{Bytes: 7 << 30})
+	f.add(greedy)
+	f.add(modest)
+	f.await(modest.UID, "ready", isReady)
+	f.await(greedy.UID, "waiting for its next run", func(p *corev1.Pod) bool {
+		s := p.Status.ContainerStatuses
+		return len(s) == 1 && s[0].State.Waiting != nil && s[0].State.Waiting.Reason == "CrashLoopBackOff"
+	})
+	machine.set(eviction.NodeFSAvailable, func() int64 {
+		if f.saw("Evicted: ") {
+			return 50
+		}
+		return 5
+	})
+	f.await(greedy.UID, "evicted", evictedFor("The node was low on resource: ephemeral-storage. "))
+	if p := f.await(modest.UID, "there", func(*corev1.Pod) bool { return true }); !isReady(p) {
+		t.Errorf("the pod that runs: %+v", p.Status)
+	}
+	f.remove(greedy.UID, 1)
+	f.remove(modest.UID, 1)
+}
+
 // TestImagesAreCollectedBetweenTheThresholds has six images, each of which takes 3 % of the disk.
 func TestImagesAreCollectedBetweenTheThresholds(t *testing.T) {
 	f, machine := setupFull(t)

@@ -13,19 +13,27 @@ type Level struct{ Available, Capacity int64 }
 // Observation is what a node has left. A signal that is not in it is not known.
 type Observation map[Signal]Level
 
-// Transition is how long a node condition holds at least after it was observed last, so that it does not flap.
-const Transition = 5 * time.Minute
+// DefaultTransition is how long a node condition holds at least after it was observed last, so that it does not flap.
+const DefaultTransition = 5 * time.Minute
 
 // Monitor remembers when thresholds were met, from one observation to the next.
 type Monitor struct {
 	thresholds []Threshold
+	transition time.Duration
 	firstMet   map[Threshold]time.Time
 	lastSeen   map[corev1.NodeConditionType]time.Time
+
+	last    Observation
+	lastAt  time.Time
+	falling map[Signal]float64 // bytes or a count a second, between the last two observations
 }
 
-// NewMonitor watches the given thresholds.
-func NewMonitor(thresholds []Threshold) *Monitor {
-	return &Monitor{thresholds: thresholds, firstMet: map[Threshold]time.Time{}, lastSeen: map[corev1.NodeConditionType]time.Time{}}
+// NewMonitor watches the given thresholds. Conditions hold for the time of transition after they were observed last.
+func NewMonitor(thresholds []Threshold, transition time.Duration) *Monitor {
+	return &Monitor{
+		thresholds: thresholds, transition: transition,
+		firstMet: map[Threshold]time.Time{}, lastSeen: map[corev1.NodeConditionType]time.Time{}, falling: map[Signal]float64{},
+	}
 }
 
 // Verdict is what an observation means.
@@ -39,6 +47,7 @@ type Verdict struct {
 
 // Observe takes the newest observation in.
 func (m *Monitor) Observe(o Observation, now time.Time) Verdict {
+	m.note(o, now)
 	var v Verdict
 	for _, t := range m.thresholds {
 		if !t.MetBy(o) {
@@ -55,12 +64,25 @@ func (m *Monitor) Observe(o Observation, now time.Time) Verdict {
 		}
 	}
 	for condition, seen := range m.lastSeen {
-		if now.Sub(seen) < Transition {
+		if now.Sub(seen) < m.transition {
 			v.Conditions = append(v.Conditions, condition)
 		}
 	}
 	slices.Sort(v.Conditions)
 	return v
+}
+
+// note keeps the observation, and how fast things went down since the one before.
+func (m *Monitor) note(o Observation, now time.Time) {
+	clear(m.falling)
+	if seconds := now.Sub(m.lastAt).Seconds(); seconds > 0 {
+		for signal, was := range m.last {
+			if is, known := o[signal]; known {
+				m.falling[signal] = float64(was.Available-is.Available) / seconds
+			}
+		}
+	}
+	m.last, m.lastAt = o, now
 }
 
 // MetBy holds when the observation is below the threshold.
@@ -69,28 +91,29 @@ func (t Threshold) MetBy(o Observation) bool {
 	return known && level.Available < t.quantity(level.Capacity)
 }
 
-// The most that a machine is expected to use up in a second. It bounds how long one may look away.
-const (
-	diskRate   = 200 << 20 // bytes
-	inodeRate  = 10_000
-	memoryRate = 256 << 20 // bytes
-	pidRate    = 100
-)
+// rates are the most that a machine is expected to use up in a second: bytes or a count. They bound how long one may look away.
+var rates = map[corev1.ResourceName]int64{
+	corev1.ResourceMemory: 256 << 20, corev1.ResourceEphemeralStorage: 200 << 20, "inodes": 10_000, "pids": 100,
+}
 
-// NextLook is how long a node with this much left may go unobserved before a threshold could be met; between least and
-// most.
-func (m *Monitor) NextLook(o Observation, least, most time.Duration) time.Duration {
-	next := most
+// soonest bounds how often a node is looked at that loses something fast.
+const soonest = time.Second
+
+// NextLook is how long the node may go unobserved after the last observation, before another threshold could be met: between least and
+// most, or less where one would be if all went on as between the last two observations.
+func (m *Monitor) NextLook(least, most time.Duration) time.Duration {
+	next, hurry := most, most
 	for _, t := range m.thresholds {
-		level, known := o[t.Signal]
-		if !known {
+		level, known := m.last[t.Signal]
+		left := level.Available - t.quantity(level.Capacity)
+		if !known || left < 0 {
 			continue
 		}
-		left := level.Available - t.quantity(level.Capacity)
-		rate := map[corev1.ResourceName]int64{
-			corev1.ResourceMemory: memoryRate, corev1.ResourceEphemeralStorage: diskRate, "inodes": inodeRate, "pids": pidRate,
-		}[t.Signal.Resource()]
-		next = min(next, time.Duration(left/rate)*time.Second)
+		next = min(next, time.Duration(left/rates[t.Signal.Resource()])*time.Second)
+		if falling := m.falling[t.Signal]; falling > 0 {
+			seconds := min(float64(left)/falling, most.Seconds()*2)
+			hurry = min(hurry, time.Duration(seconds*float64(time.Second))/2) // it may become faster
+		}
 	}
-	return max(next, least)
+	return min(max(next, least), max(hurry, soonest))
 }

@@ -53,7 +53,7 @@ func TestMonitor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := NewMonitor(thresholds)
+	m := NewMonitor(thresholds, DefaultTransition)
 	for _, step := range []struct {
 		at           time.Duration
 		memory, disk int64 // MiB left; of the disk percent
@@ -94,13 +94,43 @@ func TestNextLook(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := NewMonitor(thresholds)
 	for left, want := range map[int64]time.Duration{ // MiB of memory
-		0: 10 * time.Second, 100 + 5*256: 10 * time.Second, 100 + 30*256: 30 * time.Second, 1 << 20: time.Minute,
+		100: 10 * time.Second, 100 + 5*256: 10 * time.Second, 100 + 30*256: 30 * time.Second, 1 << 20: time.Minute,
 	} {
 		o := Observation{MemoryAvailable: {left * mib, 1 << 40}}
-		if got := m.NextLook(o, 10*time.Second, time.Minute); got != want {
+		m := NewMonitor(thresholds, DefaultTransition)
+		m.Observe(o, noon)
+		if got := m.NextLook(10*time.Second, time.Minute); got != want {
 			t.Errorf("with %d MiB left: %s, want %s", left, got, want)
+		}
+	}
+}
+
+// TestANodeThatLosesMemoryFastIsLookedAtSooner follows one whose memory goes at different paces, 10 s between two looks.
+func TestANodeThatLosesMemoryFastIsLookedAtSooner(t *testing.T) {
+	thresholds, err := Parse("memory.available<100Mi", "memory.available<300Mi", "memory.available=1h")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := NewMonitor(thresholds, DefaultTransition)
+	for i, step := range []struct {
+		left int64 // MiB
+		want time.Duration
+	}{
+		{1000, 10 * time.Second},
+		{900, 10 * time.Second},        // 600 MiB at 10 MiB/s
+		{500, 2500 * time.Millisecond}, // 200 MiB at 40 MiB/s
+		{600, 10 * time.Second},        // it comes back
+		{250, time.Second * 15 / 7},    // below the soft threshold, 150 MiB above the hard one, at 35 MiB/s
+		{110, time.Second},             // no sooner
+		{109, 10 * time.Second},        // 9 MiB at 0.1 MiB/s
+		{50, 10 * time.Second},         // there is no further threshold
+		{1 << 40, 10 * time.Second},    // nor are there times that do not fit
+		{1<<40 - 1, 10 * time.Second},
+	} {
+		m.Observe(Observation{MemoryAvailable: {step.left * mib, 1 << 62}}, noon.Add(time.Duration(i)*10*time.Second))
+		if got := m.NextLook(10*time.Second, 10*time.Second); (got - step.want).Abs() > time.Microsecond {
+			t.Errorf("step %d, with %d MiB left: %s, want %s", i, step.left, got, step.want)
 		}
 	}
 }

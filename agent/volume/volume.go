@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
 )
 
@@ -103,20 +102,6 @@ func (v *Volumes) emptyDir(dir string, e *corev1.EmptyDirVolumeSource) error {
 	return os.Rename(fresh, dir)
 }
 
-func (v *Volumes) emptyMemory(dir string, e *corev1.EmptyDirVolumeSource) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	options := "mode=0777"
-	if group, ok := v.fsGroup(); ok {
-		options = fmt.Sprintf("mode=2777,gid=%d", group)
-	}
-	if e.SizeLimit != nil && !e.SizeLimit.IsZero() {
-		options += fmt.Sprintf(",size=%d", e.SizeLimit.Value())
-	}
-	return tmpfs(dir, options)
-}
-
 // fsGroup is the group that the pod's volumes belong to.
 func (v *Volumes) fsGroup() (group int, ok bool) {
 	sc := v.Pod.Spec.SecurityContext
@@ -124,22 +109,6 @@ func (v *Volumes) fsGroup() (group int, ok bool) {
 		return 0, false
 	}
 	return int(*sc.FSGroup), true
-}
-
-func tmpfs(dir, options string) error {
-	if isMount(dir) {
-		return nil
-	}
-	if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, options); err != nil {
-		return fmt.Errorf("mount a tmpfs: %w", err)
-	}
-	return nil
-}
-
-// isMount compares the device of a directory with that of its parent, which suffices for a tmpfs.
-func isMount(dir string) bool {
-	var own, parent unix.Stat_t
-	return unix.Lstat(dir, &own) == nil && unix.Lstat(filepath.Dir(dir), &parent) == nil && own.Dev != parent.Dev
 }
 
 // hostPath checks, and for the OrCreate types makes, what a pod wants of the machine's file system.

@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -99,6 +100,7 @@ func (o *startOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&h.EvictionHard, "eviction-hard", "", "what the node must have left, or pods are evicted at once: memory.available<100Mi,nodefs.available<10%,nodefs.inodesFree<5%,imagefs.available<15%,imagefs.inodesFree<5% (the defaults, which hold for what is not named; 0 is none), pid.available")
 	f.StringVar(&h.EvictionSoft, "eviction-soft", "", "the same, for what may be so for a while: memory.available<200Mi")
 	f.StringVar(&h.EvictionSoftGrace, "eviction-soft-grace-period", "", "for how long: memory.available=1m30s")
+	f.DurationVar(&h.EvictionTransition, "eviction-pressure-transition-period", 5*time.Minute, "how long the node says that it is short of something after it was seen last")
 	f.IntVar(&h.ImageGCHigh, "image-gc-high-threshold", 85, "percent of the images' file system in use above which unused images are removed")
 	f.IntVar(&h.ImageGCLow, "image-gc-low-threshold", 80, "percent down to which they are removed")
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
