@@ -101,6 +101,10 @@ func summarize(p *corev1.Pod) podSummary {
 	if !initializing || conditionTrue(p, corev1.PodInitialized) {
 		s.addContainers(p)
 	}
+	// Why a pod was ended says more than that its containers then ended with an error, which is what kubectl shows of Kubernetes.
+	if p.Status.Phase == corev1.PodFailed && p.Status.Reason != "" {
+		s.status = p.Status.Reason
+	}
 	if p.DeletionTimestamp != nil {
 		switch {
 		case p.Status.Reason == "NodeLost":

@@ -116,6 +116,7 @@ func TestPodRows(t *testing.T) {
 		{"one completed, one running", "containers: [{name: a}, {name: b}]", "phase: Running\ncontainerStatuses: [{name: a, state: {terminated: {reason: Completed}}}, {name: b, ready: true, state: {running: {}}}]", "1/2 | NotReady | 0"},
 		{"one completed, one failed", "containers: [{name: a}, {name: b}]", "phase: Failed\ncontainerStatuses: [{name: a, state: {terminated: {reason: Completed}}}, {name: b, state: {terminated: {exitCode: 1, reason: Error}}}]", "0/2 | Error | 0"},
 		{"evicted", "containers: [{name: a}]", "phase: Failed\nreason: Evicted", "0/1 | Evicted | 0"},
+		{"evicted, and ended by that", "containers: [{name: a}]", "phase: Failed\nreason: Evicted\ncontainerStatuses: [{name: a, state: {terminated: {exitCode: 137, reason: Error}}}]", "0/1 | Evicted | 0"},
 		{"first init runs", "initContainers: [{name: i}, {name: j}]\n  containers: [{name: a}]", "phase: Pending\ninitContainerStatuses: [{name: i, state: {running: {}}}, {name: j, state: {waiting: {reason: PodInitializing}}}]", "0/1 | Init:0/2 | 0"},
 		{"second init fails", "initContainers: [{name: i}, {name: j}]\n  containers: [{name: a}]", "phase: Pending\ninitContainerStatuses: [{name: i, state: {terminated: {exitCode: 0}}}, {name: j, restartCount: 1, state: {waiting: {reason: CrashLoopBackOff}}}]", "0/1 | Init:CrashLoopBackOff | 1"},
 		{"init error", "initContainers: [{name: i}]\n  containers: [{name: a}]", "phase: Pending\ninitContainerStatuses: [{name: i, state: {terminated: {exitCode: 2}}}]", "0/1 | Init:ExitCode:2 | 0"},
