@@ -7,8 +7,6 @@ import (
 	"net"
 	"time"
 
-	hraft "github.com/hashicorp/raft"
-
 	"covey.dev/covey/store/raft"
 )
 
@@ -60,6 +58,6 @@ func (s *Store) Contact(id string) time.Time { return s.node.Contact(id) }
 
 // NewTransport carries Raft's messages over connections between the servers, which links makes by their IDs and accepted
 // yields. Only servers may be at the other end.
-func NewTransport(id string, accepted net.Listener, links raft.Links, log *slog.Logger) hraft.Transport {
+func NewTransport(id string, accepted net.Listener, links raft.Links, log *slog.Logger) raft.Carrier {
 	return raft.NewTransport(id, accepted, links, log)
 }

@@ -24,7 +24,7 @@ type Config struct {
 	// NodeID is this server's Raft ID. It must not change for a directory.
 	NodeID string
 	// Transport carries Raft's messages between servers; nil keeps them within the process, for a single voter.
-	Transport hraft.Transport
+	Transport raft.Carrier
 	// Join makes an empty directory wait to be added to a cluster that exists, instead of beginning one.
 	Join bool
 	// After makes the revisions of a new cluster begin behind it; 0 is from the start.

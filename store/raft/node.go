@@ -44,9 +44,9 @@ var (
 type Config struct {
 	Dir       string
 	ID        string
-	Transport hraft.Transport // nil: within the process only
-	Join      bool            // an empty directory waits to be added to a cluster that exists
-	After     uint64          // the index that the log of a new cluster begins behind
+	Transport Carrier // nil: within the process only
+	Join      bool    // an empty directory waits to be added to a cluster that exists
+	After     uint64  // the index that the log of a new cluster begins behind
 	Machine   Machine
 	Logger    *slog.Logger
 
@@ -160,7 +160,7 @@ func (n *Node) start(cfg Config, conf *hraft.Config) error {
 	if cfg.WrapLog != nil {
 		n.log.LogStore = cfg.WrapLog(n.disk.log)
 	}
-	n.raft, err = hraft.NewRaft(conf, n.fsm(cfg), &n.log, n.disk.stable, n.disk.snapshots, transport)
+	n.raft, err = hraft.NewRaft(conf, n.fsm(cfg), &n.log, n.disk.stable, n.disk.snapshots, votes{transport})
 	if err != nil {
 		return fmt.Errorf("start Raft on %s: %w", cfg.Dir, err)
 	}

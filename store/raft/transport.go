@@ -35,11 +35,7 @@ type Transport struct {
 	peers map[hraft.ServerID]*peer
 }
 
-var (
-	_ hraft.Transport   = (*Transport)(nil)
-	_ hraft.WithPreVote = (*Transport)(nil)
-	_ hraft.WithClose   = (*Transport)(nil)
-)
+var _ Carrier = (*Transport)(nil)
 
 // NewTransport carries Raft over the connections that accepted yields and links makes. Its own address is id.
 func NewTransport(id string, accepted net.Listener, links Links, log *slog.Logger) *Transport {
