@@ -93,6 +93,11 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := cfg.validate(); err != nil {
 		return err
 	}
+	if !cfg.Witness {
+		if err := examine(cfg.DataDir, cfg.Logger); err != nil {
+			return err
+		}
+	}
 	for _, dir := range []string{cfg.DataDir, cfg.StateDir} {
 		if err := os.MkdirAll(dir, 0o711); err != nil {
 			return fmt.Errorf("create a directory of the node: %w", err)
@@ -104,11 +109,6 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	defer func() { _ = held.Close() }()
 	routeKlog(cfg.Logger)
-	if !cfg.Witness {
-		if err := examine(cfg.DataDir, cfg.Logger); err != nil {
-			return err
-		}
-	}
 	if err := checkLeft(cfg.DataDir); err != nil {
 		return err
 	}

@@ -10,15 +10,16 @@ import (
 var controllers = []string{"cpu", "memory", "pids"}
 
 const (
-	mountRemedy  = "mount cgroup2 on /sys/fs/cgroup, or enable your init system's cgroups service"
-	memoryRemedy = "add \"cgroup_enable=memory cgroup_memory=1\" to the kernel's command line (on a Raspberry Pi: /boot/firmware/cmdline.txt) and reboot"
-	enableRemedy = "boot a kernel that has them, and check cgroup_disable= on its command line"
+	writableRemedy = "mount -o remount,rw /sys/fs/cgroup, or in a container make it a privileged one"
+	mountRemedy    = "mount cgroup2 on /sys/fs/cgroup, or enable your init system's cgroups service"
+	memoryRemedy   = "add \"cgroup_enable=memory cgroup_memory=1\" to the kernel's command line (on a Raspberry Pi: /boot/firmware/cmdline.txt) and reboot"
+	enableRemedy   = "boot a kernel that has them, and check cgroup_disable= on its command line"
 )
 
 func (m Machine) cgroups() Finding {
-	version, has := "v2", m.unified()
+	version, has, dir := "v2", m.unified(), "/sys/fs/cgroup"
 	if has == nil {
-		version, has = "v1", m.legacy()
+		version, has, dir = "v1", m.legacy(), "/sys/fs/cgroup/memory"
 	}
 	if len(has) == 0 {
 		return Finding{"cgroups", Missing, "none are mounted", mountRemedy}
@@ -29,7 +30,10 @@ func (m Machine) cgroups() Finding {
 			lacks = append(lacks, name)
 		}
 	}
+	fs, err := statfs(m.path(dir))
 	switch {
+	case len(lacks) == 0 && err == nil && fs.readOnly:
+		return Finding{"cgroups", Missing, "cgroup " + version + " is mounted read-only", writableRemedy}
 	case len(lacks) == 0:
 		return ok("cgroups", "cgroup %s with %s", version, strings.Join(controllers, ", "))
 	case slices.Equal(lacks, []string{"memory"}):

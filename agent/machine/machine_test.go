@@ -59,6 +59,22 @@ func TestCgroups(t *testing.T) {
 	}
 }
 
+func TestCapabilities(t *testing.T) {
+	for name, c := range map[string]struct {
+		status string
+		level  Level
+		says   []string
+	}{
+		"all":          {"Name:\tx\nCapInh:\t0\nCapEff:\t000001fffeffffff\nCapBnd:\t0\n", OK, nil},
+		"a container":  {"Name:\tx\nCapEff:\t00000000a80425fb\n", Missing, []string{"root without CAP_NET_ADMIN, CAP_SYS_ADMIN", "privileged"}},
+		"it is silent": {"Name:\tx\n", OK, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			expect(t, Machine{Root: root(t, map[string]string{"proc/self/status": c.status})}.capabilities(), c.level, c.says...)
+		})
+	}
+}
+
 func TestClock(t *testing.T) {
 	now := released.Add(time.Hour)
 	expect(t, judgeClock(now, true), OK)
