@@ -183,6 +183,7 @@ func ended(log *slog.Logger, err error) error {
 		log.Info("covey starts again")
 		return fmt.Errorf("start again: %w", syscall.Exec(program, os.Args, os.Environ())) //nolint:gosec // this program itself
 	case errors.Is(err, node.ErrLeft):
+		service.Left()
 		return &exitError{status: service.LeftStatus, text: "covey: " + err.Error()}
 	}
 	return err

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"os/exec"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -26,6 +28,14 @@ func Ready(ctx context.Context, server string) {
 
 // Stopping tells systemd that the node ends because it was asked to.
 func Stopping() { _, _ = daemon.SdNotify(false, daemon.SdNotifyStopping) }
+
+// Left has OpenRC, whose supervisor starts again whatever ends, stop the service of a node that has left its cluster. It is asked, and
+// not waited for: what it stops is this process.
+func Left() {
+	if name := os.Getenv("RC_SVCNAME"); name != "" {
+		_ = exec.Command("rc-service", name, "stop").Start() //nolint:gosec // named by OpenRC itself
+	}
+}
 
 func watchdog(ctx context.Context, every time.Duration, alive func(context.Context) error) {
 	ticker := time.NewTicker(every)

@@ -30,6 +30,7 @@ type Init struct {
 	text  func(string) string // what is in it, for a program
 	start [][]string          // commands that enable and (re)start the service
 	stop  [][]string          // commands that stop and disable it
+	links string              // pattern of what enables the service, to be removed
 	after [][]string          // commands once the file is gone
 	run   func(context.Context, []string) error
 }
@@ -47,7 +48,8 @@ func openRC() *Init {
 	return &Init{
 		Name: "OpenRC", file: "/etc/init.d/covey", mode: 0o755, text: script, run: command,
 		start: [][]string{{"rc-update", "--quiet", "add", "covey", "default"}, {"rc-service", "covey", "restart"}},
-		stop:  [][]string{{"rc-service", "--ifstarted", "covey", "stop"}, {"rc-update", "--quiet", "delete", "covey"}},
+		stop:  [][]string{{"rc-service", "--ifstarted", "covey", "stop"}},
+		links: "/etc/runlevels/*/covey", // rc-update fails where there is none
 	}
 }
 
@@ -78,8 +80,11 @@ func (i *Init) Stop(ctx context.Context) error {
 	if err := i.all(ctx, i.stop); err != nil {
 		return err
 	}
-	if err := os.Remove(i.file); err != nil {
-		return err
+	links, _ := filepath.Glob(i.links) // the pattern is right
+	for _, file := range append(links, i.file) {
+		if err := os.Remove(file); err != nil {
+			return err
+		}
 	}
 	return i.all(ctx, i.after)
 }

@@ -18,7 +18,11 @@ import (
 func recorded(t *testing.T, i *Init, fail string) (*Init, *[]string) {
 	t.Helper()
 	var ran []string
-	i.file = filepath.Join(t.TempDir(), "etc", "covey")
+	dir := t.TempDir()
+	i.file = filepath.Join(dir, "etc", "covey")
+	if i.links != "" {
+		i.links = filepath.Join(dir, "*", "covey-link")
+	}
 	i.run = func(_ context.Context, words []string) error {
 		line := strings.Join(words, " ")
 		ran = append(ran, line)
@@ -48,8 +52,15 @@ func TestAServiceIsStartedAndStopped(t *testing.T) {
 				t.Errorf("the last command is %q; an upgrade needs a restart", last)
 			}
 			*ran = nil
+			link := filepath.Join(filepath.Dir(i.file), "covey-link")
+			if err := os.Symlink(i.file, link); err != nil {
+				t.Fatal(err)
+			}
 			if err := i.Stop(t.Context()); err != nil {
 				t.Fatal(err)
+			}
+			if _, err := os.Lstat(link); (err == nil) != (i.links == "") {
+				t.Errorf("what enables the service: %v", err)
 			}
 			if _, err := os.Stat(i.file); err == nil || len(*ran) == 0 {
 				t.Errorf("the service file is left; ran %v", *ran)

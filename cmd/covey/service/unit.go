@@ -2,7 +2,7 @@ package service
 
 import "fmt"
 
-// LeftStatus is the exit status of a node that has left its cluster: it is not to be started again.
+// LeftStatus is the exit status of a node that has left its cluster: systemd does not start it again. OpenRC is told by Left.
 const LeftStatus = 3
 
 // unit is the systemd unit. Containers outlive covey, so only the main process is killed (KillMode), and what they do is not
@@ -54,8 +54,7 @@ rc_ulimit="-n 1048576"
 rc_cgroup_cleanup="no"
 
 depend() {
-	need localmount
-	use cgroups
+	use localmount cgroups
 	after net firewall
 }
 `, ConfigFile, program, LogFile)
