@@ -4,13 +4,17 @@ SHELL := /bin/bash
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 GOFILES = $(shell git ls-files --cached --others --exclude-standard '*.go')
 
-.PHONY: help build deps runtime release release-check smoke example-image test-image kubectl registry-clients vm-image vm demo test fmt vet lint unit cross e2e fuzz bench microbench scale crash soak limits generate clean
+.PHONY: help build older deps runtime release release-check smoke example-image test-image kubectl registry-clients vm-image vm demo test fmt vet lint unit cross e2e fuzz bench microbench scale crash soak limits generate clean
 
 help: ## what the targets do
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: runtime ## bin/covey: the one binary, everything inside
 	CGO_ENABLED=0 go build -tags grpcnotrace -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)" -o bin/covey ./cmd/covey
+
+older: build ## bin/covey-older: what a covey of before protocol version 2 would be, for the tests of an upgrade
+	CGO_ENABLED=0 go build -tags grpcnotrace -trimpath -buildvcs=false \
+		-ldflags "-s -w -X main.version=v0.0.0-older -X covey.dev/covey/store/protocol.speaks=1" -o bin/covey-older ./cmd/covey
 
 deps: ## Debian packages that the build and the tests need, those that are missing
 	@.ci/deps
@@ -67,7 +71,7 @@ cross: ## that covey compiles for other machines, of 64 and of 32 bits
 	@for arch in arm64 arm; do echo "$$arch"; export CGO_ENABLED=0 GOOS=linux GOARCH=$$arch GOARM=7; \
 		go vet ./... && go build -trimpath -o /dev/null ./cmd/covey || exit 1; done
 
-e2e: build example-image test-image kubectl registry-clients vm-image ## the real binary with real containers, driven by the real kubectl
+e2e: build older example-image test-image kubectl registry-clients vm-image ## the real binary with real containers, driven by the real kubectl
 	cd e2e && go test -count=1 -timeout 25m ./...
 
 vm-image: deps ## bin/vm: a kernel and a small Debian for virtual machines

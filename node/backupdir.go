@@ -30,6 +30,9 @@ func BackupDir(ctx context.Context, dataDir string, w io.Writer, log *slog.Logge
 		return err
 	}
 	defer func() { _ = held.Close() }()
+	if err := checkProtocol(dataDir); err != nil {
+		return err
+	}
 	id, err := identity.Open(filepath.Join(dataDir, "identity"), time.Now)
 	if err != nil {
 		return err

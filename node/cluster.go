@@ -23,6 +23,7 @@ import (
 	"covey.dev/covey/node/metrics"
 	"covey.dev/covey/node/registry"
 	"covey.dev/covey/store"
+	"covey.dev/covey/store/protocol"
 )
 
 // The ALPN names of what nodes speak to each other, besides peer.Protocol. A change that an older node would not
@@ -104,7 +105,7 @@ func (n *base) join(ctx context.Context, dir string) (seeds []string, err error)
 	if err != nil {
 		return nil, err
 	}
-	request := join.Request{Servers: n.cfg.Join, Token: token, NodeID: nodeID, Name: n.cfg.Name, Log: n.log}
+	request := join.Request{Servers: n.cfg.Join, Token: token, NodeID: nodeID, Name: n.cfg.Name, Protocol: protocol.Spoken(), Log: n.log}
 	if n.cfg.Worker {
 		if request.CSR, err = identity.NewRequest(dir); err != nil {
 			return nil, err
@@ -112,6 +113,13 @@ func (n *base) join(ctx context.Context, dir string) (seeds []string, err error)
 	}
 	grant, err := join.Ask(ctx, request)
 	if err != nil {
+		return nil, err
+	}
+	agreed := max(grant.Protocol, protocol.First.Newest) // one that is too old to say so speaks that
+	if err := protocol.Spoken().Check(agreed); err != nil {
+		return nil, fmt.Errorf("join the cluster: %w", err)
+	}
+	if err := noteProtocol(n.cfg.DataDir, agreed); err != nil {
 		return nil, err
 	}
 	n.clock.Start(grant.Time)
@@ -146,6 +154,7 @@ func (n *base) openGossip() error {
 		},
 		Incarnation: n.incarnation,
 		Witness:     n.cfg.Witness,
+		Protocol:    protocol.Spoken(),
 		Addresses:   n.addresses.All,
 		Near:        n.addresses.Near,
 		Everyone:    n.addresses.Everyone,
@@ -240,6 +249,8 @@ func (j joinable) NameTaken(name, nodeID string) bool {
 	m, ok := j.gossip.Named(name)
 	return ok && m.ID != nodeID
 }
+
+func (j joinable) Agreed() int { return j.store.Snapshot().Agreed() }
 
 func (j joinable) Grant() (join.Grant, error) {
 	return join.Grant{Keys: j.identity.Keys(), Seeds: j.seeds(), Incarnation: j.incarnation, Time: j.clock.Now()}, nil

@@ -43,7 +43,7 @@ func checkLeft(dataDir string) error {
 
 // forget removes what a node that has left had of the cluster; its key, images and settings stay.
 func forget(dataDir string) error {
-	for _, gone := range []string{"store", checkpointDir, peersFile, "admin.kubeconfig"} {
+	for _, gone := range []string{"store", checkpointDir, peersFile, protocolFile, "admin.kubeconfig"} {
 		if err := os.RemoveAll(filepath.Join(dataDir, gone)); err != nil {
 			return fmt.Errorf("remove what this node had of the cluster: %w", err)
 		}

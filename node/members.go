@@ -26,6 +26,7 @@ func (n *node) term(ctx context.Context) error {
 	g.Go(func() error { return n.keepMembers(ctx) })
 	g.Go(func() error { return n.keepReadiness(ctx) })
 	g.Go(func() error { return n.keepKeys(ctx) })
+	g.Go(func() error { return n.keepProtocol(ctx) })
 	return g.Wait()
 }
 

@@ -35,6 +35,7 @@ import (
 	"covey.dev/covey/scheduler"
 	"covey.dev/covey/scheduler/autoscaler"
 	"covey.dev/covey/store"
+	"covey.dev/covey/store/protocol"
 )
 
 // base is what every node has, built and wired.
@@ -112,13 +113,16 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := checkLeft(cfg.DataDir); err != nil {
 		return err
 	}
+	if err := checkProtocol(cfg.DataDir); err != nil {
+		return err
+	}
 	for i, host := range cfg.Join {
 		cfg.Join[i] = withPort(host)
 	}
 	n := &base{cfg: cfg, log: cfg.Logger}
 	ctx, n.end = context.WithCancelCause(ctx)
 	defer n.end(nil)
-	err = n.open(ctx)
+	err = remembered(cfg.DataDir, n.open(ctx))
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, ErrLeft):
 		return errors.Join(err, forget(cfg.DataDir), cause)
@@ -247,6 +251,7 @@ func (n *base) start(ctx context.Context, g *errgroup.Group, state state, peers 
 	g.Go(func() error { return n.addresses.Run(ctx, n.moved, n.log) })
 	g.Go(func() error { return n.followMoves(ctx) })
 	g.Go(func() error { return n.releaseWhenQuiet(ctx, state) })
+	g.Go(func() error { return n.followProtocol(ctx, state) })
 }
 
 // peerHandler answers other nodes: servers about the state and this node's pods, workers about themselves.
@@ -281,7 +286,7 @@ func (n *base) openAgent(source upstream.Source, writer upstream.Writer, confirm
 		DataDir:      n.cfg.DataDir,
 		StateDir:     n.cfg.StateDir,
 		Labels:       n.cfg.Labels,
-		Annotations:  map[string]string{nodeIDAnnotation: n.identity.NodeID()},
+		Annotations:  map[string]string{nodeIDAnnotation: n.identity.NodeID(), protocolAnnotation: protocol.Spoken().String()},
 		Peers:        others{n},
 		Repositories: repositories,
 		Version:      n.cfg.Version,

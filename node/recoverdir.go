@@ -24,6 +24,9 @@ func RecoverDir(ctx context.Context, dataDir string, log *slog.Logger) (revision
 		return 0, err
 	}
 	defer func() { _ = held.Close() }()
+	if err := checkProtocol(dataDir); err != nil {
+		return 0, err
+	}
 	id, err := identity.Open(filepath.Join(dataDir, "identity"), time.Now)
 	if err != nil {
 		return 0, err

@@ -58,6 +58,10 @@ func RestoreDir(ctx context.Context, dataDir string, backup io.Reader, log *slog
 	if kept, err = exchange(dataDir, fresh); err != nil {
 		return kept, err
 	}
+	// Also where that is lower: with the state of before an upgrade a covey of before may run again.
+	if err := setProtocol(dataDir, old.Agreed()); err != nil {
+		return kept, err
+	}
 	return kept, advance(dataDir)
 }
 
@@ -79,6 +83,9 @@ func fill(ctx context.Context, dir, nodeID string, old *store.Snapshot, log *slo
 		return err
 	}
 	return over(ctx, st.Run, func(ctx context.Context) error {
+		if err := st.Agree(ctx, old.Agreed()); err != nil {
+			return err
+		}
 		_, err := st.Restore(ctx, old, nil, restoreOrder)
 		return err
 	})

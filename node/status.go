@@ -44,6 +44,8 @@ type Status struct {
 	CanLose int `json:"canLose"`
 	// Summary says that in a sentence.
 	Summary string `json:"summary"`
+	// Protocol is how the nodes speak to each other, which tells how far an upgrade is.
+	Protocol ProtocolStatus `json:"protocol"`
 }
 
 // MemberStatus is one server.
@@ -57,6 +59,8 @@ type MemberStatus struct {
 	Zone    string `json:"zone,omitempty"`    // of its Node object
 	Voter   bool   `json:"voter"`
 	Witness bool   `json:"witness,omitempty"`
+	// Protocol is which versions of the protocol between nodes it speaks, or did when it was there last.
+	Protocol *ProtocolRange `json:"protocol,omitempty"`
 	// Behind is how many revisions its replica lacks that another has.
 	Behind uint64  `json:"behind,omitempty"`
 	Millis float64 `json:"milliseconds,omitempty"`
@@ -98,6 +102,9 @@ func (n *node) status(ctx context.Context) Status {
 	}
 	s := describe(n.store.Members(), n.gossip.Members(), nodes, n.store.LeaderID())
 	s.Node = n.cfg.Name
+	speakers := n.speakers()
+	s.tell(speakers)
+	s.Protocol = protocolStatus(n.store.Snapshot().Agreed(), speakers)
 	revisions := make([]uint64, len(s.Members))
 	var asking sync.WaitGroup
 	for i := range s.Members {

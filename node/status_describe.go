@@ -58,6 +58,16 @@ func describe(members []store.Member, alive []gossip.Member, nodes map[string]*c
 	return s
 }
 
+// tell adds which protocol versions the members speak, and of those that are away which covey they ran.
+func (s *Status) tell(speakers []speaker) {
+	for i := range s.Members {
+		m := &s.Members[i]
+		if at := slices.IndexFunc(speakers, func(s speaker) bool { return s.ID == m.ID }); at >= 0 {
+			m.Version, m.Protocol = speakers[at].Version, &speakers[at].Spoken
+		}
+	}
+}
+
 // canLose says how many of the voters that are alive may be lost before nothing can be written, and puts it in words.
 func canLose(members []MemberStatus) (n int, words string) {
 	voters, left := 0, 0

@@ -17,6 +17,7 @@ import (
 	"covey.dev/covey/api"
 	"covey.dev/covey/node/registry"
 	"covey.dev/covey/store"
+	"covey.dev/covey/store/protocol"
 )
 
 // witnessLabel marks the Node object of a witness, and keeps pods away as a taint.
@@ -102,6 +103,7 @@ func (n *node) describeWitness(node *corev1.Node, now metav1.Time) {
 		node.Labels[name] = value
 	}
 	node.Annotations[nodeIDAnnotation] = n.identity.NodeID()
+	node.Annotations[protocolAnnotation] = protocol.Spoken().String()
 	node.Spec.Taints = []corev1.Taint{{Key: witnessLabel, Effect: corev1.TaintEffectNoSchedule}}
 	ready := corev1.NodeCondition{
 		Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "Witness", Message: "it votes, and runs no pods",

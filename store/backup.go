@@ -26,7 +26,8 @@ func (v *Snapshot) WriteBackup(w io.Writer) error {
 	return v.writeStream(w)
 }
 
-// ReadBackup reads what WriteBackup wrote, to its end. Its errors wrap ErrBackup, or are those of r.
+// ReadBackup reads what WriteBackup wrote, to its end. Its errors wrap ErrBackup, are those of r, or a *protocol.Mismatch for a backup of a
+// cluster that speaks what this covey does not.
 func ReadBackup(r io.Reader, scheme *runtime.Scheme) (*Snapshot, error) {
 	magic := make([]byte, len(backupMagic))
 	if _, err := io.ReadFull(r, magic); err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
@@ -55,7 +56,7 @@ const (
 )
 
 // Restore makes the state what it was in backup, by ordinary transactions: revisions go on rising, watchers see the changes,
-// and an object that is as it was is not written. keep says what is left as it is now; nil keeps nothing. Resources are
+// and an object that is as it was is not written. What the cluster has agreed on to speak stays. keep says what is left as it is now; nil keeps nothing. Resources are
 // written in order and deleted in reverse; "" stands in it for those that it does not name. When it is cut off, part is restored, and doing it again completes it.
 func (s *Store) Restore(ctx context.Context, backup *Snapshot, keep func(Key) bool, order []string) (Restored, error) {
 	var done Restored
@@ -119,13 +120,13 @@ func differences(now, backup *Snapshot, keep func(Key) bool, order []string) []d
 	writes, deletes := map[int][]difference{}, map[int][]difference{}
 	each(backup, func(r *Record) {
 		is, there := now.Get(r.key)
-		if (there && bytes.Equal(is.raw, r.raw)) || keep != nil && keep(r.key) {
+		if r.key == agreedKey || (there && bytes.Equal(is.raw, r.raw)) || keep != nil && keep(r.key) {
 			return
 		}
 		writes[rank(r.key.Resource)] = append(writes[rank(r.key.Resource)], difference{r.key, is, r})
 	})
 	each(now, func(r *Record) {
-		if _, wanted := backup.Get(r.key); wanted || keep != nil && keep(r.key) {
+		if _, wanted := backup.Get(r.key); wanted || r.key == agreedKey || keep != nil && keep(r.key) {
 			return
 		}
 		deletes[-rank(r.key.Resource)] = append(deletes[-rank(r.key.Resource)], difference{r.key, r, nil})

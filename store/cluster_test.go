@@ -28,8 +28,22 @@ type cluster struct {
 // started again so.
 func (c *cluster) join(t testing.TB, id string) (s *Store, stop func()) {
 	t.Helper()
+	transport, settings := c.plug(t, id)
+	s, stopStore := start(t, c.dirs[id], settings)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stores[id], c.transports[id] = s, transport
+	return s, sync.OnceFunc(func() {
+		c.unplug(id)
+		stopStore()
+	})
+}
+
+// plug connects a server with all others that run.
+func (c *cluster) plug(t testing.TB, id string) (*hraft.InmemTransport, func(*Config)) {
 	_, transport := hraft.NewInmemTransport(hraft.ServerAddress(id))
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	for other, theirs := range c.transports {
 		transport.Connect(hraft.ServerAddress(other), theirs)
 		theirs.Connect(hraft.ServerAddress(id), transport)
@@ -38,8 +52,7 @@ func (c *cluster) join(t testing.TB, id string) (s *Store, stop func()) {
 	if c.dirs[id] == "" {
 		c.dirs[id] = t.TempDir()
 	}
-	c.mu.Unlock()
-	s, stopStore := start(t, c.dirs[id], func(cfg *Config) {
+	return transport, func(cfg *Config) {
 		cfg.NodeID, cfg.Transport, cfg.Join, cfg.Peers = id, faulty{transport, c.wires}, !first, caller{c, id}
 		if c.large {
 			cfg.Transport = transport
@@ -47,20 +60,17 @@ func (c *cluster) join(t testing.TB, id string) (s *Store, stop func()) {
 		}
 		cfg.tuning.heartbeatTimeout = 100 * time.Millisecond
 		cfg.tuning.snapshotThreshold, cfg.tuning.segmentSize = 64, 8<<10
-	})
+	}
+}
+
+func (c *cluster) unplug(id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.stores[id], c.transports[id] = s, transport
-	return s, sync.OnceFunc(func() {
-		c.mu.Lock()
-		delete(c.stores, id)
-		delete(c.transports, id)
-		for _, theirs := range c.transports {
-			theirs.Disconnect(hraft.ServerAddress(id))
-		}
-		c.mu.Unlock()
-		stopStore()
-	})
+	delete(c.stores, id)
+	delete(c.transports, id)
+	for _, theirs := range c.transports {
+		theirs.Disconnect(hraft.ServerAddress(id))
+	}
 }
 
 // get returns nil for a server that does not run.
@@ -255,7 +265,7 @@ func TestALateProposalIsRefused(t *testing.T) {
 	tx := &Tx{codec: stores[0].codec}
 	tx.Create(mapKey("default", "late"), configMap("default", "late", "1"))
 	writer := stores[(leader+1)%3]
-	p := writer.node.Track(fence, encodeEntry(tx.effects))
+	p := writer.node.Track(fence, encodeEntry(tx.effects, entryFormat1))
 	to := caller{c, "n0"}
 	if err := to.CloseFence(testContext(t), stores[leader].LeaderID(), fence); err != nil {
 		t.Fatal(err)

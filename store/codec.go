@@ -10,6 +10,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer/json"
 	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
+
+	"covey.dev/covey/store/protocol"
 )
 
 // codec turns objects into the bytes that are stored: Kubernetes' own protobuf envelope, which names the type inside, or
@@ -18,6 +20,7 @@ type codec struct {
 	scheme *runtime.Scheme
 	proto  *protobuf.Serializer
 	json   *json.Serializer
+	spoken protocol.Range // the protocol versions whose formats are read and written
 }
 
 func newCodec(scheme *runtime.Scheme) *codec {
@@ -25,6 +28,7 @@ func newCodec(scheme *runtime.Scheme) *codec {
 		scheme: scheme,
 		proto:  protobuf.NewSerializer(scheme, scheme),
 		json:   json.NewSerializerWithOptions(json.DefaultMetaFactory, scheme, scheme, json.SerializerOptions{}),
+		spoken: protocol.Spoken(),
 	}
 }
 

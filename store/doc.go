@@ -7,5 +7,7 @@
 // encoded (protobuf) in an immutable radix tree in memory; the Raft log on disk is what makes a write durable, and a
 // bbolt file follows the tree behind it so that a start need not replay the whole log.
 //
+// What is written is in the format of the protocol version that the cluster has agreed on (package protocol), which is part of the state.
+//
 // Callers: api (for users), scheduler (for the controllers) and node (for the local agent).
 package store

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+
+	"covey.dev/covey/store/protocol"
 )
 
 type op byte
@@ -38,12 +40,15 @@ func (e *effect) check(cur *Record, exists bool) error {
 	return nil
 }
 
-// A log entry is the format's version (one byte), the number of effects, the effects, and a CRC-32C of all before it
-// (four bytes, big endian). An effect is its op (one byte), key, expected revision and bytes. Numbers are uvarints; key
-// and bytes are preceded by their length.
+// A log entry is its format (one byte), the number of effects, the effects, and a CRC-32C of all before it (four bytes, big endian).
+// An effect is its op (one byte), key, expected revision and bytes. Numbers are uvarints; key and bytes are preceded by their length.
+//
+// The format has the number of the protocol version that came with it. In entryFormat2 the key of every effect but the first is how many
+// bytes it has in common with the one before it, and the rest: what is written together is mostly of one resource, namespace and owner.
 const (
-	entryFormat = 1
-	checksum    = 4
+	entryFormat1 = 1
+	entryFormat2 = 2
+	checksum     = 4
 )
 
 var (
@@ -53,19 +58,27 @@ var (
 	errFormat   = errors.New("not in a format that this version of covey knows")
 )
 
-func encodeEntry(effects []effect) []byte {
+// encodeEntry writes what nodes that speak a protocol version can read.
+func encodeEntry(effects []effect, version int) []byte {
+	format := min(version, entryFormat2)
 	size := 1 + binary.MaxVarintLen64 + checksum
 	keys := make([]string, len(effects))
 	for i := range effects {
 		keys[i] = effects[i].key.encode()
-		size += 1 + 3*binary.MaxVarintLen64 + len(keys[i]) + len(effects[i].raw)
+		size += 1 + 4*binary.MaxVarintLen64 + len(keys[i]) + len(effects[i].raw)
 	}
-	b := append(make([]byte, 0, size), entryFormat)
+	b := append(make([]byte, 0, size), byte(format))
 	b = binary.AppendUvarint(b, uint64(len(effects)))
 	for i := range effects {
 		b = append(b, byte(effects[i].op))
-		b = binary.AppendUvarint(b, uint64(len(keys[i])))
-		b = append(b, keys[i]...)
+		key := keys[i]
+		if format >= entryFormat2 && i > 0 {
+			shared := commonPrefix(keys[i-1], key)
+			b = binary.AppendUvarint(b, uint64(shared))
+			key = key[shared:]
+		}
+		b = binary.AppendUvarint(b, uint64(len(key)))
+		b = append(b, key...)
 		b = binary.AppendUvarint(b, effects[i].expect)
 		b = binary.AppendUvarint(b, uint64(len(effects[i].raw)))
 		b = append(b, effects[i].raw...)
@@ -73,16 +86,28 @@ func encodeEntry(effects []effect) []byte {
 	return appendChecksum(b)
 }
 
-// decodeEntry is the inverse of encodeEntry. The effects do not share memory with b.
-func decodeEntry(b []byte) ([]effect, error) {
+func commonPrefix(a, b string) int {
+	n := 0
+	for n < len(a) && n < len(b) && a[n] == b[n] {
+		n++
+	}
+	return n
+}
+
+// decodeEntry is the inverse of encodeEntry. The effects do not share memory with b. The error is a *protocol.Mismatch for an entry that a
+// newer covey has written than one that speaks these versions.
+func decodeEntry(b []byte, spoken protocol.Range) ([]effect, error) {
 	b, err := cutChecksum(b)
 	if err != nil {
 		return nil, err
 	}
-	if len(b) == 0 || b[0] != entryFormat {
+	if len(b) == 0 {
 		return nil, errFormat
 	}
-	r := reader{b[1:], nil}
+	if err := readable(b[0], entryFormat2, spoken); err != nil {
+		return nil, err
+	}
+	r := reader{b: b[1:], shares: b[0] >= entryFormat2}
 	var effects []effect
 	for n := r.uvarint(); n > 0 && r.err == nil; n-- {
 		effects = append(effects, r.effect())
@@ -108,13 +133,15 @@ func cutChecksum(b []byte) ([]byte, error) {
 
 // reader takes values off the front of b and keeps the first error.
 type reader struct {
-	b   []byte
-	err error
+	b      []byte
+	shares bool   // keys begin as the one before
+	key    []byte // the one before
+	err    error
 }
 
 func (r *reader) effect() effect {
 	e := effect{op: op(r.take(1)[0])}
-	key, ok := decodeKey(string(r.bytes()))
+	key, ok := decodeKey(string(r.nextKey()))
 	e.key, e.expect = key, r.uvarint()
 	if raw := r.bytes(); e.op != opDelete {
 		e.raw = append([]byte(nil), raw...)
@@ -123,6 +150,20 @@ func (r *reader) effect() effect {
 		r.err = errFormat
 	}
 	return e
+}
+
+// nextKey is good until the next one.
+func (r *reader) nextKey() []byte {
+	shared := uint64(0)
+	if r.shares && r.key != nil {
+		shared = r.uvarint()
+	}
+	if shared > uint64(len(r.key)) {
+		r.err = errFormat
+		return nil
+	}
+	r.key = append(r.key[:shared], r.bytes()...)
+	return r.key
 }
 
 func (r *reader) uvarint() uint64 {

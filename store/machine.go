@@ -1,10 +1,13 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"sync"
 
+	"covey.dev/covey/store/boltfile"
+	"covey.dev/covey/store/protocol"
 	"covey.dev/covey/store/raft"
 )
 
@@ -48,12 +51,16 @@ func newMachine(c *codec, t *table, f *stateFile, state *Snapshot) *machine {
 
 // Check implements raft.Machine.
 func (m *machine) Check(data []byte) error {
-	_, err := decodeEntry(data)
+	_, err := decodeEntry(data, m.codec.spoken)
+	var mismatch *protocol.Mismatch
+	if err != nil && !errors.As(err, &mismatch) {
+		return fmt.Errorf("%w: %w", boltfile.ErrDamaged, err)
+	}
 	return err
 }
 
-// Empty implements raft.Machine.
-func (m *machine) Empty() []byte { return encodeEntry(nil) }
+// Empty implements raft.Machine. It is in the format that every version reads.
+func (m *machine) Empty() []byte { return encodeEntry(nil, entryFormat1) }
 
 // Revision implements raft.Machine.
 func (m *machine) Revision() uint64 {
@@ -66,7 +73,9 @@ func (m *machine) Revision() uint64 {
 func (m *machine) Objects() int { return m.table.current.Load().tree.Len() }
 
 // SnapshotRevision implements raft.Machine.
-func (m *machine) SnapshotRevision(r io.Reader) (uint64, error) { return readStreamRevision(r) }
+func (m *machine) SnapshotRevision(r io.Reader) (uint64, error) {
+	return readStreamRevision(r, m.codec)
+}
 
 // Apply implements raft.Machine: each entry changes all it names or nothing, and all of them become visible at once.
 func (m *machine) Apply(entries []raft.Entry) []error {
@@ -87,14 +96,24 @@ func (m *machine) apply(tx *transaction, entry raft.Entry) error {
 	if m.broken != nil {
 		return m.broken
 	}
-	effects, err := decodeEntry(entry.Data)
+	effects, err := decodeEntry(entry.Data, m.codec.spoken)
+	if err == nil {
+		err = m.codec.checkEffects(effects)
+	}
 	if err != nil {
 		// To go on without it would be to have another state than the other replicas.
-		m.broken = fmt.Errorf("apply log entry %d: %w", entry.Index, err)
-		m.failed <- m.broken
-		return m.broken
+		return m.stop(fmt.Errorf("apply log entry %d: %w", entry.Index, err))
 	}
 	return tx.apply(entry.Index, effects)
+}
+
+// stop ends the store with an error: what comes behind it in the log is not applied.
+func (m *machine) stop(err error) error {
+	if m.broken == nil {
+		m.broken = err
+		m.failed <- err
+	}
+	return m.broken
 }
 
 func (m *machine) remember(tx *transaction) {
@@ -127,10 +146,13 @@ func signal(c chan struct{}) {
 }
 
 // Snapshot implements raft.Machine. The state file is brought up to date first, so that the next start need not restore
-// the snapshot.
+// the snapshot. There is none of a state that lacks entries which Raft takes for applied: the log would be cut behind them.
 func (m *machine) Snapshot() func(io.Writer) error {
-	v := m.table.current.Load()
+	v, broken := m.table.current.Load(), m.broken
 	return func(w io.Writer) error {
+		if broken != nil {
+			return broken
+		}
 		if err := m.flush(); err != nil {
 			return err
 		}
@@ -141,6 +163,10 @@ func (m *machine) Snapshot() func(io.Writer) error {
 // Restore implements raft.Machine.
 func (m *machine) Restore(r io.Reader) error {
 	v, err := readStream(r, m.codec)
+	var mismatch *protocol.Mismatch
+	if errors.As(err, &mismatch) {
+		return m.stop(err)
+	}
 	if err != nil {
 		return err
 	}

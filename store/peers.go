@@ -35,7 +35,7 @@ func (s *Store) ServePropose(ctx context.Context, p *Proposal) (uint64, error) {
 	if len(p.Data) > maxEntry {
 		return 0, fmt.Errorf("%w: an entry of %d bytes is above the limit of %d", ErrNotWritten, len(p.Data), maxEntry)
 	}
-	if _, err := decodeEntry(p.Data); err != nil {
+	if _, err := decodeEntry(p.Data, s.codec.spoken); err != nil {
 		return 0, fmt.Errorf("%w: refuse an entry of another server: %w", ErrNotWritten, err)
 	}
 	revision, err := s.node.Propose(ctx, p)

@@ -89,8 +89,10 @@ func (f *stateFile) read(c *codec) (*Snapshot, error) {
 		if meta == nil || records == nil {
 			return fmt.Errorf("%w: a bucket is missing", boltfile.ErrDamaged)
 		}
-		if format := meta.Get(keyFormat); len(format) != 1 || format[0] != stateFormat {
+		if format := meta.Get(keyFormat); len(format) != 1 {
 			return errFormat
+		} else if err := readable(format[0], stateFormat, c.spoken); err != nil {
+			return err
 		}
 		stored := meta.Get(keyRevision)
 		if len(stored) != 8 {
@@ -109,7 +111,8 @@ func (f *stateFile) read(c *codec) (*Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Snapshot{revision: revision, tree: txn.CommitOnly()}, nil
+	v := &Snapshot{revision: revision, tree: txn.CommitOnly()}
+	return v, c.checkAgreed(v)
 }
 
 // write brings the file from the revision it is at to a newer one. A nil record was deleted.

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"covey.dev/covey/store/boltfile"
+	"covey.dev/covey/store/protocol"
 	"covey.dev/covey/store/raft"
 )
 
@@ -35,6 +36,8 @@ type Config struct {
 	Scheme *runtime.Scheme
 	// History is the greatest number of events kept for watches and old snapshots; 0 means 4096.
 	History int
+	// Protocol is which protocol versions this server speaks; zero is protocol.Spoken.
+	Protocol protocol.Range
 	// Logger is slog's default when it is nil.
 	Logger *slog.Logger
 
@@ -69,7 +72,8 @@ type Store struct {
 // voter of a new cluster. Run must be called, if only with a cancelled context to close everything again.
 //
 // It fails with "another covey is using DIR" while another process has the directory open, and with an error that names the
-// file when the log is damaged. A damaged state.db is set aside and made again from the log.
+// file when the log is damaged. A damaged state.db is set aside and made again from the log. What a newer covey has written is left as it
+// is: the error is a *protocol.Mismatch then, and so may be that of Run.
 func Open(cfg Config) (*Store, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
@@ -87,6 +91,9 @@ func open(cfg Config) (*Store, error) {
 		return nil, err
 	}
 	if s.node, err = raft.Open(s.raftConfig(cfg)); err != nil {
+		if s.machine.broken != nil {
+			err = s.machine.broken // Raft does not say why a snapshot was not restored
+		}
 		return nil, errors.Join(err, s.closeFiles())
 	}
 	return s, nil
@@ -98,6 +105,9 @@ func openFiles(cfg Config) (_ *Store, err error) {
 		return nil, err
 	}
 	c := newCodec(cfg.Scheme)
+	if cfg.Protocol != (protocol.Range{}) {
+		c.spoken = cfg.Protocol
+	}
 	s := &Store{id: cfg.NodeID, codec: c, table: newTable(c, cfg.History), peers: cfg.Peers}
 	defer func() {
 		if err != nil {

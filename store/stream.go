@@ -52,21 +52,22 @@ func (v *Snapshot) writeStream(w io.Writer) error {
 }
 
 // readStreamRevision reads a stream's header.
-func readStreamRevision(r io.Reader) (uint64, error) {
+func readStreamRevision(r io.Reader, c *codec) (uint64, error) {
 	var header [9]byte
 	if _, err := io.ReadFull(r, header[:]); err != nil {
 		return 0, err
 	}
-	if header[0] != streamFormat {
-		return 0, errFormat
+	if err := readable(header[0], streamFormat, c.spoken); err != nil {
+		return 0, err
 	}
 	return binary.BigEndian.Uint64(header[1:]), nil
 }
 
-// readStream reads what writeStream wrote, to its end.
+// readStream reads what writeStream wrote, to its end. The error is a *protocol.Mismatch where the state is of a cluster that speaks what
+// this covey does not.
 func readStream(r io.Reader, c *codec) (*Snapshot, error) {
 	in := &summing{r: bufio.NewReaderSize(r, 64<<10), sum: crc32.New(castagnoli)}
-	revision, err := readStreamRevision(in)
+	revision, err := readStreamRevision(in, c)
 	if err != nil {
 		return nil, fmt.Errorf("read snapshot header: %w", err)
 	}
@@ -89,7 +90,8 @@ func readStream(r io.Reader, c *codec) (*Snapshot, error) {
 	if binary.BigEndian.Uint32(got[:]) != want {
 		return nil, fmt.Errorf("read snapshot: %w", errChecksum)
 	}
-	return &Snapshot{revision: revision, tree: txn.CommitOnly()}, nil
+	v := &Snapshot{revision: revision, tree: txn.CommitOnly()}
+	return v, c.checkAgreed(v)
 }
 
 // summing reads and sums up what it has read.

@@ -86,7 +86,7 @@ func (s *Store) run(read *Snapshot, fn func(*Tx) error) (entry []byte, err error
 	if err := tx.conflict(); err != nil {
 		return nil, err // running fn again would not help
 	}
-	entry = encodeEntry(tx.effects)
+	entry = encodeEntry(tx.effects, s.codec.version(read))
 	if len(entry) > maxEntry {
 		return nil, fmt.Errorf("write: a transaction of %d bytes is above the limit of %d", len(entry), maxEntry)
 	}

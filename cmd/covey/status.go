@@ -47,11 +47,11 @@ func newStatusCommand(base *options) *cobra.Command {
 func (s *session) printStatus(status node.Status) error {
 	p := table.Printer{Out: s.cmd.OutOrStdout()}
 	p.Columns([]metav1.TableColumnDefinition{
-		{Name: "Name"}, {Name: "Role"}, {Name: "Alive"}, {Name: "Zone"}, {Name: "Address"}, {Name: "Round-trip"}, {Name: "Behind"}, {Name: "Version"}, {Name: "ID"},
+		{Name: "Name"}, {Name: "Role"}, {Name: "Alive"}, {Name: "Zone"}, {Name: "Address"}, {Name: "Round-trip"}, {Name: "Behind"}, {Name: "Version"}, {Name: "Protocol"}, {Name: "ID"},
 	})
 	var rows []table.Row
 	for _, m := range status.Members {
-		alive, trip, behind := "no", "-", "-"
+		alive, trip, behind, protocol := "no", "-", "-", "-"
 		if m.Alive {
 			alive = "yes"
 		}
@@ -61,14 +61,20 @@ func (s *session) printStatus(status node.Status) error {
 		if m.Behind > 0 {
 			behind = fmt.Sprintf("%d revisions", m.Behind)
 		}
+		if m.Protocol != nil {
+			protocol = m.Protocol.String()
+		}
 		rows = append(rows, table.Row{Cells: []any{
-			orDash(m.Name), m.Role, alive, orDash(m.Zone), orDash(m.Address), trip, behind, orDash(m.Version), m.ID,
+			orDash(m.Name), m.Role, alive, orDash(m.Zone), orDash(m.Address), trip, behind, orDash(m.Version), protocol, m.ID,
 		}})
 	}
 	if err := p.Print(rows); err != nil {
 		return err
 	}
 	s.say("\n%s", status.Summary)
+	if status.Protocol.Summary != "" { // a server of an older covey says nothing of it
+		s.say("%s", status.Protocol.Summary)
+	}
 	return nil
 }
 

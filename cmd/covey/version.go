@@ -12,11 +12,14 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"covey.dev/covey/api/client"
+	"covey.dev/covey/node"
 )
 
 type versions struct {
 	Client apiversion.Info  `json:"clientVersion"`
 	Server *apiversion.Info `json:"serverVersion,omitempty"`
+	// Protocol is which versions of the protocol between nodes this program speaks.
+	Protocol node.ProtocolRange `json:"nodeProtocol"`
 }
 
 func newVersionCommand(base *options) *cobra.Command {
@@ -30,7 +33,7 @@ func newVersionCommand(base *options) *cobra.Command {
 			if output != "" && output != "json" && output != "yaml" {
 				return fmt.Errorf("--output must be 'yaml' or 'json'")
 			}
-			v := versions{Client: buildInfo()}
+			v := versions{Client: buildInfo(), Protocol: node.Protocol()}
 			var err error
 			if !clientOnly {
 				v.Server, err = base.serverVersion(cmd)
@@ -99,6 +102,7 @@ func (v *versions) print(cmd *cobra.Command, output string) error {
 		if v.Server != nil {
 			text = fmt.Appendf(text, "Server Version: %s\n", v.Server.GitVersion)
 		}
+		text = fmt.Appendf(text, "Node Protocol: %s\n", v.Protocol)
 	}
 	if err != nil {
 		return fmt.Errorf("encode the versions: %w", err)

@@ -14,6 +14,8 @@ import (
 type Cluster struct {
 	Nodes []*Node // node-1 began the cluster
 	*Switch
+	// Program is the covey that the nodes run which are added from now on; empty is the one that was built.
+	Program string
 
 	t    *testing.T
 	lay  layout
@@ -93,7 +95,7 @@ func (c *Cluster) Add(args ...string) *Node {
 	c.t.Helper()
 	i := len(c.Nodes) + 1
 	n := New(c.t, append([]string{"--listen", "0.0.0.0:7443", "--node-name", fmt.Sprintf("node-%d", i)}, args...)...)
-	n.name, n.member = fmt.Sprintf("node-%d", i), true
+	n.name, n.member, n.Program = fmt.Sprintf("node-%d", i), true, c.Program
 	c.t.Cleanup(c.cleanUp) // runs before each node's own, all nodes being there, and does nothing after the first time
 	c.lay.plug(c, n, i)
 	c.Nodes = append(c.Nodes, n)

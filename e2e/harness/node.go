@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -29,6 +30,8 @@ const patience = 60 * time.Second
 type Node struct {
 	Dir, DataDir, StateDir string
 	Clients                kubernetes.Interface
+	// Program is the covey that the next start runs; empty is the one that was built.
+	Program string
 
 	t    *testing.T
 	net  *network
@@ -160,7 +163,7 @@ func (n *Node) start() error {
 		return err
 	}
 	defer func() { _ = log.Close() }()
-	cmd := exec.Command(Bin("covey"), append([]string{"start", "--data-dir", n.DataDir, "--state-dir", n.StateDir,
+	cmd := exec.Command(cmp.Or(n.Program, Bin("covey")), append([]string{"start", "--data-dir", n.DataDir, "--state-dir", n.StateDir,
 		"--listen", Address, "--node-name", "node-1", "--log-level", "debug",
 		// That the tests' machine is nearly full is not what they are about.
 		"--eviction-hard", "nodefs.available<1%,imagefs.available<1%", "--image-gc-high-threshold=99", "--image-gc-low-threshold=98"}, n.args...)...) // of two flags the last counts

@@ -17,6 +17,8 @@ import (
 
 	"github.com/hashicorp/memberlist"
 	"golang.org/x/sync/errgroup"
+
+	"covey.dev/covey/store/protocol"
 )
 
 // Config is who this node is and what it gossips over.
@@ -28,6 +30,7 @@ type Config struct {
 	Witness bool   // it votes, and runs no pods
 	// Incarnation is the number of the cluster's incarnation that the node's state belongs to.
 	Incarnation uint64
+	Protocol    protocol.Range // the protocol versions that it speaks
 	// Addresses are those that others reach this node at now, the best first; Moved says that there are others.
 	Addresses func() []netip.Addr
 	// Near says that an address is on a network of this machine: it is tried before others. Nil: none is.
@@ -61,6 +64,7 @@ type Member struct {
 	Witness bool   // votes, and runs no pods
 	// Incarnation of the cluster that its state belongs to.
 	Incarnation uint64
+	Protocol    protocol.Range // the protocol versions that it speaks
 
 	Addresses []string // host:port, at least one; the one first that the node takes for best
 }
@@ -86,6 +90,7 @@ type metadata struct {
 	Addresses   []netip.Addr `json:"a,omitempty"`
 	Incarnation uint64       `json:"i,omitempty"`
 	Witness     bool         `json:"t,omitempty"`
+	Protocol    []int        `json:"p,omitempty"` // the oldest and the newest version; newer coveys may say more behind that
 }
 
 // Gossip is this node's view of the cluster.
@@ -198,6 +203,10 @@ func member(n *memberlist.Node) Member {
 	var meta metadata
 	_ = json.Unmarshal(n.Meta, &meta) // a node of another version may say less
 	m := Member{ID: n.Name, Name: meta.Name, Version: meta.Version, Worker: meta.Worker, Leaving: meta.Leaving, Keys: meta.Keys, Incarnation: meta.Incarnation, Witness: meta.Witness}
+	if len(meta.Protocol) >= 2 {
+		m.Protocol = protocol.Range{Oldest: meta.Protocol[0], Newest: meta.Protocol[1]}
+	}
+	m.Protocol = m.Protocol.OrFirst()
 	for _, a := range meta.Addresses {
 		m.Addresses = append(m.Addresses, netip.AddrPortFrom(a, n.Port).String())
 	}
@@ -270,6 +279,9 @@ func (d delegate) NodeMeta(limit int) []byte {
 		Addresses:   d.cfg.Addresses(),
 		Incarnation: d.cfg.Incarnation,
 		Witness:     d.cfg.Witness,
+	}
+	if d.cfg.Protocol != (protocol.Range{}) {
+		meta.Protocol = []int{d.cfg.Protocol.Oldest, d.cfg.Protocol.Newest}
 	}
 	for {
 		data, _ := json.Marshal(meta)

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"covey.dev/covey/node/identity"
+	"covey.dev/covey/store/protocol"
 )
 
 // Request is a new node's wish to join.
@@ -24,7 +25,9 @@ type Request struct {
 	NodeID  string
 	Name    string
 	CSR     []byte // of a node that is to be a worker
-	Log     *slog.Logger
+	// Protocol is which protocol versions the new node speaks.
+	Protocol protocol.Range
+	Log      *slog.Logger
 }
 
 const (
@@ -64,7 +67,7 @@ func Ask(ctx context.Context, r Request) (Grant, error) {
 func ask(ctx context.Context, r Request, server string) (Grant, error) {
 	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
 	defer cancel()
-	body, err := json.Marshal(request{TokenID: r.Token.ID, Secret: r.Token.Secret, NodeID: r.NodeID, Name: r.Name, CSR: r.CSR})
+	body, err := json.Marshal(request{TokenID: r.Token.ID, Secret: r.Token.Secret, NodeID: r.NodeID, Name: r.Name, CSR: r.CSR, Protocol: r.Protocol})
 	if err != nil {
 		return Grant{}, err
 	}

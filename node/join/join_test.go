@@ -18,6 +18,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"covey.dev/covey/node/identity"
+	"covey.dev/covey/store/protocol"
 )
 
 var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -27,7 +28,10 @@ type cluster struct {
 	id     *identity.Identity
 	secret *corev1.Secret
 	clock  atomic.Int64 // nanoseconds since now
+	agreed int
 }
+
+func (c *cluster) Agreed() int { return c.agreed }
 
 func (c *cluster) UpdateSecret(_ context.Context, namespace, name string, use func(*corev1.Secret) (*corev1.Secret, error)) error {
 	var old *corev1.Secret
@@ -61,7 +65,7 @@ func serve(t *testing.T, data map[string]string) (c *cluster, address string, to
 		t.Fatal(err)
 	}
 	token = Token{ID: "abcdef", Secret: "0123456789abcdef", CA: id.CAFingerprint()}
-	c = &cluster{id: id, secret: &corev1.Secret{Type: SecretType, Data: map[string][]byte{"token-secret": []byte(token.Secret)}}}
+	c = &cluster{id: id, agreed: 1, secret: &corev1.Secret{Type: SecretType, Data: map[string][]byte{"token-secret": []byte(token.Secret)}}}
 	for key, value := range data {
 		c.secret.Data[key] = []byte(value)
 	}
@@ -150,6 +154,26 @@ func TestTokenIsUsedUp(t *testing.T) {
 	}
 	if _, err := join(t, address, token); err == nil {
 		t.Error("a third node was let in")
+	}
+}
+
+// TestNodesOfOtherVersionsAreRefused, which costs the token no use.
+func TestNodesOfOtherVersionsAreRefused(t *testing.T) {
+	c, address, token := serve(t, map[string]string{"uses": "1"})
+	c.agreed = 3
+	for spoken, want := range map[protocol.Range]string{
+		{}:                     "too old for its cluster: it speaks protocol version 1, and the cluster has agreed on 3. Run a newer covey",
+		{Oldest: 1, Newest: 2}: "too old for its cluster: it speaks protocol version 1-2, and the cluster has agreed on 3. Run a newer covey",
+		{Oldest: 4, Newest: 5}: "too new for its cluster: it speaks protocol version 4-5, and the cluster has agreed on 3. Run a covey between the two",
+	} {
+		_, err := join(t, address, token, func(r *Request) { r.Protocol = spoken })
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: %v", spoken, err)
+		}
+	}
+	grant, err := join(t, address, token, func(r *Request) { r.Protocol = protocol.Range{Oldest: 2, Newest: 4} })
+	if err != nil || grant.Protocol != 3 {
+		t.Errorf("a neighbour is told of version %d: %v", grant.Protocol, err)
 	}
 }
 

@@ -29,6 +29,8 @@ type Cluster interface {
 	UpdateSecret(ctx context.Context, namespace, name string, use func(*corev1.Secret) (*corev1.Secret, error)) error
 	// NameTaken reports whether another node than nodeID is called name and is alive.
 	NameTaken(name, nodeID string) bool
+	// Agreed is the protocol version that every node has to speak.
+	Agreed() int
 	// Grant is what a new server is handed.
 	Grant() (Grant, error)
 	// GrantWorker is what a new worker is handed, which asked for a certificate with csr from address.
@@ -96,13 +98,18 @@ func admit(ctx context.Context, c Cluster, req request, from net.IP, now time.Ti
 		if c.NameTaken(req.Name, req.NodeID) {
 			return nil, refusal{fmt.Errorf("another node is called %q: start this one with another --node-name", req.Name)}
 		}
+		if err := req.Protocol.OrFirst().Check(c.Agreed()); err != nil {
+			return nil, refusal{err}
+		}
 		return spend(secret)
 	})
 	if err != nil {
 		return Grant{}, fmt.Errorf("use the token: %w", err)
 	}
+	grant, err := c.Grant()
 	if worker {
-		return c.GrantWorker(req.Name, req.CSR, from)
+		grant, err = c.GrantWorker(req.Name, req.CSR, from)
 	}
-	return c.Grant()
+	grant.Protocol = c.Agreed()
+	return grant, err
 }

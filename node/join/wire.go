@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"covey.dev/covey/node/identity"
+	"covey.dev/covey/store/protocol"
 )
 
 // Path is where a node asks to join, on the API's listener: it has no certificate of the cluster yet.
@@ -17,6 +18,8 @@ type request struct {
 	Name    string `json:"name"`   // of its Node object
 	// CSR is a worker's request for a certificate, which proves that it has the key of NodeID; empty from a server.
 	CSR []byte `json:"csr,omitempty"`
+	// Protocol is which protocol versions it speaks; one from before there were any says nothing.
+	Protocol protocol.Range `json:"protocol"`
 }
 
 // Grant is what it is handed.
@@ -27,6 +30,8 @@ type Grant struct {
 	Certificate []byte `json:"certificate,omitempty"`
 	// Incarnation of the cluster.
 	Incarnation uint64 `json:"incarnation,omitempty"`
+	// Protocol is the version that the cluster has agreed on; 0 from a server that knows of none.
+	Protocol int `json:"protocol,omitempty"`
 	// Time is what the server's clock says: the new node's may never have been set.
 	Time time.Time `json:"time"`
 }

@@ -9,6 +9,7 @@ import (
 
 	"covey.dev/covey/node/gossip"
 	"covey.dev/covey/store"
+	"covey.dev/covey/store/protocol"
 )
 
 // collector asks the source at each scrape.
@@ -46,6 +47,8 @@ type sender func(d *Definition, value float64, labels ...string)
 
 func (c *collector) parts(snap *store.Snapshot, send sender) {
 	send(buildInfo, 1, c.source.Version())
+	send(protocolSpoken, float64(snap.Agreed()), "agreed")
+	send(protocolSpoken, float64(protocol.Spoken().Newest), "newest")
 	send(storeRevision, float64(snap.Revision()))
 	for _, name := range c.source.Resources() {
 		send(storeObjects, float64(snap.Count(name, "")), name)

@@ -49,16 +49,17 @@ var (
 
 // The node's own parts.
 var (
-	buildInfo     = define(everywhere, gauge, "covey_build_info", "1, with the version of covey", "version")
-	storeRevision = define(everywhere, gauge, "covey_store_revision", "The newest revision of the state that this node has: the index of the Raft log entry that was applied last")
-	storeObjects  = define(everywhere, gauge, "covey_store_objects", "Objects in the state, by kind", "resource")
-	raftLeader    = define(everywhere, gauge, "covey_raft_leader", "1 when this node leads")
-	raftMembers   = define(everywhere, gauge, "covey_raft_members", "Servers that hold a replica, by whether they vote: voter or follower", "role")
-	gossipMembers = define(everywhere, gauge, "covey_gossip_members", "Nodes that are alive, as the gossip says")
-	gossipLost    = define(everywhere, gauge, "covey_gossip_lost_members", "Nodes that were alive and are not, and did not leave")
-	gossipHealth  = define(everywhere, gauge, "covey_gossip_health_score", "0 when this node hears from the others in time, and more the less it does")
-	gossipPackets = define(everywhere, counter, "covey_gossip_packets_total", "UDP packets of the gossip: sent or received", "direction")
-	gossipBytes   = define(everywhere, counter, "covey_gossip_bytes_total", "Bytes in UDP packets of the gossip: sent or received", "direction")
+	buildInfo      = define(everywhere, gauge, "covey_build_info", "1, with the version of covey", "version")
+	protocolSpoken = define(everywhere, gauge, "covey_protocol_version", "Version of the protocol between nodes: agreed, which they speak, and newest, which this node could", "which")
+	storeRevision  = define(everywhere, gauge, "covey_store_revision", "The newest revision of the state that this node has: the index of the Raft log entry that was applied last")
+	storeObjects   = define(everywhere, gauge, "covey_store_objects", "Objects in the state, by kind", "resource")
+	raftLeader     = define(everywhere, gauge, "covey_raft_leader", "1 when this node leads")
+	raftMembers    = define(everywhere, gauge, "covey_raft_members", "Servers that hold a replica, by whether they vote: voter or follower", "role")
+	gossipMembers  = define(everywhere, gauge, "covey_gossip_members", "Nodes that are alive, as the gossip says")
+	gossipLost     = define(everywhere, gauge, "covey_gossip_lost_members", "Nodes that were alive and are not, and did not leave")
+	gossipHealth   = define(everywhere, gauge, "covey_gossip_health_score", "0 when this node hears from the others in time, and more the less it does")
+	gossipPackets  = define(everywhere, counter, "covey_gossip_packets_total", "UDP packets of the gossip: sent or received", "direction")
+	gossipBytes    = define(everywhere, counter, "covey_gossip_bytes_total", "Bytes in UDP packets of the gossip: sent or received", "direction")
 )
 
 // Names shared with kube-state-metrics and the scheduler, for the cluster as a whole.

@@ -23,6 +23,7 @@ import (
 	"covey.dev/covey/node/peer"
 	"covey.dev/covey/node/upstream"
 	"covey.dev/covey/store"
+	"covey.dev/covey/store/protocol"
 )
 
 const annotation = "covey.dev/node-id"
@@ -160,8 +161,14 @@ func TestWorkerIsToldOfItselfOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.knows(c, "nodes/n1")
+	if err := f.store.Agree(f.ctx, protocol.Newest); err != nil {
+		t.Fatal(err)
+	}
 	f.put(pods, pod("a", "w1", "mine", "late"))
 	f.knows(c, "nodes/n1", "pods/a", "secrets/mine")
+	if got := c.Snapshot().Agreed(); got != protocol.Newest {
+		t.Errorf("the worker knows that protocol version %d was agreed on", got)
+	}
 	f.put(secrets, &corev1.Secret{ObjectMeta: meta("late")})
 	f.put(configMaps, &corev1.ConfigMap{ObjectMeta: meta("unrelated")})
 	f.put(nodes, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n2"}})

@@ -98,7 +98,7 @@ func (c Cluster) tell(r request) {
 		http.Error(r.w, "no leader can be asked: "+err.Error(), http.StatusServiceUnavailable)
 		return
 	}
-	watch, err := c.Store.Watch(snap.Revision(), nodes, pods, configMaps, secrets)
+	watch, err := c.Store.Watch(snap.Revision(), nodes, pods, configMaps, secrets, store.ProtocolTable)
 	if err != nil {
 		http.Error(r.w, err.Error(), http.StatusServiceUnavailable)
 		return

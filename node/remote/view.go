@@ -28,8 +28,10 @@ func newView(node string) *view {
 // whole is all that the node may see at the beginning.
 func (v *view) whole(snap *store.Snapshot) []store.Change {
 	var all []store.Change
-	for rec := range snap.List(nodes, "") {
-		all = append(all, rec.Change())
+	for _, table := range []string{nodes, store.ProtocolTable} {
+		for rec := range snap.List(table, "") {
+			all = append(all, rec.Change())
+		}
 	}
 	for rec := range snap.List(pods, "") {
 		if pod, ok := rec.Object().(*corev1.Pod); ok && pod.Spec.NodeName == v.node {
@@ -47,7 +49,7 @@ func (v *view) after(events []store.Event, snap *store.Snapshot) []store.Change 
 	for _, ev := range events {
 		key := ev.Key()
 		switch {
-		case key.Resource == nodes, v.refer[key]:
+		case key.Resource == nodes, key.Resource == store.ProtocolTable, v.refer[key]:
 			changes = append(changes, changeOf(ev))
 		case key.Resource == pods:
 			change, concerns := v.podChange(ev)

@@ -166,7 +166,7 @@ func (d *disk) verifyLog(m Machine, snapshot uint64) (last uint64, err error) {
 				continue
 			}
 			if err := m.Check(entry.Data); err != nil {
-				return fmt.Errorf("%w: entry %d: %w", boltfile.ErrDamaged, i, err)
+				return fmt.Errorf("entry %d: %w", i, err)
 			}
 		}
 		return nil

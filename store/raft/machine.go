@@ -15,7 +15,8 @@ type Entry struct {
 
 // Machine is what the log is applied to. Apply, Snapshot and Restore are called by one goroutine.
 type Machine interface {
-	// Check says whether bytes read back from the disk are a whole entry that this version understands.
+	// Check says whether bytes read back from the disk are a whole entry that this version understands. Its error wraps
+	// boltfile.ErrDamaged where no version does.
 	Check(data []byte) error
 	// Apply applies entries in the log's order and returns one answer for each; an answer is not a failure of the log.
 	// Entries that the machine already had at the start may come again.
