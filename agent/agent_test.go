@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -33,6 +34,8 @@ type cluster struct {
 	secrets map[string]*corev1.Secret
 	events  []string
 	unready map[string]int // statuses that said not ready, by UID
+	// revision counts what was written.
+	revision uint64
 	// configChanged is what a running agent follows ConfigMaps with.
 	configChanged func(namespace, name string)
 	changed       chan struct{} // closed and replaced at each change
@@ -81,12 +84,14 @@ func (c *cluster) Follow(ctx context.Context, node string, update func([]*corev1
 	}
 }
 
-func (c *cluster) WriteStatus(_ context.Context, updates []agent.PodStatus) error {
+func (c *cluster) WriteStatus(_ context.Context, updates []agent.PodStatus) (revision uint64, err error) {
 	c.change(func() {
+		c.revision++
+		revision = c.revision
 		for _, up := range updates {
 			if pod, ok := c.pods[up.Pod.UID]; ok {
 				pod = pod.DeepCopy()
-				pod.Status = up.Status
+				pod.Status, pod.ResourceVersion = up.Status, strconv.FormatUint(c.revision, 10)
 				if !isReady(pod) {
 					c.unready[up.Pod.UID]++
 				}
@@ -94,7 +99,7 @@ func (c *cluster) WriteStatus(_ context.Context, updates []agent.PodStatus) erro
 			}
 		}
 	})
-	return nil
+	return revision, nil
 }
 
 func (c *cluster) Remove(_ context.Context, ref agent.PodRef) error {

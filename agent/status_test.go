@@ -146,14 +146,14 @@ func newRecorder() *recorder {
 	return r
 }
 
-func (r *recorder) WriteStatus(_ context.Context, updates []PodStatus) error {
+func (r *recorder) WriteStatus(_ context.Context, updates []PodStatus) (uint64, error) {
 	r.mu.Lock()
 	r.calls++
 	r.called.Broadcast()
 	r.mu.Unlock()
 	<-r.gate
 	r.phases = append(r.phases, updates[0].Status.Phase)
-	return nil
+	return uint64(len(r.phases)), nil
 }
 
 func (r *recorder) awaitCalls(n int) {
@@ -167,10 +167,10 @@ func (r *recorder) awaitCalls(n int) {
 func TestStatusesAreSentWhenTheyChange(t *testing.T) {
 	up := newRecorder()
 	s := newStatuses(up, nil)
-	ref := PodRef{UID: "u"}
+	ref, pod := PodRef{UID: "u"}, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{ResourceVersion: "1"}}
 	a := PodStatus{ref, corev1.PodStatus{Phase: corev1.PodPending}}
 	b := PodStatus{ref, corev1.PodStatus{Phase: corev1.PodRunning}}
-	s.put(a)
+	s.put(a, pod)
 	sent := make(chan error)
 	send := func() { go func() { sent <- s.send(t.Context()) }() }
 	send()
@@ -178,10 +178,10 @@ func TestStatusesAreSentWhenTheyChange(t *testing.T) {
 	if err := <-sent; err != nil {
 		t.Fatal(err)
 	}
-	s.put(b)
+	s.put(b, pod)
 	send()
 	up.awaitCalls(2)
-	s.put(a) // it is as before again, while b is under way: a is to come last
+	s.put(a, pod) // it is as before again, while b is under way: a is to come last
 	up.gate <- struct{}{}
 	if err := <-sent; err != nil {
 		t.Fatal(err)
@@ -191,12 +191,42 @@ func TestStatusesAreSentWhenTheyChange(t *testing.T) {
 	if err := <-sent; err != nil {
 		t.Fatal(err)
 	}
-	s.put(a)
+	s.put(a, pod)
 	if err := s.send(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if got := up.phases; len(got) != 3 || got[2] != corev1.PodPending {
 		t.Errorf("stored %v, want Pending last and nothing twice", got)
+	}
+}
+
+// A message that was overtaken by a later one, on its way from a node that was cut off, is not the last word.
+func TestAStatusThatWasReplacedIsSentAgain(t *testing.T) {
+	up := newRecorder()
+	close(up.gate)
+	s := newStatuses(up, nil)
+	running := PodStatus{PodRef{UID: "u"}, corev1.PodStatus{Phase: corev1.PodRunning}}
+	stored := func(revision string, phase corev1.PodPhase) *corev1.Pod {
+		return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{ResourceVersion: revision}, Status: corev1.PodStatus{Phase: phase}}
+	}
+	for _, c := range []struct {
+		stored *corev1.Pod
+		writes int
+	}{
+		{stored("1", corev1.PodPending), 1},
+		{stored("1", corev1.PodPending), 1}, // what was written is not seen yet
+		{stored("2", corev1.PodRunning), 1},
+		{stored("3", corev1.PodRunning), 1}, // something else of the pod was written
+		{stored("4", corev1.PodPending), 2},
+		{stored("5", corev1.PodRunning), 2},
+	} {
+		s.put(running, c.stored)
+		if err := s.send(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if up.calls != c.writes {
+			t.Errorf("%d writes once %s at revision %s is seen, want %d", up.calls, c.stored.Status.Phase, c.stored.ResourceVersion, c.writes)
+		}
 	}
 }
 

@@ -3,9 +3,11 @@ package agent
 import (
 	"context"
 	"log/slog"
+	"strconv"
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 )
 
@@ -17,22 +19,35 @@ type statuses struct {
 
 	mu      sync.Mutex
 	pending map[string]PodStatus // by pod UID
-	sent    map[string]PodStatus // what was stored last, or is being stored
+	sent    map[string]sent      // what was stored last, or is being stored
 	sending sync.Mutex
 }
 
 func newStatuses(up Upstream, log *slog.Logger) *statuses {
 	return &statuses{
 		upstream: up, log: log, wake: make(chan struct{}, 1),
-		pending: map[string]PodStatus{}, sent: map[string]PodStatus{},
+		pending: map[string]PodStatus{}, sent: map[string]sent{},
 	}
 }
 
-// put takes the newest status of a pod; what says nothing new is not sent.
-func (s *statuses) put(up PodStatus) {
+// sent is a status with the revision that has it; 0 while it is being stored.
+type sent struct {
+	status   corev1.PodStatus
+	revision uint64
+}
+
+// replaced reports whether a pod was given another status since: by somebody else, or by a message of this node that was
+// overtaken on its way, as when a link or covey itself failed while it was sent.
+func (s *sent) replaced(pod *corev1.Pod) bool {
+	seen, err := strconv.ParseUint(pod.ResourceVersion, 10, 64)
+	return err == nil && s.revision > 0 && seen > s.revision && !equality.Semantic.DeepEqual(s.status, pod.Status)
+}
+
+// put takes the newest status of a pod, which is known as it was stored last; what says nothing new is not sent.
+func (s *statuses) put(up PodStatus, pod *corev1.Pod) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if last, ok := s.sent[up.Pod.UID]; ok && equality.Semantic.DeepEqual(last.Status, up.Status) {
+	if last, ok := s.sent[up.Pod.UID]; ok && equality.Semantic.DeepEqual(last.status, up.Status) && !last.replaced(pod) {
 		delete(s.pending, up.Pod.UID)
 		return
 	}
@@ -87,23 +102,27 @@ func (s *statuses) send(ctx context.Context) error {
 	batch := make([]PodStatus, 0, len(s.pending))
 	for uid, up := range s.pending {
 		batch = append(batch, up)
-		s.sent[uid] = up
+		s.sent[uid] = sent{status: up.Status}
 	}
 	clear(s.pending)
 	s.mu.Unlock()
 	if len(batch) == 0 {
 		return nil
 	}
-	err := s.upstream.WriteStatus(ctx, batch)
+	revision, err := s.upstream.WriteStatus(ctx, batch)
 	if err != nil && ctx.Err() == nil {
 		s.log.Warn("the pods' statuses were not stored, trying again", "pods", len(batch), "error", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err == nil {
-		return nil
-	}
 	for _, up := range batch {
+		if err == nil {
+			if done, ok := s.sent[up.Pod.UID]; ok { // else the pod has gone meanwhile
+				done.revision = revision
+				s.sent[up.Pod.UID] = done
+			}
+			continue
+		}
 		delete(s.sent, up.Pod.UID)
 		if _, newer := s.pending[up.Pod.UID]; !newer {
 			s.pending[up.Pod.UID] = up

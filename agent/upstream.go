@@ -22,8 +22,8 @@ type Upstream interface {
 	// ends.
 	FollowNodes(ctx context.Context, update func([]*corev1.Node)) error
 	// WriteStatus stores the statuses of pods; a pod whose UID is gone is passed over. What did not change is not
-	// written.
-	WriteStatus(ctx context.Context, updates []PodStatus) error
+	// written. It returns a revision from which on the pods have them, unless somebody has written others since.
+	WriteStatus(ctx context.Context, updates []PodStatus) (uint64, error)
 	// Remove deletes a pod object for good once nothing of it is left on the machine. Gone already is no error.
 	Remove(ctx context.Context, pod PodRef) error
 	// ConfigMap and Secret wrap ErrNotFound when there is none.

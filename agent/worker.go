@@ -130,7 +130,7 @@ func (w *worker) run(ctx context.Context) {
 func (w *worker) report(v *view) {
 	status := podStatus(v, w.address())
 	w.last = &status
-	w.statuses.put(PodStatus{Pod: w.ref, Status: status})
+	w.statuses.put(PodStatus{Pod: w.ref, Status: status}, v.pod)
 	for _, list := range [][]corev1.ContainerStatus{status.InitContainerStatuses, status.ContainerStatuses} {
 		for i := range list {
 			w.announceBackOff(&list[i])

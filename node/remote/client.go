@@ -207,8 +207,10 @@ func (c *Client) Register(ctx context.Context, node *corev1.Node) (*corev1.Node,
 }
 
 // WriteStatus implements upstream.Writer.
-func (c *Client) WriteStatus(ctx context.Context, updates []agent.PodStatus) error {
-	return c.post(ctx, statusPath, updates, &struct{}{})
+func (c *Client) WriteStatus(ctx context.Context, updates []agent.PodStatus) (uint64, error) {
+	var done written
+	err := c.post(ctx, statusPath, updates, &done)
+	return done.Revision, err
 }
 
 // Remove implements upstream.Writer.

@@ -200,7 +200,7 @@ func TestWorkerWritesOfItselfOnly(t *testing.T) {
 		{Pod: agent.PodRef{Namespace: "default", Name: "a", UID: "a"}, Status: running},
 		{Pod: agent.PodRef{Namespace: "default", Name: "elsewhere", UID: "elsewhere"}, Status: running},
 	}
-	if err := c.WriteStatus(f.ctx, updates); err != nil {
+	if _, err := c.WriteStatus(f.ctx, updates); err != nil {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]corev1.PodPhase{"a": corev1.PodRunning, "elsewhere": ""} {

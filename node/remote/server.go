@@ -44,9 +44,7 @@ func Handler(c Cluster) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+statePath, c.worker(c.tell))
 	mux.HandleFunc("POST "+registerPath, c.worker(c.register))
-	mux.HandleFunc("POST "+statusPath, c.worker(write(func(ctx context.Context, w upstream.Writer, updates []agent.PodStatus) error {
-		return w.WriteStatus(ctx, updates)
-	})))
+	mux.HandleFunc("POST "+statusPath, c.worker(writeStatus))
 	mux.HandleFunc("POST "+removePath, c.worker(write(func(ctx context.Context, w upstream.Writer, pod agent.PodRef) error {
 		return w.Remove(ctx, pod)
 	})))
@@ -139,6 +137,14 @@ func (c Cluster) register(r request) {
 }
 
 // write answers a request that has nothing to tell.
+func writeStatus(r request) {
+	var updates []agent.PodStatus
+	if read(r, &updates) {
+		revision, err := r.writer.WriteStatus(r.r.Context(), updates)
+		respond(r, written{revision}, err)
+	}
+}
+
 func write[T any](do func(context.Context, upstream.Writer, T) error) func(request) {
 	return func(r request) {
 		var body T

@@ -15,6 +15,11 @@ const (
 // maxBody is the most that a worker may send at once.
 const maxBody = 16 << 20
 
+// written answers what was written.
+type written struct {
+	Revision uint64 `json:"revision"`
+}
+
 // news is one message of the stream.
 type news struct {
 	Revision uint64         `json:"revision"`

@@ -27,7 +27,7 @@ type Source interface {
 // Writer changes what concerns one node. Each method returns when that is done, or with ctx.
 type Writer interface {
 	Register(ctx context.Context, node *corev1.Node) (*corev1.Node, error)
-	WriteStatus(ctx context.Context, updates []agent.PodStatus) error
+	WriteStatus(ctx context.Context, updates []agent.PodStatus) (uint64, error)
 	Remove(ctx context.Context, pod agent.PodRef) error
 	WriteEvents(ctx context.Context, events []Event) error
 }
@@ -153,7 +153,7 @@ func values(pods map[store.Key]*corev1.Pod) []*corev1.Pod {
 }
 
 // WriteStatus implements agent.Upstream.
-func (u *Upstream) WriteStatus(ctx context.Context, updates []agent.PodStatus) error {
+func (u *Upstream) WriteStatus(ctx context.Context, updates []agent.PodStatus) (uint64, error) {
 	return u.writer.WriteStatus(ctx, updates)
 }
 

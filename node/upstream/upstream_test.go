@@ -124,7 +124,7 @@ func TestWriteStatusPassesOverAnotherLifeAndWritesOnlyChanges(t *testing.T) {
 		r := ref(pod)
 		r.UID = uid
 		up := agent.PodStatus{Pod: r, Status: corev1.PodStatus{Phase: phase}}
-		if err := f.WriteStatus(f.ctx, []agent.PodStatus{up}); err != nil {
+		if _, err := f.WriteStatus(f.ctx, []agent.PodStatus{up}); err != nil {
 			t.Fatal(err)
 		}
 		return f.store.Snapshot().Revision()
@@ -247,7 +247,7 @@ func TestNodeHasNoSayInAnothersPods(t *testing.T) {
 	pod := f.pod(t, "a", "n1")
 	other := NewWriter(f.store, "n2", time.Now, uuid.NewUUID)
 	before := f.store.Snapshot().Revision()
-	if err := other.WriteStatus(f.ctx, []agent.PodStatus{{Pod: ref(pod), Status: corev1.PodStatus{Phase: corev1.PodFailed}}}); err != nil {
+	if _, err := other.WriteStatus(f.ctx, []agent.PodStatus{{Pod: ref(pod), Status: corev1.PodStatus{Phase: corev1.PodFailed}}}); err != nil {
 		t.Fatal(err)
 	}
 	if err := other.Remove(f.ctx, ref(pod)); err != nil {

@@ -30,8 +30,8 @@ func NewWriter(st *store.Store, node string, now func() time.Time, newUID func()
 }
 
 // WriteStatus implements Writer: all updates are one transaction.
-func (w *StoreWriter) WriteStatus(ctx context.Context, updates []agent.PodStatus) error {
-	_, err := w.store.Update(ctx, func(tx *store.Tx) error {
+func (w *StoreWriter) WriteStatus(ctx context.Context, updates []agent.PodStatus) (uint64, error) {
+	revision, err := w.store.Update(ctx, func(tx *store.Tx) error {
 		for _, up := range updates {
 			rec, pod, ok := w.find(tx.Snapshot(), up.Pod)
 			if !ok || equality.Semantic.DeepEqual(pod.Status, up.Status) {
@@ -44,9 +44,9 @@ func (w *StoreWriter) WriteStatus(ctx context.Context, updates []agent.PodStatus
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("write the status of %d pods: %w", len(updates), err)
+		return 0, fmt.Errorf("write the status of %d pods: %w", len(updates), err)
 	}
-	return nil
+	return revision, nil
 }
 
 // Remove implements Writer.
