@@ -52,7 +52,7 @@ func (s *Store) AwaitLeader(ctx context.Context) (string, error) {
 // LeaderID names the server that leads as far as this one knows; "" when none does.
 func (s *Store) LeaderID() string { return s.node.LeaderID() }
 
-// Contact is when the server named by id last answered this one, if it leads: it is asked several times a second. Zero when it never
+// Contact is when the server named by id last answered this one, if it leads: it is asked at least once a second. Zero when it never
 // did, or is no server.
 func (s *Store) Contact(id string) time.Time { return s.node.Contact(id) }
 

@@ -24,7 +24,10 @@ var errStale = errors.New("the answer came too late")
 type peer struct {
 	beats        chan struct{} // holds one for each heartbeat that is under way
 	contact      time.Time     // when it answered last
-	acknowledged saying        // what it was told last, if it said so; guarded by Transport.mu, as contact is
+	acknowledged saying        // what it was told last, if it said so
+	term         uint64        // of the last heartbeat
+	prompt       int           // how many heartbeats of that term it has answered promptly in a row
+	// Transport.mu guards all but beats.
 }
 
 func (t *Transport) peer(id hraft.ServerID) *peer {
@@ -38,8 +41,8 @@ func (t *Transport) peer(id hraft.ServerID) *peer {
 	return p
 }
 
-// Contact is when a server last answered this one, which is asked several times a second by the leader and by nobody else; zero when
-// it never did.
+// Contact is when a server last answered this one, which is asked at least once a second by the leader and by nobody else; zero when it
+// never did.
 func (t *Transport) Contact(id string) time.Time {
 	p := t.peer(hraft.ServerID(id))
 	t.mu.Lock()
@@ -61,7 +64,7 @@ func (t *Transport) AppendEntries(id hraft.ServerID, target hraft.ServerAddress,
 	}
 	var err error
 	if isHeartbeat(args) {
-		err = p.beat(send, resp)
+		err = t.heartbeat(p, args.Term, resp, send)
 	} else {
 		err = t.replicate(p, args, resp, func() error { return send(resp) })
 	}

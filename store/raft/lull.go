@@ -13,8 +13,9 @@ const (
 	commitTimeout = 5 * time.Millisecond
 	// settleTime after something happened nothing is held back: what is committed by it is known to all by then.
 	settleTime = 50 * time.Millisecond
-	// lullMost is how long a message that says nothing new is held back.
-	lullMost = time.Second
+	// lullMost is how long a message that says nothing new is held back, and calmLull how long it is where all is calm: see calm. Only
+	// a server that was started anew needs it.
+	lullMost, calmLull = time.Second, 10 * time.Second
 )
 
 // lull holds back the messages of a leader that only repeat what was acknowledged, which would otherwise be over a hundred a second
@@ -45,15 +46,15 @@ func (l *lull) end() {
 	l.stir()
 }
 
-// wait returns when there is news, or has been for lullMost.
-func (l *lull) wait() {
+// wait returns when there is news, has just been some, or after most.
+func (l *lull) wait(most time.Duration) {
 	l.mu.Lock()
 	news, lively := l.news, l.over || time.Since(l.last) < settleTime
 	l.mu.Unlock()
 	if lively {
 		return
 	}
-	timer := time.NewTimer(lullMost)
+	timer := time.NewTimer(most)
 	defer timer.Stop()
 	select {
 	case <-news:
@@ -72,7 +73,11 @@ func sayingOf(r *hraft.AppendEntriesRequest) saying {
 func (t *Transport) replicate(p *peer, args *hraft.AppendEntriesRequest, resp *hraft.AppendEntriesResponse, send func() error) error {
 	says := sayingOf(args)
 	if len(args.Entries) == 0 && t.acknowledged(p) == says {
-		t.lull.wait()
+		most := lullMost
+		if t.isCalm(p, args.Term) {
+			most = calmLull
+		}
+		t.lull.wait(most)
 	}
 	err := send()
 	ok := err == nil && resp.Success

@@ -254,6 +254,9 @@ func (n *Node) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		select {
 		case leads := <-n.raft.LeaderCh():
+			if n.transport != nil {
+				n.transport.release() // it is of another term
+			}
 			n.setTerm(0)
 			if leads {
 				n.setTerm(n.catchUp(ctx))
@@ -330,6 +333,7 @@ func (n *Node) close() error {
 	}
 	if n.transport != nil {
 		n.transport.lull.end()
+		n.transport.calm.hurry()
 	}
 	err := n.raft.Shutdown().Error()
 	return errors.Join(err, n.disk.close())

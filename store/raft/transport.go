@@ -30,6 +30,7 @@ type Transport struct {
 	ended  chan struct{} // holds one: a connection that another server made has ended
 	closed chan struct{}
 	lull   *lull
+	calm   *calm
 
 	mu    sync.Mutex
 	peers map[hraft.ServerID]*peer
@@ -41,7 +42,7 @@ var _ Carrier = (*Transport)(nil)
 func NewTransport(id string, accepted net.Listener, links Links, log *slog.Logger) *Transport {
 	t := &Transport{
 		links: links, rpcs: make(chan hraft.RPC), ended: make(chan struct{}, 1), closed: make(chan struct{}),
-		peers: map[hraft.ServerID]*peer{}, lull: newLull(),
+		peers: map[hraft.ServerID]*peer{}, lull: newLull(), calm: newCalm(),
 	}
 	t.NetworkTransport = hraft.NewNetworkTransportWithConfig(&hraft.NetworkTransportConfig{
 		Stream:  streams{Listener: accepted, id: id, transport: t},
