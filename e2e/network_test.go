@@ -138,10 +138,11 @@ func converged(t *testing.T, c *harness.Cluster, pods []*corev1.Pod, addresses .
 }
 
 // TestAllAddressesChange hands all nodes of a network addresses of another range, at once: while they run, and while they are off. No
-// node is where another one knew it, and they find each other all the same.
+// node is where another one knew it, and they find each other all the same, a worker too.
 func TestAllAddressesChange(t *testing.T) {
 	t.Parallel()
-	c := harness.StartCluster(t, 3)
+	c := harness.StartCluster(t, 2)
+	c.AddWorkers(1)
 	pods := podOnEach(t, c)
 	converged(t, c, pods, "10.99.0.1", "10.99.0.2", "10.99.0.3")
 	readdressAll(c, "10.98.7.%d/24")

@@ -34,6 +34,16 @@ func TestVotersOfThreeZones(t *testing.T) {
 	join("c")
 	voteOf(first, "another votes (node-2, node-5).", "node-1", "node-3", "node-4")
 
+	zone := func(name, zone string) {
+		first.Kubectl("label", "node", name, "--overwrite", "topology.kubernetes.io/zone="+zone)
+	}
+	zone("node-4", "a")
+	voteOf(first, "another votes (node-2, node-4).", "node-1", "node-3", "node-5")
+	zone("node-4", "c")
+	zone("node-5", "b")
+	voteOf(first, "another votes (node-2, node-5).", "node-1", "node-3", "node-4")
+	zone("node-5", "c")
+
 	fourth.Kill()
 	voteOf(first, "None of the servers that vote may be lost", "node-1", "node-3", "node-4")
 	voteOf(first, "One of the servers that vote may be lost. In place of one that is away for a minute another votes (node-2).", "node-1", "node-3", "node-5")

@@ -16,6 +16,8 @@ import (
 const (
 	callFirst = time.Second
 	callMost  = time.Minute
+	// movedCalls are made after this node itself has moved, whoever is missing: it takes a node that hears nobody a while to miss them.
+	movedCalls = 3
 	// mostCalls wait to be answered. Of more, some are dropped: they come again.
 	mostCalls = 16
 	// answerPause is between one answer and the next.
@@ -28,13 +30,13 @@ type call struct {
 	Addresses []string `json:"a"` // host:port
 }
 
-// callOthers calls while this node is forsaken, until ctx ends; sought says that there are others to be found after a start.
+// callOthers calls while this node is forsaken and when it has moved, until ctx ends; sought says that there are others to be found after a start.
 func (g *Gossip) callOthers(ctx context.Context, sought bool) error {
 	wait := callFirst
 	for {
 		changed := g.Changed()
 		var due <-chan time.Time
-		if g.forsaken(sought) {
+		if g.forsaken(sought) || g.toCall.Load() > 0 {
 			due = time.After(wait)
 		}
 		select {
@@ -42,6 +44,9 @@ func (g *Gossip) callOthers(ctx context.Context, sought bool) error {
 			wait = callFirst
 		case <-due:
 			g.call()
+			if left := g.toCall.Load(); left > 0 {
+				g.toCall.CompareAndSwap(left, left-1)
+			}
 			if wait < callMost && 2*wait >= callMost {
 				g.cfg.Log.Warn("most of the other nodes are found neither where they were nor on this machine's networks; if they run and are reached at other addresses now, start this node again with --join and one of those")
 			}

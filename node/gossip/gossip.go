@@ -101,7 +101,8 @@ type Gossip struct {
 	settings  *memberlist.Config
 	leaving   atomic.Bool
 	joining   sync.WaitGroup
-	calls     chan call // that others made
+	calls     chan call    // that others made
+	toCall    atomic.Int32 // how often still because this node has moved
 	ring      *memberlist.Keyring
 
 	generation atomic.Uint64 // of the keys

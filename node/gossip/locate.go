@@ -68,4 +68,7 @@ func (g *Gossip) Reached(nodeID, address string) {
 }
 
 // Moved tells the others that this node's addresses are others now.
-func (g *Gossip) Moved() error { return g.list.UpdateNode(tellTimeout) }
+func (g *Gossip) Moved() error {
+	g.toCall.Store(movedCalls)
+	return g.list.UpdateNode(tellTimeout)
+}
