@@ -67,7 +67,7 @@ func TestWorkersRunPods(t *testing.T) {
 // loyal is a pod that stays on a node that is lost.
 const loyal = `apiVersion: v1
 kind: Pod
-metadata: {name: loyal}
+metadata: {name: %s}
 spec:
   nodeName: %s
   terminationGracePeriodSeconds: 0
@@ -88,12 +88,19 @@ func TestWorkerKeepsItsWordAlone(t *testing.T) {
 	keepsItsWord(t, c, c.Nodes[1])
 }
 
+// TestServerKeepsItsWordAlone does the same with one of three servers, whose file is its log.
+func TestServerKeepsItsWordAlone(t *testing.T) {
+	t.Parallel()
+	c := harness.StartCluster(t, 3)
+	keepsItsWord(t, c, c.Nodes[2])
+}
+
 // keepsItsWord has a node other than the first be cut off and come back.
 func keepsItsWord(t *testing.T, c *harness.Cluster, n *harness.Node) {
 	t.Helper()
 	server, name := c.Nodes[0], memberName(c, n)
 	server.Kubectl("create", "configmap", "settings", "--from-literal=word=kept")
-	server.Apply(fmt.Sprintf(loyal, name))
+	server.Apply(fmt.Sprintf(loyal, "loyal", name))
 	server.Kubectl("wait", "--for=condition=Ready", "pod/loyal", "--timeout=60s")
 	for _, other := range c.Nodes {
 		if other != n {
@@ -104,11 +111,18 @@ func keepsItsWord(t *testing.T, c *harness.Cluster, n *harness.Node) {
 	server.Kubectl("rollout", "status", "deployment/web", "--timeout=60s")
 	server.Kubectl("uncordon", "node-1")
 
+	// The last that the node hears of is a pod.
+	server.Apply(fmt.Sprintf(loyal, "late", name))
+	n.Kubectl("get", "pod", "late")
 	c.Isolate(slices.Index(c.Nodes, n) + 1)
 	// exec ends the container's first process, so that it has to be started again.
 	n.Eventually(func() error {
-		if r := n.TryKubectl("exec", "loyal", "--", "kill", "1"); r.Code != 0 {
+		r := n.TryKubectl("exec", "loyal", "--", "kill", "1")
+		if r.Code != 0 {
 			return fmt.Errorf("a node that is cut off does not run commands: %s", r.Output())
+		}
+		if !strings.Contains(r.Stderr, "Warning: no ") {
+			t.Errorf("exec does not say that what it goes by may be old: %q", r.Stderr)
 		}
 		return nil
 	})
@@ -116,6 +130,7 @@ func keepsItsWord(t *testing.T, c *harness.Cluster, n *harness.Node) {
 	n.PowerCut()
 	n.Start()
 	n.Eventually(func() error { return logsSay(n, "loyal", "the setting is kept") })
+	n.Eventually(func() error { return logsSay(n, "late", "the setting is kept") })
 	r := n.TryKubectl("get", "pod", "loyal")
 	if r.Code != 0 || !strings.Contains(r.Stderr, "Warning: no ") || !strings.Contains(r.Stderr, "can be") {
 		t.Errorf("a node that is cut off answers %q", r.Output())

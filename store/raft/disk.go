@@ -29,10 +29,14 @@ type disk struct {
 	log       *segments
 	stable    *stableStore
 	snapshots *hraft.FileSnapshotStore
+	commits   *note // nil where none can be kept
+	logger    hclog.Logger
+
+	snapshot *hraft.SnapshotMeta // the newest when verify was called; nil: there was none
 }
 
 func openDisk(dir string, segment int, logger hclog.Logger) (_ *disk, err error) {
-	d := &disk{path: filepath.Join(dir, "log")}
+	d := &disk{path: filepath.Join(dir, "log"), logger: logger}
 	db, err := openStable(filepath.Join(dir, "raft.db"))
 	if err != nil {
 		return nil, err
@@ -53,6 +57,10 @@ func openDisk(dir string, segment int, logger hclog.Logger) (_ *disk, err error)
 	d.snapshots, err = hraft.NewFileSnapshotStoreWithLogger(dir, 1, logger)
 	if err != nil {
 		return nil, fmt.Errorf("open the Raft snapshots: %w", err)
+	}
+	path := filepath.Join(dir, noteFile)
+	if d.commits, err = openNote(path); err != nil {
+		d.forgo(path, err)
 	}
 	return d, nil
 }
@@ -109,10 +117,10 @@ func (d *disk) verify(m Machine) (current bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("list the Raft snapshots: %w", err)
 	}
-	var snapshot uint64
 	if len(snapshots) > 0 {
-		snapshot = snapshots[0].Index
+		d.snapshot = snapshots[0]
 	}
+	snapshot := d.snapshotIndex()
 	last, err := d.verifyLog(m, snapshot)
 	if err != nil {
 		return false, fmt.Errorf("read the Raft log: %w", err)
@@ -156,12 +164,14 @@ func (d *disk) verifyLog(m Machine, snapshot uint64) (last uint64, err error) {
 		}
 		for i := max(first, 1); i <= last; i++ {
 			var entry hraft.Log
-			if err := d.log.GetLog(i, &entry); err != nil {
+			committed, err := d.log.get(i, &entry)
+			if err != nil {
 				return fmt.Errorf("%w: entry %d: %w", boltfile.ErrDamaged, i, err)
 			}
 			if entry.Index != i {
 				return fmt.Errorf("%w: entry %d says that it is entry %d", boltfile.ErrDamaged, i, entry.Index)
 			}
+			d.log.commit(min(committed, i))
 			if entry.Type != hraft.LogCommand {
 				continue
 			}
@@ -191,6 +201,9 @@ func (d *disk) close() error {
 	var errs []error
 	if d.log != nil {
 		errs = append(errs, d.log.Close())
+	}
+	if d.commits != nil {
+		errs = append(errs, d.commits.close())
 	}
 	if err := errors.Join(append(errs, d.stable.Close())...); err != nil {
 		return fmt.Errorf("close the Raft log: %w", err)

@@ -39,7 +39,8 @@ type Machine interface {
 type fsm struct {
 	machine   Machine
 	tracker   *tracker
-	persisted func() // called after each snapshot
+	committed func(index, term uint64) // called with the last entry that was applied
+	persisted func()                   // called after each snapshot
 }
 
 var _ hraft.BatchingFSM = fsm{}
@@ -68,6 +69,8 @@ func (f fsm) ApplyBatch(logs []*hraft.Log) []any {
 		}
 		f.tracker.follow(l.Index, l.Term, l.Extensions, answer)
 	}
+	last := logs[len(logs)-1]
+	f.committed(last.Index, last.Term)
 	return responses
 }
 

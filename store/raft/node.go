@@ -138,11 +138,10 @@ func (cfg Config) heartbeat() time.Duration {
 }
 
 func (n *Node) start(cfg Config, conf *hraft.Config) error {
-	current, err := n.disk.verify(cfg.Machine)
-	if err != nil {
+	if err := n.disk.load(cfg.Machine); err != nil {
 		return err
 	}
-	conf.NoSnapshotRestoreOnStart = current
+	conf.NoSnapshotRestoreOnStart = true // it is
 	transport := cfg.Transport
 	n.transport, _ = transport.(*Transport)
 	if transport == nil {
@@ -160,6 +159,7 @@ func (n *Node) start(cfg Config, conf *hraft.Config) error {
 	if cfg.WrapLog != nil {
 		n.log.LogStore = cfg.WrapLog(n.disk.log)
 	}
+	var err error
 	n.raft, err = hraft.NewRaft(conf, n.fsm(cfg), &n.log, n.disk.stable, n.disk.snapshots, votes{transport})
 	if err != nil {
 		return fmt.Errorf("start Raft on %s: %w", cfg.Dir, err)
@@ -171,7 +171,7 @@ func (n *Node) start(cfg Config, conf *hraft.Config) error {
 }
 
 func (n *Node) fsm(cfg Config) fsm {
-	f := fsm{machine: cfg.Machine, tracker: n.tracker, persisted: func() {}}
+	f := fsm{machine: cfg.Machine, tracker: n.tracker, committed: n.disk.committed, persisted: func() {}}
 	if cfg.SnapshotThreshold == 0 {
 		f.persisted = func() { n.pace(cfg.Machine) }
 	}

@@ -25,7 +25,7 @@ func Recover(cfg Config) (err error) {
 	}
 	_, transport := hraft.NewInmemTransport(hraft.ServerAddress(cfg.ID))
 	alone := hraft.Configuration{Servers: []hraft.Server{{ID: hraft.ServerID(cfg.ID), Address: hraft.ServerAddress(cfg.ID)}}}
-	f := fsm{machine: cfg.Machine, tracker: newTracker(), persisted: func() {}}
+	f := fsm{machine: cfg.Machine, tracker: newTracker(), committed: func(uint64, uint64) {}, persisted: func() {}}
 	if err := hraft.RecoverCluster(config(cfg, logger), f, d.log, d.stable, d.snapshots, transport, alone); err != nil {
 		return fmt.Errorf("recover Raft: %w", err)
 	}

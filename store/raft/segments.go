@@ -3,7 +3,9 @@ package raft
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	hraft "github.com/hashicorp/raft"
@@ -25,6 +27,8 @@ type segments struct {
 	meta   *metadb.BoltMetaDB
 	failed bool
 	reopen func() (*segments, error)
+
+	committed atomic.Uint64 // up to which entry all that there is is known to be
 }
 
 var _ hraft.LogStore = (*segments)(nil)
@@ -45,9 +49,19 @@ func (s *segments) LastIndex() (uint64, error) {
 
 // GetLog implements hraft.LogStore.
 func (s *segments) GetLog(index uint64, entry *hraft.Log) error {
+	_, err := s.get(index, entry)
+	return err
+}
+
+// get also returns how far the log was committed when the entry was written, as far as the entry says.
+func (s *segments) get(index uint64, entry *hraft.Log) (committed uint64, err error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.wal.GetLog(index, entry)
+	if err := s.wal.GetLog(index, entry); err != nil {
+		return 0, err
+	}
+	entry.Extensions, committed = cutTrailer(entry.Extensions)
+	return committed, nil
 }
 
 // DeleteRange implements hraft.LogStore.
@@ -70,11 +84,25 @@ func (s *segments) StoreLogs(entries []*hraft.Log) error {
 			return fmt.Errorf("open the log again after a failed write: %w", err)
 		}
 	}
-	err := s.note(s.wal.StoreLogs(entries))
+	err := s.note(s.wal.StoreLogs(s.tagged(entries)))
 	if err != nil {
 		time.Sleep(failurePause)
 	}
 	return err
+}
+
+// commit takes note that the log is committed up to an entry, which never is less than what was said before. It has one caller at a time.
+func (s *segments) commit(index uint64) { s.committed.Store(max(index, s.committed.Load())) }
+
+// tagged has the last of the entries, which others read too, say how far the log is committed.
+func (s *segments) tagged(entries []*hraft.Log) []*hraft.Log {
+	committed := s.committed.Load()
+	if len(entries) == 0 || committed == 0 {
+		return entries
+	}
+	last := *entries[len(entries)-1]
+	last.Extensions = withTrailer(last.Extensions, committed)
+	return append(slices.Clone(entries[:len(entries)-1]), &last)
 }
 
 func (s *segments) note(err error) error {
