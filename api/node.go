@@ -50,7 +50,8 @@ func (c *call) forward(node string, target *url.URL) error {
 	for _, name := range []string{"Authorization", "Impersonate-User"} {
 		r.Header.Del(name)
 	}
-	handler.ServeHTTP(c.w, r)
+	c.sendWarnings()
+	handler.ServeHTTP(upgraded{c.w}, r)
 	return nil
 }
 

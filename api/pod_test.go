@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"testing"
@@ -8,6 +9,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"covey.dev/covey/api"
+	"covey.dev/covey/store"
 )
 
 func TestPodSubresources(t *testing.T) {
@@ -85,5 +87,48 @@ func TestExecTakesTheConnectionOver(t *testing.T) {
 	}
 	if _, got, err := conn.ReadMessage(); err != nil || string(got) != "/exec/default/p/a hi" {
 		t.Errorf("%q, %v", got, err)
+	}
+}
+
+// cutOff is a store that knows what it knew last.
+type cutOff struct{ *store.Store }
+
+func (cutOff) Linearizable(context.Context) (*store.Snapshot, error) { return nil, api.ErrAlone }
+
+// TestStreamsOfANodeThatIsCutOffWarn reads the warning from the answer by which a connection becomes a stream, and from a log's.
+func TestStreamsOfANodeThatIsCutOffWarn(t *testing.T) {
+	const want = `299 - "this is old"`
+	for name, nodes := range map[string]api.Nodes{"a stream": echoNode{}, "a log": fakeNodes{}} {
+		s := start(t, func(c *api.Config) {
+			c.Nodes, c.Store, c.Stale = nodes, cutOff{c.Store.(*store.Store)}, func() string { return "this is old" }
+		})
+		s.must(http.StatusCreated, "POST", pods, podOn("n1"))
+		var resp *http.Response
+		var err error
+		if name == "a log" {
+			resp, err = http.Get(s.url + pods + "/p/log?container=a")
+		} else {
+			var conn *websocket.Conn
+			conn, resp, err = websocket.DefaultDialer.DialContext(t.Context(), strings.Replace(s.url, "http", "ws", 1)+pods+"/p/exec?container=a&command=cat&stdin=1&stdout=1", nil)
+			if err == nil {
+				defer func() { _ = conn.Close() }()
+				if err := conn.WriteMessage(websocket.TextMessage, []byte("hi")); err != nil {
+					t.Fatal(err)
+				}
+				if _, got, err := conn.ReadMessage(); err != nil || string(got) != "/exec/default/p/a hi" {
+					t.Errorf("%q, %v", got, err)
+				}
+			}
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if got := resp.Header.Values("Warning"); len(got) != 1 || got[0] != want {
+			t.Errorf("%s: warnings %q, want %q", name, got, want)
+		}
+		if none := s.do("GET", pods+"/none", ""); none.code != http.StatusNotFound || none.header.Get("Warning") != want {
+			t.Errorf("that a pod is not there: %d, warning %q", none.code, none.header.Get("Warning"))
+		}
 	}
 }

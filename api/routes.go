@@ -105,6 +105,7 @@ func (s *Server) route(sub *mux.Router, path string, k *kind.Kind, subresource s
 			return
 		}
 		if err := verb(c); err != nil {
+			c.sendWarnings() // what is said not to be there may be so elsewhere
 			s.fail(w, r, err)
 		}
 	})
