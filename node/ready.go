@@ -63,7 +63,7 @@ func (n *node) announce(ctx context.Context) error {
 			n.log.Error("the administrator's kubeconfig was not renewed", "error", err)
 			renew = n.now().Add(time.Hour)
 		}
-		timer := time.NewTimer(renew.Sub(n.now()))
+		timer := time.NewTimer(min(renew.Sub(n.now()), keysPatience)) // the clock may be set meanwhile
 		select {
 		case <-changed:
 		case <-timer.C:

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"time"
 
@@ -12,34 +13,76 @@ import (
 const (
 	renewRetryFirst = time.Second
 	renewRetryMost  = time.Minute
+	// renewLook is the longest time without a look at the clock, which may be set meanwhile.
+	renewLook = 24 * time.Hour
 )
+
+// renewer replaces a certificate in time, whatever the clock says.
+type renewer struct {
+	now     func() time.Time // the time by which certificates are judged
+	renewAt func() time.Time // when the one that there is has to be replaced
+	renew   func(context.Context) error
+	changed func() <-chan struct{} // closed when another CA signs
+	log     *slog.Logger
+}
 
 // renew asks servers for another certificate when a third of the life of the one that there is is left, and when another CA signs,
 // until ctx ends.
 func (w *worker) renew(ctx context.Context) error {
+	r := renewer{now: w.clock.Now, renewAt: w.identity.RenewAt, renew: w.renewNow, changed: w.keysChanged.wait, log: w.log}
+	r.run(ctx)
+	return nil
+}
+
+func (r renewer) run(ctx context.Context) {
+	since, agrees := time.Now(), true
+	changed := r.changed()
 	for {
-		changed := w.keysChanged.wait()
-		timer := time.NewTimer(w.identity.RenewAt().Sub(w.clock.Now()))
+		agrees = agrees || r.left() > 0
+		timer := time.NewTimer(r.wait(time.Since(since), agrees))
 		select {
 		case <-timer.C:
+			if r.wait(time.Since(since), agrees) > 0 {
+				continue
+			}
 		case <-changed:
 		case <-ctx.Done():
 		}
 		timer.Stop()
-		for wait := renewRetryFirst; ; wait = min(2*wait, renewRetryMost) {
-			if ctx.Err() != nil {
-				return nil
-			}
-			err := w.renewNow(ctx)
-			if err == nil {
-				break
-			}
-			w.log.Warn("this node's certificate is not renewed yet", "until", w.identity.RenewAt(), "error", err)
-			if !sleep(ctx, wait) {
-				return nil
-			}
+		changed = r.changed()
+		if !r.replace(ctx) {
+			return
+		}
+		since, agrees = time.Now(), r.left() > 0
+	}
+}
+
+// left is the time that the clock gives the certificate.
+func (r renewer) left() time.Duration { return r.renewAt().Sub(r.now()) }
+
+// wait is how long to wait before looking again; 0 or less is that the certificate is due: when the clock says so, unless it said that of
+// one that was just made, or when it has been there for long, which a clock that is behind would not say.
+func (r renewer) wait(elapsed time.Duration, agrees bool) time.Duration {
+	due := identity.RenewAfter - elapsed
+	if agrees {
+		due = min(due, r.left())
+	}
+	return min(due, renewLook)
+}
+
+// replace tries until it has another certificate, and returns false when ctx ends before.
+func (r renewer) replace(ctx context.Context) bool {
+	for wait := renewRetryFirst; ctx.Err() == nil; wait = min(2*wait, renewRetryMost) {
+		err := r.renew(ctx)
+		if err == nil {
+			return true
+		}
+		r.log.Warn("this node's certificate is not renewed yet", "until", r.renewAt(), "error", err)
+		if !sleep(ctx, wait) {
+			return false
 		}
 	}
+	return false
 }
 
 func (w *worker) renewNow(ctx context.Context) error {

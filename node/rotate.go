@@ -27,6 +27,8 @@ const (
 
 // KeysStatus says how the cluster's keys are.
 type KeysStatus struct {
+	// Now is the time by which certificates and tokens are judged, and Until below is meant.
+	Now         time.Time         `json:"now"`
 	Generation  uint64            `json:"generation"`
 	Authorities []AuthorityStatus `json:"authorities"` // the first signs
 	GossipKeys  []GossipKeyStatus `json:"gossipKeys"`  // the first encrypts
@@ -100,7 +102,7 @@ func (n *node) rotate(r *http.Request) *apierrors.StatusError {
 }
 
 func (n *node) keysStatus(keys identity.Keys) KeysStatus {
-	s := KeysStatus{Generation: keys.Generation, Behind: n.behind(keys.Generation)}
+	s := KeysStatus{Now: n.now().UTC().Truncate(time.Second), Generation: keys.Generation, Behind: n.behind(keys.Generation)}
 	for _, a := range keys.Authorities {
 		s.Authorities = append(s.Authorities, AuthorityStatus{Fingerprint: a.Fingerprint(), Until: a.Until})
 	}

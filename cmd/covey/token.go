@@ -18,6 +18,7 @@ import (
 
 	"covey.dev/covey/api/client"
 	"covey.dev/covey/cmd/covey/table"
+	"covey.dev/covey/node"
 )
 
 // A token is kept as kubeadm keeps its own: in a Secret of this name and type, which the server looks at when a node joins.
@@ -79,7 +80,11 @@ func createToken(base *options, cmd *cobra.Command, ttl time.Duration, uses int,
 		StringData: map[string]string{"token-id": id, "token-secret": secret, "usage-bootstrap-authentication": "true"},
 	}
 	if ttl > 0 {
-		object.StringData["expiration"] = time.Now().Add(ttl).UTC().Format(time.RFC3339)
+		now, err := s.clusterTime()
+		if err != nil {
+			return err
+		}
+		object.StringData["expiration"] = now.Add(ttl).UTC().Format(time.RFC3339)
 	}
 	if uses > 0 {
 		object.StringData["uses"] = strconv.Itoa(uses)
@@ -96,6 +101,18 @@ func createToken(base *options, cmd *cobra.Command, ttl time.Duration, uses int,
 	}
 	s.say("%s.%s.%s", id, secret, ca)
 	return nil
+}
+
+// clusterTime is the time by which the server that is asked judges tokens. The clock of this machine may be another.
+func (s *session) clusterTime() (time.Time, error) {
+	var status node.KeysStatus
+	if err := s.Into(s.ctx(), client.Request{Path: node.KeysPath}, &status); err != nil {
+		return time.Time{}, err
+	}
+	if status.Now.IsZero() { // an older server does not say
+		return time.Now(), nil
+	}
+	return status.Now, nil
 }
 
 // randomText draws n characters, each as likely as the others.
@@ -127,22 +144,26 @@ func newTokenList(base *options) *cobra.Command {
 			if err := s.Into(s.ctx(), client.Request{Path: tokensPath, Query: query}, &list); err != nil {
 				return err
 			}
+			now, err := s.clusterTime()
+			if err != nil {
+				return err
+			}
 			p := table.Printer{Out: cmd.OutOrStdout()}
 			p.Columns([]metav1.TableColumnDefinition{{Name: "ID"}, {Name: "Expires"}, {Name: "Uses"}, {Name: "Joins as"}, {Name: "Age"}})
 			var rows []table.Row
 			for i := range list.Items {
-				rows = append(rows, tokenRow(&list.Items[i]))
+				rows = append(rows, tokenRow(&list.Items[i], now))
 			}
 			return p.Print(rows)
 		},
 	}
 }
 
-func tokenRow(secret *corev1.Secret) table.Row {
+func tokenRow(secret *corev1.Secret, now time.Time) table.Row {
 	expires, uses, role := "never", "any", "any"
 	if text := string(secret.Data["expiration"]); text != "" {
 		expires = text
-		if until, err := time.Parse(time.RFC3339, text); err == nil && time.Now().After(until) {
+		if until, err := time.Parse(time.RFC3339, text); err == nil && now.After(until) {
 			expires = "expired"
 		}
 	}

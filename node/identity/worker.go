@@ -127,6 +127,9 @@ func readCert(file string) (*x509.Certificate, error) {
 // Request is NewRequest of an identity that is open.
 func (id *Identity) Request() ([]byte, error) { return newRequest(id.key) }
 
+// RenewAfter is how long after it was made a worker's certificate is to be replaced at the latest, whatever the clock says.
+const RenewAfter = nodeLife * 2 / 3
+
 // RenewAt is when a worker has to ask for another certificate.
 func (id *Identity) RenewAt() time.Time { return renewAt(id.held.Load(), nodeLife) }
 
