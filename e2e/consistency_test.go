@@ -34,7 +34,7 @@ func TestConsistencyUnderFaults(t *testing.T) {
 	streams := make([]*stream, nodes)
 	var watching sync.WaitGroup
 	for i, n := range f.cluster.Nodes {
-		streams[i] = &stream{node: n}
+		streams[i] = &stream{node: n, clients: currentOnly(t, n)}
 		streams[i].list(watches)
 		watching.Go(func() { streams[i].follow(watches) })
 	}

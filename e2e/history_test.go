@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -19,6 +21,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
 	typed "k8s.io/client-go/kubernetes/typed/core/v1"
 
 	"covey.dev/covey/e2e/harness"
@@ -34,6 +37,7 @@ const (
 type history struct {
 	*testing.T
 	nodes   []*harness.Node
+	clients []kubernetes.Interface // one of each node
 	round   int
 	started time.Time
 	values  atomic.Int64
@@ -65,7 +69,35 @@ type listed struct {
 }
 
 func newHistory(t *testing.T, nodes []*harness.Node, round int) *history {
-	return &history{T: t, nodes: nodes, round: round, started: time.Now(), acknowledged: map[uint64]string{}}
+	h := &history{T: t, nodes: nodes, round: round, started: time.Now(), acknowledged: map[uint64]string{}}
+	for _, n := range nodes {
+		h.clients = append(h.clients, currentOnly(t, n))
+	}
+	return h
+}
+
+// currentOnly are a node's clients, for whom an answer that warns of being old is none.
+func currentOnly(t *testing.T, n *harness.Node) kubernetes.Interface {
+	cfg := n.Config()
+	cfg.Wrap(func(next http.RoundTripper) http.RoundTripper { return current{next} })
+	clients, err := kubernetes.NewForConfig(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return clients
+}
+
+type current struct{ http.RoundTripper }
+
+var errOld = errors.New("the node answers with what it knew last")
+
+func (c current) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := c.RoundTripper.RoundTrip(r)
+	if err == nil && strings.Contains(resp.Header.Get("Warning"), "no leader can be asked") {
+		_ = resp.Body.Close()
+		return nil, errOld
+	}
+	return resp, err
 }
 
 func (h *history) key(i int) string { return fmt.Sprintf("round-%d-key-%d", h.round, i) }
@@ -88,7 +120,7 @@ func (h *history) run(length time.Duration, fault func(context.Context)) {
 func (h *history) settle() (last uint64) {
 	for i, n := range h.nodes {
 		n.Eventually(func() error {
-			list, err := h.list(context.Background(), i, n)
+			list, err := h.list(context.Background(), i, h.clients[i])
 			last = max(last, list)
 			return err
 		})
@@ -98,8 +130,8 @@ func (h *history) settle() (last uint64) {
 
 // client asks one node until ctx ends, one thing after another, at least a moment apart.
 func (h *history) client(ctx context.Context, number int) {
-	node := h.nodes[number%len(h.nodes)]
-	maps := node.Clients.CoreV1().ConfigMaps("default")
+	node := h.clients[number%len(h.nodes)]
+	maps := node.CoreV1().ConfigMaps("default")
 	known := map[string]*corev1.ConfigMap{}
 	for ; ctx.Err() == nil; time.Sleep(rand.N(40 * time.Millisecond)) {
 		if rand.IntN(8) == 0 {
@@ -176,11 +208,11 @@ func (h *history) add(client int, op operation, out outcome, called, returned ti
 }
 
 // list reads all keys at once.
-func (h *history) list(ctx context.Context, client int, n *harness.Node) (revision uint64, err error) {
+func (h *history) list(ctx context.Context, client int, n kubernetes.Interface) (revision uint64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	called := time.Since(h.started)
-	all, err := n.Clients.CoreV1().ConfigMaps("default").List(ctx, metav1.ListOptions{LabelSelector: "test=" + written})
+	all, err := n.CoreV1().ConfigMaps("default").List(ctx, metav1.ListOptions{LabelSelector: "test=" + written})
 	if err != nil {
 		return 0, err
 	}

@@ -15,13 +15,15 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/kubernetes"
 
 	"covey.dev/covey/e2e/harness"
 )
 
 // stream is a watch on one node, which comes back to where it was after each end, as clients do.
 type stream struct {
-	node *harness.Node
+	node    *harness.Node
+	clients kubernetes.Interface
 
 	mu       sync.Mutex
 	events   []seen
@@ -42,7 +44,7 @@ func revisionOf(m *corev1.ConfigMap) uint64 {
 
 // list begins the stream, or goes on with it after the watch has expired.
 func (s *stream) list(ctx context.Context) {
-	list, err := s.node.Clients.CoreV1().ConfigMaps("default").List(ctx, metav1.ListOptions{Limit: 1})
+	list, err := s.clients.CoreV1().ConfigMaps("default").List(ctx, metav1.ListOptions{Limit: 1})
 	if err != nil {
 		return
 	}
@@ -57,7 +59,7 @@ func (s *stream) list(ctx context.Context) {
 
 func (s *stream) follow(ctx context.Context) {
 	for ; ctx.Err() == nil; pause(ctx, 200*time.Millisecond) {
-		w, err := s.node.Clients.CoreV1().ConfigMaps("default").Watch(ctx, metav1.ListOptions{
+		w, err := s.clients.CoreV1().ConfigMaps("default").Watch(ctx, metav1.ListOptions{
 			LabelSelector: "test=" + written, ResourceVersion: strconv.FormatUint(s.reached(), 10), AllowWatchBookmarks: true,
 		})
 		if err != nil {
