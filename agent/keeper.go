@@ -24,6 +24,7 @@ type keeper struct {
 	measureDue time.Time // when to measure the pods with limits; zero while there are none
 	leaving    *worker   // the pod that was evicted last, until it has left
 	leavingFor time.Time // until when it is waited for
+	killDue    time.Time // when its processes are killed past the runtime
 
 	mu         sync.Mutex
 	conditions []corev1.NodeConditionType // that hold

@@ -15,6 +15,7 @@ import (
 
 	"covey.dev/covey/agent/disk"
 	"covey.dev/covey/agent/eviction"
+	"covey.dev/covey/agent/fence"
 )
 
 // pressureWords are how a node condition is told: as a reason, a message and an event, as users know them from Kubernetes.
@@ -48,6 +49,7 @@ var pressures = map[corev1.NodeConditionType]pressureTold{
 func (k *keeper) relieve(ctx context.Context, t eviction.Threshold, left eviction.Observation) time.Duration {
 	soon := min(k.LookEvery, time.Second)
 	if k.leaving != nil && k.Now().Before(k.leavingFor) && !k.leaving.hasLeft(ctx) {
+		k.hurry(t)
 		return soon
 	}
 	k.leaving = nil
@@ -90,9 +92,18 @@ func (k *keeper) evictOne(ctx context.Context, t eviction.Threshold, left evicti
 		return false
 	}
 	first := ranked[0]
-	k.leaving, k.leavingFor = workers[first.Pod], k.Now().Add(leaveMost)
-	k.leaving.evict(&evicted{message: eviction.Message(t, left, first), grace: grace(first.Pod, t), pressure: true})
+	grace := grace(first.Pod, t)
+	k.leaving, k.leavingFor, k.killDue = workers[first.Pod], k.Now().Add(leaveMost), k.Now().Add(grace)
+	k.leaving.evict(&evicted{message: eviction.Message(t, left, first), grace: grace, pressure: true})
 	return true
+}
+
+// hurry kills the processes of the pod that is leaving once its grace is over. The runtime does so too, but has to start a program for it,
+// which takes long where no memory is left, and meanwhile the pod takes more.
+func (k *keeper) hurry(t eviction.Threshold) {
+	if t.Signal == eviction.MemoryAvailable && !k.Now().Before(k.killDue) {
+		fence.Kill([]string{k.cgroup(k.leaving.ref.UID)})
+	}
 }
 
 // grace is the pod's own when the threshold is soft, and next to nothing when it is hard.

@@ -7,5 +7,5 @@
 // with a reboot as the pods' processes do. Times are those of CLOCK_BOOTTIME: they go on while the machine is suspended, and setting
 // the clock does not move them.
 //
-// Callers: agent runs the Guard, the command line Watchdog.
+// Callers: agent runs the Guard, the command line Watchdog. The agent also Kills what takes the memory that is left.
 package fence

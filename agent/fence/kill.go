@@ -18,8 +18,8 @@ const (
 	killWait  = 10 * time.Millisecond
 )
 
-// killAll ends all processes of cgroups, and returns how many it found at first.
-func killAll(cgroups []string) (found int) {
+// Kill ends all processes of cgroups, and returns how many it found at first.
+func Kill(cgroups []string) (found int) {
 	for try := range killTries {
 		left := 0
 		for _, cgroup := range cgroups {

@@ -49,7 +49,7 @@ func Watchdog(ctx context.Context, dir string, ready func(), log *slog.Logger) e
 		}
 		until := l.Until
 		if l.ended(uptime()) {
-			if n := killAll(l.cgroups()); n > 0 {
+			if n := Kill(l.cgroups()); n > 0 {
 				log.Warn("pods that may run at most once were ended: their node does not know any more that it may run them", "processes", n)
 			}
 			until = uptime() + lookEvery
