@@ -56,6 +56,23 @@ func newSite(t testing.TB) *site {
 	return s
 }
 
+// newScaled is a site with a Deployment of so many replicas, and an autoscaler for it.
+func newScaled(t testing.TB, replicas int32, change ...func(*autoscalingv2.HorizontalPodAutoscaler)) *site {
+	t.Helper()
+	s := newSite(t)
+	s.deploy(replicas)
+	s.autoscale(change...)
+	return s
+}
+
+// tenOf is a metric by which each pod is to have ten requests.
+func tenOf(name string) autoscalingv2.MetricSpec {
+	return autoscalingv2.MetricSpec{Type: autoscalingv2.PodsMetricSourceType, Pods: &autoscalingv2.PodsMetricSource{
+		Metric: autoscalingv2.MetricIdentifier{Name: name},
+		Target: autoscalingv2.MetricTarget{Type: autoscalingv2.AverageValueMetricType, AverageValue: quantity.NewQuantity(10, quantity.DecimalSI)},
+	}}
+}
+
 // background runs something until the test or the returned func ends it.
 func (s *site) background(run func(context.Context) error) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -259,9 +276,7 @@ func (s *site) events() string {
 }
 
 func TestASizeFollowsTheLoad(t *testing.T) {
-	s := newSite(t)
-	s.deploy(2)
-	s.autoscale()
+	s := newScaled(t, 2)
 	s.set(func() { s.milli = 200 }) // 400 of two, at 50 each
 	s.background(s.scale.Run)
 	s.until("8 replicas", func() bool { return s.replicas() == 8 })
@@ -290,9 +305,7 @@ func TestASizeFollowsTheLoad(t *testing.T) {
 }
 
 func TestASteadyLoadWritesNothing(t *testing.T) {
-	s := newSite(t)
-	s.deploy(2)
-	s.autoscale()
+	s := newScaled(t, 2)
 	s.set(func() { s.milli = 50 })
 	s.background(s.scale.Run)
 	s.until("told", func() bool { return len(s.hpa().Status.CurrentMetrics) == 1 })
@@ -383,13 +396,8 @@ func TestWhatIsNotKnownIsSaid(t *testing.T) {
 }
 
 func TestRequestsAreAMetric(t *testing.T) {
-	s := newSite(t)
-	s.deploy(2)
-	s.autoscale(func(h *autoscalingv2.HorizontalPodAutoscaler) {
-		h.Spec.Metrics = []autoscalingv2.MetricSpec{{Type: autoscalingv2.PodsMetricSourceType, Pods: &autoscalingv2.PodsMetricSource{
-			Metric: autoscalingv2.MetricIdentifier{Name: "requests_per_second"},
-			Target: autoscalingv2.MetricTarget{Type: autoscalingv2.AverageValueMetricType, AverageValue: quantity.NewQuantity(10, quantity.DecimalSI)},
-		}}}
+	s := newScaled(t, 2, func(h *autoscalingv2.HorizontalPodAutoscaler) {
+		h.Spec.Metrics = []autoscalingv2.MetricSpec{tenOf("requests_per_second")}
 	})
 	s.set(func() { s.requests = Requests{PerSecond: 25} })
 	s.background(s.scale.Run)
@@ -398,9 +406,7 @@ func TestRequestsAreAMetric(t *testing.T) {
 
 // TestANewLeaderMakesNoJump: one that begins with a light load does not shrink before the window is over.
 func TestANewLeaderMakesNoJump(t *testing.T) {
-	s := newSite(t)
-	s.deploy(6)
-	s.autoscale(func(h *autoscalingv2.HorizontalPodAutoscaler) { h.Spec.Behavior = nil })
+	s := newScaled(t, 6, func(h *autoscalingv2.HorizontalPodAutoscaler) { h.Spec.Behavior = nil })
 	s.set(func() { s.milli = 50 })
 	stop := s.background(s.scale.Run)
 	s.steps(3)
@@ -415,9 +421,7 @@ func TestANewLeaderMakesNoJump(t *testing.T) {
 }
 
 func TestAHandThatScalesIsHeeded(t *testing.T) {
-	s := newSite(t)
-	s.deploy(2)
-	s.autoscale()
+	s := newScaled(t, 2)
 	s.set(func() { s.milli = 50 })
 	s.background(s.scale.Run)
 	s.steps(2)

@@ -65,9 +65,7 @@ func (s *site) uses(milli map[int]int64) {
 // Each replica is to use 50m in these tests.
 
 func TestReplicasThatAreNotReadyDontCount(t *testing.T) {
-	s := newSite(t)
-	s.deploy(4)
-	s.autoscale()
+	s := newScaled(t, 4)
 	for _, i := range []int{2, 3} {
 		s.pod(i, func(p *corev1.Pod) { p.Status.Conditions[0].Status = corev1.ConditionFalse })
 	}
@@ -84,9 +82,7 @@ func TestReplicasThatAreNotReadyDontCount(t *testing.T) {
 }
 
 func TestWhatStartingTakesIsNoLoad(t *testing.T) {
-	s := newSite(t)
-	s.deploy(2)
-	s.autoscale()
+	s := newScaled(t, 2)
 	ready := s.clock.Now()
 	s.pod(1, func(p *corev1.Pod) { p.Status.Conditions[0].LastTransitionTime = metav1.NewTime(ready) })
 	begin := ready.Add(-time.Second)
@@ -106,9 +102,7 @@ func TestWhatStartingTakesIsNoLoad(t *testing.T) {
 }
 
 func TestSamplesThatAreMissing(t *testing.T) {
-	s := newSite(t)
-	s.deploy(4)
-	s.autoscale()
+	s := newScaled(t, 4)
 	s.uses(map[int]int64{0: 10})
 	s.step(10)
 	s.wantReplicas("little load, of one of four", 4)
@@ -122,9 +116,7 @@ func TestSamplesThatAreMissing(t *testing.T) {
 }
 
 func TestANodeThatIsCutOff(t *testing.T) {
-	s := newSite(t)
-	s.deploy(4)
-	s.autoscale()
+	s := newScaled(t, 4)
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n2"}, Status: corev1.NodeStatus{Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}}}
 	s.write(func(tx *store.Tx) { tx.Create(store.Key{Resource: "nodes", Name: "n2"}, node) })
 	for _, i := range []int{2, 3} {
@@ -149,13 +141,8 @@ func TestANodeThatIsCutOff(t *testing.T) {
 }
 
 func TestARequestCounterThatIsReset(t *testing.T) {
-	s := newSite(t)
-	s.deploy(4)
-	s.autoscale(func(h *autoscalingv2.HorizontalPodAutoscaler) {
-		h.Spec.Metrics = []autoscalingv2.MetricSpec{{Type: autoscalingv2.PodsMetricSourceType, Pods: &autoscalingv2.PodsMetricSource{
-			Metric: autoscalingv2.MetricIdentifier{Name: "requests_per_second"},
-			Target: autoscalingv2.MetricTarget{Type: autoscalingv2.AverageValueMetricType, AverageValue: quantity.NewQuantity(10, quantity.DecimalSI)},
-		}}}
+	s := newScaled(t, 4, func(h *autoscalingv2.HorizontalPodAutoscaler) {
+		h.Spec.Metrics = []autoscalingv2.MetricSpec{tenOf("requests_per_second")}
 	})
 	s.set(func() { s.requests = Requests{PerSecond: 10} })
 	s.step(2)
@@ -172,9 +159,7 @@ func TestARequestCounterThatIsReset(t *testing.T) {
 
 // TestANewLeaderGoesOn: with a long memory the estimate of the last leader counts, not the moment that the new one happens to see.
 func TestANewLeaderGoesOn(t *testing.T) {
-	s := newSite(t)
-	s.deploy(2)
-	s.autoscale(func(h *autoscalingv2.HorizontalPodAutoscaler) { h.Annotations[alphaNote] = "0.9" })
+	s := newScaled(t, 2, func(h *autoscalingv2.HorizontalPodAutoscaler) { h.Annotations[alphaNote] = "0.9" })
 	s.set(func() { s.milli = 50 })
 	s.step(5)
 	if got := s.hpa().Annotations[estimateNote]; got != "cpu=100m" {
@@ -193,9 +178,7 @@ func TestANewLeaderGoesOn(t *testing.T) {
 }
 
 func TestAChangedTargetIsLeftToTheNextStep(t *testing.T) {
-	s := newSite(t)
-	s.deploy(1)
-	s.autoscale(func(h *autoscalingv2.HorizontalPodAutoscaler) {
+	s := newScaled(t, 1, func(h *autoscalingv2.HorizontalPodAutoscaler) {
 		h.Spec.Behavior.ScaleUp.Policies = []autoscalingv2.HPAScalingPolicy{{Type: autoscalingv2.PodsScalingPolicy, Value: 2, PeriodSeconds: 60}}
 	})
 	s.set(func() {
@@ -213,9 +196,7 @@ func TestAChangedTargetIsLeftToTheNextStep(t *testing.T) {
 }
 
 func TestARolloutIsOneLoad(t *testing.T) {
-	s := newSite(t)
-	s.deploy(4)
-	s.autoscale()
+	s := newScaled(t, 4)
 	s.write(func(tx *store.Tx) {
 		set := &appsv1.ReplicaSet{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "web-2", UID: "uid-of-web-2",
 			OwnerReferences: []metav1.OwnerReference{{UID: "uid-of-web", Controller: ptr.To(true)}}}}
@@ -233,9 +214,7 @@ func TestARolloutIsOneLoad(t *testing.T) {
 }
 
 func TestNoneAndBackByHand(t *testing.T) {
-	s := newSite(t)
-	s.deploy(1)
-	s.autoscale(func(h *autoscalingv2.HorizontalPodAutoscaler) {
+	s := newScaled(t, 1, func(h *autoscalingv2.HorizontalPodAutoscaler) {
 		h.Spec.MinReplicas = ptr.To[int32](0)
 		h.Spec.Behavior.ScaleDown.StabilizationWindowSeconds = ptr.To[int32](60)
 	})
@@ -256,9 +235,7 @@ func TestNoneAndBackByHand(t *testing.T) {
 
 // TestAnotherMetricBeginsAnew: an estimate in bytes is none in thousandths of a core.
 func TestAnotherMetricBeginsAnew(t *testing.T) {
-	s := newSite(t)
-	s.deploy(2)
-	s.autoscale(func(h *autoscalingv2.HorizontalPodAutoscaler) {
+	s := newScaled(t, 2, func(h *autoscalingv2.HorizontalPodAutoscaler) {
 		h.Annotations[alphaNote] = "0.9"
 		h.Spec.Metrics[0].Resource = &autoscalingv2.ResourceMetricSource{
 			Name: corev1.ResourceMemory, Target: autoscalingv2.MetricTarget{Type: autoscalingv2.AverageValueMetricType, AverageValue: ptr.To(quantity.MustParse("50Mi"))},
@@ -283,9 +260,7 @@ func TestAnotherMetricBeginsAnew(t *testing.T) {
 }
 
 func TestOneTargetHasOneAutoscaler(t *testing.T) {
-	s := newSite(t)
-	s.deploy(2)
-	s.autoscale()
+	s := newScaled(t, 2)
 	s.write(func(tx *store.Tx) {
 		other := s.hpa().DeepCopy()
 		other.Name, other.UID = "other", "another"
@@ -300,9 +275,7 @@ func TestOneTargetHasOneAutoscaler(t *testing.T) {
 }
 
 func TestSidecarsCountAndInitContainersDont(t *testing.T) {
-	s := newSite(t)
-	s.deploy(2)
-	s.autoscale()
+	s := newScaled(t, 2)
 	for i := range 2 {
 		s.pod(i, func(p *corev1.Pod) {
 			side := *p.Spec.Containers[0].DeepCopy()
@@ -317,9 +290,7 @@ func TestSidecarsCountAndInitContainersDont(t *testing.T) {
 
 // TestOneContainerIsScaledBy: the others may do what they like.
 func TestOneContainerIsScaledBy(t *testing.T) {
-	s := newSite(t)
-	s.deploy(2)
-	s.autoscale(func(h *autoscalingv2.HorizontalPodAutoscaler) {
+	s := newScaled(t, 2, func(h *autoscalingv2.HorizontalPodAutoscaler) {
 		h.Spec.Metrics = []autoscalingv2.MetricSpec{{Type: autoscalingv2.ContainerResourceMetricSourceType, ContainerResource: &autoscalingv2.ContainerResourceMetricSource{
 			Name: corev1.ResourceCPU, Container: "web", Target: h.Spec.Metrics[0].Resource.Target,
 		}}}
@@ -334,13 +305,8 @@ func TestOneContainerIsScaledBy(t *testing.T) {
 
 // TestTheGreatestOfSeveralMetrics, and what is not known of one is no reason to shrink.
 func TestTheGreatestOfSeveralMetrics(t *testing.T) {
-	s := newSite(t)
-	s.deploy(4)
-	s.autoscale(func(h *autoscalingv2.HorizontalPodAutoscaler) {
-		h.Spec.Metrics = append([]autoscalingv2.MetricSpec{{Type: autoscalingv2.PodsMetricSourceType, Pods: &autoscalingv2.PodsMetricSource{
-			Metric: autoscalingv2.MetricIdentifier{Name: "requests_in_flight"},
-			Target: autoscalingv2.MetricTarget{Type: autoscalingv2.AverageValueMetricType, AverageValue: quantity.NewQuantity(10, quantity.DecimalSI)},
-		}}}, h.Spec.Metrics...)
+	s := newScaled(t, 4, func(h *autoscalingv2.HorizontalPodAutoscaler) {
+		h.Spec.Metrics = append([]autoscalingv2.MetricSpec{tenOf("requests_in_flight")}, h.Spec.Metrics...)
 	})
 	s.set(func() { s.milli, s.requests = 10, Requests{InFlight: math.NaN()} })
 	s.step(10)
@@ -360,9 +326,7 @@ func TestTheGreatestOfSeveralMetrics(t *testing.T) {
 
 // TestALoadOnTheEdgeWritesLittle: what the noise changes with each measurement is not written with each.
 func TestALoadOnTheEdgeWritesLittle(t *testing.T) {
-	s := newSite(t)
-	s.deploy(4)
-	s.autoscale(func(h *autoscalingv2.HorizontalPodAutoscaler) {
+	s := newScaled(t, 4, func(h *autoscalingv2.HorizontalPodAutoscaler) {
 		h.Spec.Behavior = nil
 		delete(h.Annotations, alphaNote)
 	})
@@ -384,9 +348,7 @@ func TestALoadOnTheEdgeWritesLittle(t *testing.T) {
 
 // TestNodesAreAskedOnceForAll: autoscalers that were made at different times measure at the same time.
 func TestNodesAreAskedOnceForAll(t *testing.T) {
-	s := newSite(t)
-	s.deploy(1)
-	s.autoscale()
+	s := newScaled(t, 1)
 	for i := range 3 {
 		s.clock.Step(1700 * time.Millisecond)
 		s.scale.step(s.t.Context())
@@ -410,9 +372,7 @@ func TestNodesAreAskedOnceForAll(t *testing.T) {
 
 // TestAnotherAutoscalerIsFoundSoon: while one measures each five minutes.
 func TestAnotherAutoscalerIsFoundSoon(t *testing.T) {
-	s := newSite(t)
-	s.deploy(1)
-	s.autoscale(func(h *autoscalingv2.HorizontalPodAutoscaler) {
+	s := newScaled(t, 1, func(h *autoscalingv2.HorizontalPodAutoscaler) {
 		h.Name, h.Annotations[stepNote], h.Spec.ScaleTargetRef.Name = "web", "300", "other"
 	})
 	s.background(s.scale.Run)
