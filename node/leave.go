@@ -74,10 +74,15 @@ func (n *node) leave(ctx context.Context) error {
 	if !slices.ContainsFunc(n.gossip.Members(), func(m gossip.Member) bool { return m.ID != self && !m.Worker && !m.Leaving }) {
 		return errors.New("it is the only server that is alive, and the state would be lost; covey uninstall takes it off this machine")
 	}
+	return n.depart(ctx, n.leaveRaft)
+}
+
+// depart tells the others that this node leaves, has out take it out of the cluster, and notes that it has left.
+func (n *base) depart(ctx context.Context, out func(context.Context) error) error {
 	if err := n.gossip.SetLeaving(true); err != nil {
 		n.log.Debug("the others were not told at once that this node leaves", "error", err)
 	}
-	err := n.leaveRaft(ctx, self)
+	err := out(ctx)
 	if err == nil {
 		err = os.WriteFile(filepath.Join(n.cfg.DataDir, leftFile), nil, 0o600)
 	}
@@ -88,7 +93,8 @@ func (n *node) leave(ctx context.Context) error {
 }
 
 // leaveRaft has another server lead and take this one out.
-func (n *node) leaveRaft(ctx context.Context, self string) error {
+func (n *node) leaveRaft(ctx context.Context) error {
+	self := n.identity.NodeID()
 	for {
 		leader, err := n.store.AwaitLeader(ctx)
 		if err != nil {

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
 	"time"
 
 	"covey.dev/covey/agent"
@@ -28,7 +26,7 @@ func (w *worker) handler() http.Handler {
 func (w *worker) leaveHandler(rw http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), leaveTimeout)
 	defer cancel()
-	if err := w.leave(ctx); err != nil {
+	if err := w.depart(ctx, w.dismissed); err != nil {
 		http.Error(rw, "leave the cluster: "+err.Error(), http.StatusServiceUnavailable)
 		return
 	}
@@ -38,21 +36,7 @@ func (w *worker) leaveHandler(rw http.ResponseWriter, r *http.Request) {
 	w.end(ErrLeft)
 }
 
-// leave has the leader, which one of the servers is, delete the Node object.
-func (w *worker) leave(ctx context.Context) error {
-	if err := w.gossip.SetLeaving(true); err != nil {
-		w.log.Debug("the others were not told at once that this node leaves", "error", err)
-	}
-	err := w.dismissed(ctx)
-	if err == nil {
-		err = os.WriteFile(filepath.Join(w.cfg.DataDir, leftFile), nil, 0o600)
-	}
-	if err != nil {
-		return errors.Join(err, w.gossip.SetLeaving(false))
-	}
-	return nil
-}
-
+// dismissed has the leader, which one of the servers is, delete the Node object.
 func (w *worker) dismissed(ctx context.Context) (err error) {
 	for {
 		servers, _ := w.servers()
