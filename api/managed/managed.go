@@ -41,17 +41,32 @@ func (m *Managers) For(k *kind.Kind, subresource string) (*Manager, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the schemas: %w", err)
 	}
-	types := adapter{k}
-	gv := k.GVK.GroupVersion()
-	fm, err := managedfields.NewDefaultFieldManager(converter, types, types, types, k.GVK, gv, subresource, resetFields(k, subresource))
+	made, err := newManager(k, subresource, converter)
 	if err != nil {
 		return nil, err
 	}
 	if m.cache == nil {
 		m.cache = map[key]*Manager{}
 	}
-	m.cache[at] = &Manager{kind: k, fields: fm}
-	return m.cache[at], nil
+	m.cache[at] = made
+	return made, nil
+}
+
+func newManager(k *kind.Kind, subresource string, converter managedfields.TypeConverter) (*Manager, error) {
+	types := adapter{k}
+	gv := k.GVK.GroupVersion()
+	reset := resetFields(k, subresource)
+	fm, err := managedfields.NewDefaultFieldManager(converter, types, types, types, k.GVK, gv, subresource, reset)
+	if err != nil {
+		return nil, err
+	}
+	empty, err := converter.ObjectToTyped(Empty(k))
+	if err != nil {
+		return nil, err
+	}
+	version := gv.String()
+	track := &tracker{version: version, subresource: subresource, reset: reset[fieldpath.APIVersion(version)], empty: empty}
+	return &Manager{kind: k, fields: fm, tracker: track}, nil
 }
 
 // resetFields are those that a write to this resource does not touch, so nobody comes to own them by it.
@@ -72,13 +87,18 @@ func resetFields(k *kind.Kind, subresource string) map[fieldpath.APIVersion]fiel
 
 // Manager tracks the fields of one kind.
 type Manager struct {
-	kind   *kind.Kind
-	fields *managedfields.FieldManager
+	kind    *kind.Kind
+	fields  *managedfields.FieldManager
+	tracker *tracker
 }
 
 // Update records in wanted what manager changed since live; live is an empty object for a creation. It never fails: at
 // worst the record stays as it was.
 func (m *Manager) Update(live, wanted kind.Object, manager string) {
+	if entries, ok := m.tracker.update(live, wanted, manager); ok {
+		wanted.SetManagedFields(entries)
+		return
+	}
 	if out, ok := m.fields.UpdateNoErrors(live, wanted, manager).(kind.Object); ok {
 		wanted.SetManagedFields(out.GetManagedFields())
 	}
