@@ -32,13 +32,9 @@ func deleteCollection(c *call) error {
 	var rest *remaining
 	_, err = c.commit(len(opts.DryRun) > 0, func(tx *store.Tx) (kind.Object, effect, error) {
 		done = done[:0]
-		var objs []kind.Object
-		objs, rest = list.collect(page{snapshot: tx.Snapshot(), after: from.after}, int(list.Limit))
-		for _, obj := range objs {
-			rec, ok := tx.Get(c.keyOf(obj))
-			if !ok {
-				continue
-			}
+		var recs []*store.Record
+		recs, rest = list.collect(page{snapshot: tx.Snapshot(), after: from.after}, int(list.Limit))
+		for _, rec := range recs {
 			d, err := c.remove(tx, rec, opts)
 			if err != nil {
 				return nil, unchanged, err

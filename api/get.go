@@ -14,15 +14,24 @@ import (
 
 // get answers GET on one object, and on its status.
 func get(c *call) error {
-	obj, err := c.find(c.r.URL.Query().Get("resourceVersion"))
+	rec, err := c.record(c.r.URL.Query().Get("resourceVersion"))
 	if err != nil {
 		return err
 	}
-	return c.respond(http.StatusOK, obj)
+	return c.respondRecord(http.StatusOK, rec)
 }
 
 // find reads the call's object, not older than the revision given.
 func (c *call) find(notOlderThan string) (kind.Object, error) {
+	rec, err := c.record(notOlderThan)
+	if err != nil {
+		return nil, err
+	}
+	return c.kind.Read(rec.Object()), nil
+}
+
+// record is find without decoding.
+func (c *call) record(notOlderThan string) (*store.Record, error) {
 	snap, err := c.snapshot(notOlderThan)
 	if err != nil {
 		return nil, err
@@ -31,7 +40,7 @@ func (c *call) find(notOlderThan string) (kind.Object, error) {
 	if !ok {
 		return nil, apierrors.NewNotFound(c.groupResource(), c.name)
 	}
-	return c.kind.Read(rec.Object()), nil
+	return rec, nil
 }
 
 // snapshot is the state to read: "" stands for one with every acknowledged write, "0" for any, and a revision for one

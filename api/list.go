@@ -35,14 +35,14 @@ func list(c *call, opts *listOptions) error {
 	if err != nil {
 		return err
 	}
-	objs, rest := opts.collect(from, int(opts.Limit))
+	recs, rest := opts.collect(from, int(opts.Limit))
 	list := listMeta(fmt.Sprint(from.snapshot.Revision()))
 	if rest != nil {
-		last := objs[len(objs)-1]
-		list.Continue = token{Revision: from.snapshot.Revision(), After: c.keyOf(last)}.encode()
+		last := recs[len(recs)-1]
+		list.Continue = token{Revision: from.snapshot.Revision(), After: last.Key()}.encode()
 		list.RemainingItemCount = rest.count
 	}
-	return c.respondList(http.StatusOK, objs, list)
+	return c.respondRecords(http.StatusOK, recs, list)
 }
 
 func (c *call) keyOf(obj kind.Object) store.Key {
@@ -104,8 +104,8 @@ func (c *call) listSnapshot(opts *listOptions) (*store.Snapshot, error) {
 // remaining says that a list goes on after its page; count is nil when it is not known, because of a selector.
 type remaining struct{ count *int64 }
 
-// collect gathers up to limit selected objects (0 or less: all of them). rest is nil at the end of the list.
-func (o *listOptions) collect(from page, limit int) (objs []kind.Object, rest *remaining) {
+// collect gathers up to limit selected records (0 or less: all of them). rest is nil at the end of the list.
+func (o *listOptions) collect(from page, limit int) (recs []*store.Record, rest *remaining) {
 	resource := o.kind.Resource()
 	all := from.snapshot.List(resource, o.namespace)
 	if from.after != nil {
@@ -116,19 +116,19 @@ func (o *listOptions) collect(from page, limit int) (objs []kind.Object, rest *r
 		if !o.selects(rec) {
 			continue
 		}
-		if limit <= 0 || len(objs) < limit {
-			objs = append(objs, o.kind.Read(rec.Object()))
+		if limit <= 0 || len(recs) < limit {
+			recs = append(recs, rec)
 			continue
 		}
 		if o.labels != nil || o.fields != nil {
-			return objs, &remaining{}
+			return recs, &remaining{}
 		}
 		behind++
 	}
 	if behind == 0 {
-		return objs, nil
+		return recs, nil
 	}
-	return objs, &remaining{count: &behind}
+	return recs, &remaining{count: &behind}
 }
 
 // respondList answers with a list in the view that was asked for.
@@ -151,7 +151,7 @@ func (c *call) respondList(code int, objs []kind.Object, list metav1.ListMeta) e
 
 func (c *call) respondTypedList(code int, f wire.Format, objs []kind.Object, list metav1.ListMeta) error {
 	out := c.kind.NewList()
-	out.GetObjectKind().SetGroupVersionKind(c.kind.GVK.GroupVersion().WithKind(c.kind.GVK.Kind + "List"))
+	out.GetObjectKind().SetGroupVersionKind(c.kind.List())
 	items := make([]runtime.Object, len(objs))
 	for i, obj := range objs {
 		items[i] = obj

@@ -112,7 +112,8 @@ func (m measured) list(c *call) error {
 	if err != nil {
 		return err
 	}
-	objs, _ := opts.collect(page{snapshot: snap}, 0)
+	recs, _ := opts.collect(page{snapshot: snap}, 0)
+	objs := of.objects(recs)
 	used := c.use(nodesOf(objs))
 	c.collector.Forget(func(name string) bool {
 		_, there := snap.Get(store.Key{Resource: "nodes", Name: name})

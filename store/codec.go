@@ -81,7 +81,9 @@ func shallowCopy(obj Object) Object {
 }
 
 func (c *codec) decode(stored []byte) (Object, error) {
-	raw, err := decompress(stored)
+	scratch := scratches.Get().(*[]byte)
+	defer scratches.Put(scratch) // what is decoded shares no memory with it
+	raw, err := decompress(stored, scratch)
 	if err != nil {
 		return nil, err
 	}

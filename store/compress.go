@@ -55,14 +55,27 @@ func compress(raw []byte) []byte {
 	return packed
 }
 
-// decompress is the inverse of compress.
-func decompress(stored []byte) ([]byte, error) {
+// decompress is the inverse of compress. What it returns is stored itself, or lies in scratch, which it makes as large as it has to be.
+func decompress(stored []byte, scratch *[]byte) ([]byte, error) {
 	if len(stored) == 0 || stored[0] != compressedV1 {
 		return stored, nil
 	}
-	raw, err := decoder().DecodeAll(stored[1:], make([]byte, 0, 4*len(stored)))
+	raw, err := decoder().DecodeAll(stored[1:], (*scratch)[:0])
 	if err != nil {
 		return nil, fmt.Errorf("decompress: %w", err)
 	}
+	*scratch = raw
 	return raw, nil
+}
+
+// decompressedSize is how long decompress's result is, without making it.
+func decompressedSize(stored []byte) int {
+	if len(stored) == 0 || stored[0] != compressedV1 {
+		return len(stored)
+	}
+	var header zstd.Header
+	if err := header.Decode(stored[1:]); err != nil || !header.HasFCS || header.FrameContentSize > longest {
+		return len(stored)
+	}
+	return int(header.FrameContentSize)
 }

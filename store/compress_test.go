@@ -12,9 +12,12 @@ import (
 func TestCompressRoundTrip(t *testing.T) {
 	for _, raw := range []string{"", "k8s", strings.Repeat("k8s\x00 text ", 1000), "{" + strings.Repeat("x", longest/1000) + "}"} {
 		stored := compress([]byte(raw))
-		got, err := decompress(stored)
+		got, err := decompress(stored, new([]byte))
 		if err != nil || string(got) != raw || len(stored) > len(raw) {
 			t.Errorf("%d bytes became %d, and again %d: %v", len(raw), len(stored), len(got), err)
+		}
+		if size := decompressedSize(stored); size != len(raw) {
+			t.Errorf("%d bytes are said to be %d", len(raw), size)
 		}
 	}
 }
@@ -25,7 +28,7 @@ func TestObjectsOfOldVersionsAreRead(t *testing.T) {
 	if err != nil || stored[0] != compressedV1 {
 		t.Fatalf("%v: %q", err, stored)
 	}
-	raw, err := decompress(stored)
+	raw, err := decompress(stored, new([]byte))
 	if err != nil || !bytes.HasPrefix(raw, []byte("k8s")) {
 		t.Fatalf("%v: %q", err, raw)
 	}

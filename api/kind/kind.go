@@ -96,6 +96,11 @@ func (k *Kind) GVR() schema.GroupVersionResource {
 	return schema.GroupVersionResource{Group: k.GVK.Group, Version: k.GVK.Version, Resource: k.Plural}
 }
 
+// List is what a list of objects of the kind is.
+func (k *Kind) List() schema.GroupVersionKind {
+	return k.GVK.GroupVersion().WithKind(k.GVK.Kind + "List")
+}
+
 // Resource names the kind's table in the store: "pods", "deployments.apps".
 func (k *Kind) Resource() string {
 	if k.Stored != nil {
