@@ -38,6 +38,9 @@ type server struct {
 	close func()             // ends all requests, and returns when they have ended
 }
 
+// testRemote is the header of a request that is to come from another address than it does.
+const testRemote = "Test-Remote-Address"
+
 func start(t testing.TB, change ...func(*api.Config)) *server {
 	t.Helper()
 	return startWith(t, kind.Scheme(), change...)
@@ -78,6 +81,9 @@ func startWith(t testing.TB, scheme *runtime.Scheme, change ...func(*api.Config)
 		ctx, cancel := context.WithCancel(r.Context())
 		defer cancel()
 		defer context.AfterFunc(requests, cancel)()
+		if from := r.Header.Get(testRemote); from != "" {
+			r.RemoteAddr = from
+		}
 		handler.ServeHTTP(w, r.WithContext(ctx))
 	}))
 	t.Cleanup(func() { end(); web.Close() })

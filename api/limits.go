@@ -59,12 +59,16 @@ func (s *Server) enter(w http.ResponseWriter, r *http.Request, user User, q requ
 	}
 	// A client that sends or reads slowly must not keep its seat. Where the connection knows no deadlines there are none.
 	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Now().Add(timeout))
+	if r.Body != http.NoBody {
+		_ = control.SetReadDeadline(time.Now().Add(timeout))
+	}
 	_ = control.SetWriteDeadline(time.Now().Add(timeout + transferTimeout))
 	return r.WithContext(ctx), func() {
 		cancel()
-		_ = control.SetReadDeadline(time.Time{})
-		_ = control.SetWriteDeadline(time.Time{})
+		if r.ProtoMajor == 1 { // in HTTP/2 they are those of the request, and setting them costs a turn of the connection's loop
+			_ = control.SetReadDeadline(time.Time{})
+			_ = control.SetWriteDeadline(time.Time{})
+		}
 		leave()
 	}, nil
 }

@@ -2,7 +2,9 @@ package api
 
 import (
 	"bytes"
+	"net"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
@@ -31,7 +33,7 @@ func write(w http.ResponseWriter, r *http.Request, code int, media string, obj r
 
 func writeBytes(w http.ResponseWriter, r *http.Request, code int, contentType string, body []byte) {
 	w.Header().Set("Content-Type", contentType)
-	if len(body) >= gzipFrom && acceptsGzip(r) {
+	if len(body) >= gzipFrom && acceptsGzip(r) && !sameMachine(r) {
 		body = compress(body)
 		w.Header().Set("Content-Encoding", "gzip")
 		w.Header().Add("Vary", "Accept-Encoding")
@@ -51,6 +53,23 @@ func acceptsGzip(r *http.Request) bool {
 		}
 	}
 	return false
+}
+
+// sameMachine says that the client runs on this machine, so that there is no network to spare.
+func sameMachine(r *http.Request) bool {
+	remote, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return false
+	}
+	if remote.Addr().Unmap().IsLoopback() {
+		return true
+	}
+	local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if local == nil {
+		return false
+	}
+	at, err := netip.ParseAddrPort(local.String())
+	return err == nil && at.Addr().Unmap() == remote.Addr().Unmap()
 }
 
 // compressors are kept because each has most of a megabyte of tables.
