@@ -33,8 +33,8 @@ type machine struct {
 const (
 	// So much may be dirty before the state file is written, however busy the store is; and where there is more, three quarters
 	// of all objects. Their keys are all over the file, so that writing a few costs as much as writing it all.
-	dirtyRecords = 4096
-	dirtyBytes   = 8 << 20
+	dirtyRecords = 32768
+	dirtyBytes   = 64 << 20
 	usualBytes   = 2 << 10 // of a record, at most
 )
 

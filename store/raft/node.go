@@ -110,7 +110,7 @@ func config(cfg Config, logger hclog.Logger) *hraft.Config {
 	conf.ElectionTimeout = conf.HeartbeatTimeout
 	conf.LeaderLeaseTimeout = cfg.heartbeat()
 	conf.SnapshotInterval = snapshotInterval
-	conf.SnapshotThreshold = threshold(cfg.Machine)
+	conf.SnapshotThreshold = threshold(cfg.Machine.Objects())
 	conf.TrailingLogs = trailingEntries
 	if cfg.SnapshotThreshold > 0 {
 		conf.SnapshotThreshold = cfg.SnapshotThreshold
@@ -119,18 +119,6 @@ func config(cfg Config, logger hclog.Logger) *hraft.Config {
 	conf.CommitTimeout = commitTimeout
 	conf.NoLegacyTelemetry = true
 	return conf
-}
-
-// threshold keeps the share of the snapshots in what is written below the log's.
-func threshold(m Machine) uint64 {
-	return min(max(snapshotThreshold, 2*uint64(m.Objects())), snapshotThresholdMax)
-}
-
-// pace is called when a snapshot has been made: the state may have grown.
-func (n *Node) pace(m Machine) {
-	reload := n.raft.ReloadableConfig()
-	reload.SnapshotThreshold = threshold(m)
-	_ = n.raft.ReloadConfig(reload) // it was valid, and is
 }
 
 func (cfg Config) heartbeat() time.Duration {
@@ -160,22 +148,29 @@ func (n *Node) start(cfg Config, conf *hraft.Config) error {
 		n.log.LogStore = cfg.WrapLog(n.disk.log)
 	}
 	var err error
-	n.raft, err = hraft.NewRaft(conf, n.fsm(cfg), &n.log, n.disk.stable, n.disk.snapshots, votes{transport})
+	pace := newPacer(cfg.Machine)
+	n.raft, err = hraft.NewRaft(conf, n.fsm(cfg, pace), &n.log, n.disk.stable, n.disk.snapshots, votes{transport})
 	if err != nil {
 		return fmt.Errorf("start Raft on %s: %w", cfg.Dir, err)
 	}
 	if err := n.checkMember(cfg); err != nil {
 		return errors.Join(err, n.raft.Shutdown().Error())
 	}
-	return n.nudge(cfg)
+	if err := n.nudge(cfg); err != nil {
+		return err
+	}
+	if cfg.SnapshotThreshold == 0 {
+		pace.start(n.raft)
+	}
+	return nil
 }
 
-func (n *Node) fsm(cfg Config) fsm {
-	f := fsm{machine: cfg.Machine, tracker: n.tracker, committed: n.disk.committed, persisted: func() {}}
-	if cfg.SnapshotThreshold == 0 {
-		f.persisted = func() { n.pace(cfg.Machine) }
+func (n *Node) fsm(cfg Config, pace *pacer) fsm {
+	committed := func(index, term uint64) {
+		n.disk.committed(index, term)
+		pace.keepUp()
 	}
-	return f
+	return fsm{machine: cfg.Machine, tracker: n.tracker, committed: committed, persisted: pace.again}
 }
 
 func (n *Node) bootstrap(cfg Config, conf *hraft.Config, transport hraft.Transport) error {
