@@ -21,6 +21,7 @@ type state interface {
 // releaseWhenQuiet gives memory back after the start, and after each time that something happened. While nothing changes it
 // sleeps.
 func (n *base) releaseWhenQuiet(ctx context.Context, state state) error {
+	memory.KeepRoom()
 	for {
 		revision, quiet := awaitQuiet(ctx, state)
 		if !quiet {
