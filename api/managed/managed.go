@@ -55,7 +55,8 @@ func (m *Managers) For(k *kind.Kind, subresource string) (*Manager, error) {
 func newManager(k *kind.Kind, subresource string, converter managedfields.TypeConverter) (*Manager, error) {
 	types := adapter{k}
 	gv := k.GVK.GroupVersion()
-	reset := resetFields(k, subresource)
+	left := leftAlone(k, subresource)
+	reset := resetFields(k, left)
 	fm, err := managedfields.NewDefaultFieldManager(converter, types, types, types, k.GVK, gv, subresource, reset)
 	if err != nil {
 		return nil, err
@@ -65,22 +66,26 @@ func newManager(k *kind.Kind, subresource string, converter managedfields.TypeCo
 		return nil, err
 	}
 	version := gv.String()
-	track := &tracker{version: version, subresource: subresource, reset: reset[fieldpath.APIVersion(version)], empty: empty}
+	track := &tracker{version: version, subresource: subresource, left: left, reset: reset[fieldpath.APIVersion(version)], empty: empty}
 	return &Manager{kind: k, fields: fm, tracker: track}, nil
 }
 
-// resetFields are those that a write to this resource does not touch, so nobody comes to own them by it.
-func resetFields(k *kind.Kind, subresource string) map[fieldpath.APIVersion]fieldpath.Filter {
-	var field string
+// leftAlone is the part of an object that a write to this resource does not touch, so nobody comes to own it by that; "" for none.
+func leftAlone(k *kind.Kind, subresource string) string {
 	switch {
 	case subresource == "status":
-		field = "spec"
+		return "spec"
 	case subresource == "" && k.HasStatus:
-		field = "status"
-	default:
+		return "status"
+	}
+	return ""
+}
+
+func resetFields(k *kind.Kind, left string) map[fieldpath.APIVersion]fieldpath.Filter {
+	if left == "" {
 		return nil
 	}
-	set := fieldpath.NewSet(fieldpath.MakePathOrDie(field))
+	set := fieldpath.NewSet(fieldpath.MakePathOrDie(left))
 	version := fieldpath.APIVersion(k.GVK.GroupVersion().String())
 	return map[fieldpath.APIVersion]fieldpath.Filter{version: fieldpath.NewExcludeSetFilter(set)}
 }

@@ -20,21 +20,28 @@ import (
 type tracker struct {
 	version     string // of the kind
 	subresource string
-	reset       fieldpath.Filter // nil for none
+	left        string           // the part of an object that writes leave alone; "" for none
+	reset       fieldpath.Filter // that leaves it out; nil for none
 	empty       *typed.TypedValue
 }
 
 // most is how many entries of updates there may be before FieldManager would put the oldest together.
 const most = 10
 
-// notTracked are the fields that nobody owns.
-var notTracked = fieldpath.NewSet(
-	fieldpath.MakePathOrDie("apiVersion"), fieldpath.MakePathOrDie("kind"), fieldpath.MakePathOrDie("metadata"),
-	fieldpath.MakePathOrDie("metadata", "name"), fieldpath.MakePathOrDie("metadata", "namespace"),
-	fieldpath.MakePathOrDie("metadata", "creationTimestamp"), fieldpath.MakePathOrDie("metadata", "selfLink"),
-	fieldpath.MakePathOrDie("metadata", "uid"), fieldpath.MakePathOrDie("metadata", "clusterName"),
-	fieldpath.MakePathOrDie("metadata", "generation"), fieldpath.MakePathOrDie("metadata", "managedFields"),
-	fieldpath.MakePathOrDie("metadata", "resourceVersion"),
+// notTracked are the fields that nobody owns, and ownedByNone those of them that are in the metadata.
+var (
+	ownedByNone = []string{
+		"name", "namespace", "creationTimestamp", "selfLink", "uid", "clusterName", "generation", "managedFields", "resourceVersion",
+	}
+	notTracked = func() *fieldpath.Set {
+		set := fieldpath.NewSet(
+			fieldpath.MakePathOrDie("apiVersion"), fieldpath.MakePathOrDie("kind"), fieldpath.MakePathOrDie("metadata"),
+		)
+		for _, name := range ownedByNone {
+			set.Insert(fieldpath.MakePathOrDie("metadata", name))
+		}
+		return set
+	}()
 )
 
 // update returns the entries of wanted, or false.
@@ -45,6 +52,14 @@ func (t *tracker) update(live, wanted kind.Object, manager string) ([]metav1.Man
 	}
 	if len(before) == 0 && live.GetUID() != "" {
 		return nil, true // they are not tracked
+	}
+	if len(before) == 0 {
+		if raw, ok := t.fieldsOf(wanted); ok {
+			e := t.entry(manager)
+			e.FieldsType, e.FieldsV1 = "FieldsV1", &metav1.FieldsV1{}
+			e.FieldsV1.SetRawBytes(raw)
+			return []metav1.ManagedFieldsEntry{e}, true
+		}
 	}
 	c, err := t.compare(live, wanted)
 	if err != nil {
