@@ -52,6 +52,7 @@ type file struct {
 	sector             int64
 	synced             bool // the file and its directory entry are on the disk
 
+	buf    []byte // what is written from, aligned; kept for the next time
 	last   []byte // what the sector at lastAt has, up to the end of what was written
 	lastAt int64
 }
@@ -85,8 +86,9 @@ func (f *file) WriteAt(b []byte, at int64) (int, error) {
 	}
 	used := len(head) + len(b)
 	whole := int((int64(used) + f.sector - 1) / f.sector * f.sector)
-	buf := aligned(whole)
+	buf := f.buffer(whole)
 	copy(buf[copy(buf, head):], b)
+	clear(buf[used:])
 	if _, err := f.direct.WriteAt(buf, begin); err != nil {
 		f.lastAt = -1
 		return 0, err
@@ -135,6 +137,19 @@ func (f *file) Close() error {
 		err = bufferedErr
 	}
 	return err
+}
+
+// mostKept is how large a buffer is kept.
+const mostKept = 64 << 10
+
+func (f *file) buffer(n int) []byte {
+	if n > mostKept {
+		return aligned(n)
+	}
+	if n > cap(f.buf) {
+		f.buf = aligned(n)
+	}
+	return f.buf[:n]
 }
 
 // aligned gives memory that the disk can be written from.
