@@ -62,6 +62,15 @@ func TestWorkersRunPods(t *testing.T) {
 	server.Start()
 	worker.Kubectl("scale", "deployment/web", "--replicas=3")
 	server.Kubectl("rollout", "status", "deployment/web", "--timeout=60s")
+
+	has(t, "covey leave", worker.Covey("leave"), "node/node-2 left the cluster")
+	if code := worker.Ends(); code != 3 {
+		t.Errorf("the worker ends with status %d after it has left", code)
+	}
+	if got := server.Kubectl("get", "nodes", "-o", "name"); strings.Contains(got, "node-2") {
+		t.Errorf("nodes after a worker has left: %q", got)
+	}
+	server.Kubectl("rollout", "status", "deployment/web", "--timeout=60s")
 }
 
 // loyal is a pod that stays on a node that is lost.

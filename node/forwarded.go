@@ -58,6 +58,8 @@ func (w *worker) divert(ctx context.Context, protos []string, conn net.Conn) boo
 	if len(protos) > 0 && strings.HasPrefix(protos[0], identity.NodeProtocols) {
 		return false
 	}
+	w.passing.Add(1)
+	defer w.passing.Add(-1)
 	servers, _ := w.servers()
 	for _, server := range servers {
 		out, err := w.dialForward(ctx, server)

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"covey.dev/covey/api"
+	"covey.dev/covey/node/forward"
 	"covey.dev/covey/store"
 )
 
@@ -91,8 +92,12 @@ func refuse(w http.ResponseWriter, err *apierrors.StatusError) {
 }
 
 func (n *node) statusHandler(w http.ResponseWriter, r *http.Request) {
+	status := n.status(r.Context())
+	if by, ok := forward.From(r.Context()); ok {
+		status.Node = by.Name // a worker, which was asked and passed it on
+	}
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(n.status(r.Context()))
+	_ = json.NewEncoder(w).Encode(status)
 }
 
 func (n *node) status(ctx context.Context) Status {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -25,7 +26,8 @@ type worker struct {
 	*base
 	checkpoint *store.Mirror
 	client     *remote.Client
-	ask        *peer.Peers // reaches servers only
+	ask        *peer.Peers  // reaches servers only
+	passing    atomic.Int32 // connections of clients that are passed on
 }
 
 // run implements role.

@@ -33,6 +33,17 @@ func (w *worker) leaveHandler(rw http.ResponseWriter, r *http.Request) {
 	rw.Header().Set("Content-Type", "application/json")
 	_, _ = fmt.Fprintln(rw, "{}")
 	w.log.Info("the node has left the cluster")
+	go w.endPassed()
+}
+
+// answersTime bounds how long a worker that has left goes on for the sake of clients that it passes on.
+const answersTime = 3 * time.Second
+
+// endPassed ends this node when the clients that it passes on are done, among them the one who had it leave and waits for the answer.
+func (w *worker) endPassed() {
+	for began := time.Now(); w.passing.Load() > 0 && time.Since(began) < answersTime; {
+		time.Sleep(leaveRetry)
+	}
 	w.end(ErrLeft)
 }
 
