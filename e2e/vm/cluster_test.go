@@ -33,12 +33,12 @@ spec:
 `
 
 const (
-	readyNodes  = `covey get nodes -o jsonpath='{range .items[*]}{.metadata.name}={.status.conditions[?(@.type=="Ready")].status} {end}'`
-	readyPods   = `covey get deployment web -o jsonpath='{.status.readyReplicas}'`
-	nodesOfPods = `covey get pods -l app=web -o jsonpath='{range .items[*]}{.spec.nodeName} {end}'`
+	readyNodes   = `covey get nodes -o jsonpath='{range .items[*]}{.metadata.name}={.status.conditions[?(@.type=="Ready")].status} {end}'`
+	readyPods    = `covey get deployment web -o jsonpath='{.status.readyReplicas}'`
+	nodesOfPods  = `covey get pods -l app=web -o jsonpath='{range .items[*]}{.spec.nodeName} {end}'`
+	podAddresses = `covey get pods -l app=web -o jsonpath='{range .items[*]}{.status.podIP}{"\n"}{end}'`
 	// greetAll asks each pod over its address, whatever machine it is on.
-	greetAll = `covey get pods -l app=web -o jsonpath='{range .items[*]}{.status.podIP}{"\n"}{end}' |
-		while read ip; do exec 3<>/dev/tcp/$ip/8080 && printf 'GET / HTTP/1.0\r\n\r\n' >&3 && cat <&3 || exit 1; done`
+	greetAll = podAddresses + ` | while read ip; do exec 3<>/dev/tcp/$ip/8080 && printf 'GET / HTTP/1.0\r\n\r\n' >&3 && cat <&3 || exit 1; done`
 )
 
 func saying(texts ...string) func(string) bool {
@@ -65,6 +65,21 @@ func all(machines []*Machine, do func(*Machine)) {
 	doing.Wait()
 }
 
+func greeted(out string) bool { return strings.Count(out, "web-") == 3 }
+
+// encrypts checks that what goes to the pods of the two other machines goes through the kernel's WireGuard, and that something has.
+func encrypts(t *testing.T, m *Machine) {
+	t.Helper()
+	ways := m.Run(podAddresses + ` | while read ip; do ip route get $ip; done`)
+	if n := strings.Count(ways, " dev cvw-"); n != 2 {
+		t.Errorf("%s: the ways to %d of two pods elsewhere go through WireGuard:\n%s", m.name, n, ways)
+	}
+	traffic := strings.Fields(m.Run(`ip link show type wireguard | grep -c ": cvw-" && cat /sys/class/net/cvw-*/statistics/[rt]x_bytes`))
+	if len(traffic) != 3 || traffic[0] != "1" || traffic[1] == "0" || traffic[2] == "0" {
+		t.Errorf("%s: devices, bytes in and out of WireGuard: %q", m.name, traffic)
+	}
+}
+
 // TestThreeMachinesAreOneCluster is what their owner does with three devices: one begins, two join, and then the plugs are pulled.
 // COVEY_VM_POWER_CUTS pulls so many more, each of any machines at any moment (make vm).
 func TestThreeMachinesAreOneCluster(t *testing.T) {
@@ -73,21 +88,26 @@ func TestThreeMachinesAreOneCluster(t *testing.T) {
 	for i := range 3 {
 		machines = append(machines, New(t, i+1, network))
 	}
+	machines[2].WithoutClock()
 	all(machines, (*Machine).Boot)
 	first, second, third := machines[0], machines[1], machines[2]
-	first.Run("/tools/covey install --node-name shop-1")
+	first.Run("/tools/covey install --node-name shop-1 --overlay wireguard")
 	token := strings.TrimSpace(first.Run("covey token create"))
 	all(machines[1:], func(m *Machine) {
-		m.Run(fmt.Sprintf("/tools/covey install --node-name shop-%d --join %s:7443 --token %s", m.number, first.Address(), token))
+		m.Run(fmt.Sprintf("/tools/covey install --node-name shop-%d --overlay wireguard --join %s:7443 --token %s", m.number, first.Address(), token))
 	})
 	third.Eventually(readyNodes, saying("shop-1=True", "shop-2=True", "shop-3=True"))
 	all(machines, func(m *Machine) { m.Run("covey image load /tools/busybox.tar") })
-	second.Run("cat > /root/web.yaml <<'END'\n" + spread + "END")
+	second.Write("/root/web.yaml", spread)
 	second.Run("covey apply -f /root/web.yaml")
 	third.Eventually(readyPods, exactly("3"))
 	first.Eventually(nodesOfPods, saying("shop-1", "shop-2", "shop-3"))
 	for _, m := range machines {
-		m.Eventually(greetAll, func(out string) bool { return strings.Count(out, "web-") == 3 })
+		m.Eventually(greetAll, greeted)
+		encrypts(t, m)
+	}
+	if year := third.Run("date +%Y"); strings.TrimSpace(year) != "1970" {
+		t.Errorf("the machine without a clock is in %s", year)
 	}
 
 	// One goes: its pod is replaced, and the others go on. It comes back.
@@ -106,6 +126,7 @@ func TestThreeMachinesAreOneCluster(t *testing.T) {
 	second.Eventually(readyNodes, saying("shop-1=True", "shop-2=True", "shop-3=True"))
 	second.Eventually("covey get configmap written last", saying("written", "last"))
 	third.Eventually(readyPods, exactly("3"))
+	third.Eventually(greetAll, greeted)
 
 	rounds, _ := strconv.Atoi(os.Getenv("COVEY_VM_POWER_CUTS"))
 	for i := range rounds {
@@ -149,5 +170,5 @@ func pullPlugs(t *testing.T, machines []*Machine, round int) {
 		last.Eventually("covey get configmap "+name, saying(name))
 	}
 	last.Eventually(readyPods, exactly("3"))
-	last.Eventually(greetAll, func(out string) bool { return strings.Count(out, "web-") == 3 })
+	last.Eventually(greetAll, greeted)
 }

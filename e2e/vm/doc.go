@@ -2,5 +2,6 @@
 // machines are QEMU's; without hardware help they boot in a quarter of a minute all the same.
 //
 // A Machine is driven through a shell on a serial port; what is on it comes from bin/vm (.ci/vm-image) and bin/. Every test run has one machine
-// alone and three as a cluster; make vm pulls their plugs for longer.
+// alone, of which pods ask all that its kernel can do, and three as a cluster, whose pods talk through WireGuard and one of which has no
+// clock; make vm pulls their plugs for longer.
 package vm

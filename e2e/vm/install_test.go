@@ -32,19 +32,16 @@ func two(out string) bool { return strings.TrimSpace(out) == "2" }
 
 // TestANodeIsInstalledSurvivesAPowerCutAndGoes is what its owner does with one device.
 func TestANodeIsInstalledSurvivesAPowerCutAndGoes(t *testing.T) {
-	m := New(t, 1, nil)
+	m := New(t, 1, nil, "kubectl")
 	m.Boot()
 	before := m.Run(machineState)
 	m.Run("/tools/covey check")
-	m.Run("/tools/covey install --node-name shop")
+	m.Run("/tools/covey install --node-name shop --pod-max-pids 200 --eviction-pressure-transition-period " + transition)
 	m.Run("covey image load /tools/busybox.tar")
-	m.Run("cat > /root/web.yaml <<'END'\n" + manifest + "END")
+	m.Write("/root/web.yaml", manifest)
 	m.Run("covey apply -f /root/web.yaml")
 	m.Eventually(ready, two)
-	limits := m.Run("cat $(find /sys/fs/cgroup/covey-* -name memory.max) $(find /sys/fs/cgroup/covey-* -name cpu.max)")
-	if !strings.Contains(limits, "33554432") || !strings.Contains(limits, "20000 100000") {
-		t.Errorf("no cgroup has the pods' limits:\n%s", limits)
-	}
+	lookAtTheCgroups(t, m)
 	processes := func() string { return m.Run("pgrep -x httpd | sort") }
 	pids := processes()
 	goOn := func(after string) {
@@ -54,6 +51,10 @@ func TestANodeIsInstalledSurvivesAPowerCutAndGoes(t *testing.T) {
 		}
 	}
 
+	takeItsMemory(t, m)
+	askTheKernel(t, m)
+	showThatItHasMemory(m)
+	goOn("pods that asked the kernel for more")
 	m.Run("systemctl kill --kill-who=main -s KILL covey")
 	m.Eventually("systemctl show -p NRestarts covey", func(out string) bool { return strings.TrimSpace(out) != "NRestarts=0" })
 	m.Eventually("systemctl is-active covey", func(out string) bool { return strings.TrimSpace(out) == "active" })
@@ -67,16 +68,12 @@ func TestANodeIsInstalledSurvivesAPowerCutAndGoes(t *testing.T) {
 	m.Run("/tools/covey install")
 	m.Eventually(ready, two)
 	goOn("an upgrade")
-	askTheKernel(t, m)
-	goOn("pods that asked the kernel for more")
 
 	m.Run("covey scale deployment web --replicas=3 && covey scale deployment web --replicas=2")
 	m.PowerCut()
 	m.Boot()
 	m.Eventually(ready, two)
-	m.Eventually(`covey get pods -l app=web -o jsonpath='{range .items[*]}{.status.podIP}{"\n"}{end}' |
-		while read ip; do exec 3<>/dev/tcp/$ip/8080 && printf 'GET / HTTP/1.0\r\n\r\n' >&3 && cat <&3 || exit 1; done`,
-		func(out string) bool { return strings.Count(out, "here") == 2 })
+	m.Eventually(greetAll, func(out string) bool { return strings.Count(out, "here") == 2 })
 
 	m.Run("covey uninstall --purge")
 	if after := m.Run(machineState); after != before {

@@ -14,7 +14,10 @@ spec:
   restartPolicy: Never
   securityContext: {appArmorProfile: {type: Localhost, localhostProfile: no-secrets}}
   containers:
-  - {name: c, image: "busybox:1", command: [sh, -c, "cat /proc/self/attr/current; touch /allowed && ! touch /secret"]}
+  - name: c
+    image: busybox:1
+    command: [sh, -c, "cat /proc/self/attr/current; touch /allowed && ! touch /secret"]
+    resources: {requests: {memory: 1Mi}}
 ---
 apiVersion: v1
 kind: Pod
@@ -45,8 +48,9 @@ profile no-secrets flags=(attach_disconnected,mediate_deleted) {
 // askTheKernel applies what is demanding, and looks what becomes of it.
 func askTheKernel(t *testing.T, m *Machine) {
 	t.Helper()
-	m.Run("cat > /etc/apparmor.d/no-secrets <<'END'\n" + profile + "END\napparmor_parser -r /etc/apparmor.d/no-secrets")
-	m.Run("cat > /root/demanding.yaml <<'END'\n" + demanding + "END")
+	m.Write("/etc/apparmor.d/no-secrets", profile)
+	m.Run("apparmor_parser -r /etc/apparmor.d/no-secrets")
+	m.Write("/root/demanding.yaml", demanding)
 	m.Run("covey apply -f /root/demanding.yaml")
 	for _, name := range []string{"confined", "nobody"} {
 		m.Eventually("covey get pod "+name+" -o jsonpath='{.status.phase}'", func(out string) bool {

@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	bootTime    = 3 * time.Minute // without hardware help on a busy machine; a quarter of a minute is usual
-	commandTime = 3 * time.Minute
+	bootTime    = 8 * time.Minute // without hardware help on a busy machine; a quarter of a minute is usual
+	commandTime = 8 * time.Minute
 	memoryMiB   = 768
 )
 
@@ -27,22 +27,24 @@ type Machine struct {
 	name    string
 	number  int      // from 1 on
 	net     *Network // nil for none
+	clock   string   // what it says at each boot; empty: what this machine's says
 	dir     string
 	qemu    *exec.Cmd
+	ended   chan struct{} // closed when qemu has
 	shell   net.Conn
 	answers *bufio.Reader
 	asked   int
 }
 
-// New makes a machine with empty disks; Boot starts it.
-func New(t *testing.T, number int, network *Network) *Machine {
+// New makes a machine with empty disks; Boot starts it. Below /tools it has covey, images, and further programs of bin/.
+func New(t *testing.T, number int, network *Network, programs ...string) *Machine {
 	t.Helper()
 	m := &Machine{t: t, name: fmt.Sprintf("vm%d", number), number: number, net: network, dir: t.TempDir()}
 	m.host("cp", "--sparse=always", filepath.Join(harness.Repository(), "bin/vm/root.img"), m.file("root.img"))
 	m.host("truncate", "-s", "4G", m.file("data.img"))
 	tools := m.file("tools")
 	m.host("mkdir", tools)
-	for _, name := range []string{"covey", "busybox.tar", "hello.tar"} {
+	for _, name := range append([]string{"covey", "busybox.tar", "hello.tar"}, programs...) {
 		m.host("cp", harness.Bin(name), tools)
 	}
 	m.host("mke2fs", "-q", "-t", "ext4", "-d", tools, m.file("tools.img"), "300M")
@@ -59,13 +61,17 @@ func New(t *testing.T, number int, network *Network) *Machine {
 	return m
 }
 
+// WithoutClock makes it a machine that begins each time in 1970.
+func (m *Machine) WithoutClock() { m.clock = "1970-01-01T01:00:00" }
+
 // Address is the machine's address on its network.
 func (m *Machine) Address() string { return fmt.Sprintf("10.98.0.%d", m.number) }
 
 // Boot starts the machine and waits for its shell.
 func (m *Machine) Boot() {
 	m.t.Helper()
-	kernel := fmt.Sprintf("console=ttyS0 root=/dev/vda rw panic=-1 tsc=unstable machine.name=%s machine.address=%s/24", m.name, m.Address())
+	// Whether the timer ticks is not checked: on a busy machine it ticks too late for the kernel.
+	kernel := fmt.Sprintf("console=ttyS0 root=/dev/vda rw panic=-1 tsc=unstable no_timer_check machine.name=%s machine.address=%s/24", m.name, m.Address())
 	bin := filepath.Join(harness.Repository(), "bin/vm")
 	_ = os.Remove(m.file("shell"))
 	args := []string{
@@ -73,6 +79,9 @@ func (m *Machine) Boot() {
 		"-kernel", filepath.Join(bin, "kernel"), "-initrd", filepath.Join(bin, "initrd"), "-append", kernel,
 		"-serial", "file:" + m.file("console"), "-serial", "unix:" + m.file("shell") + ",server,wait=off",
 		"-device", "virtio-rng-pci",
+	}
+	if m.clock != "" {
+		args = append(args, "-rtc", "base="+m.clock)
 	}
 	for _, disk := range []string{"root.img", "tools.img", "data.img"} {
 		args = append(args, "-drive", "if=virtio,format=raw,file="+m.file(disk))
@@ -87,6 +96,11 @@ func (m *Machine) Boot() {
 	if err := m.qemu.Start(); err != nil {
 		m.t.Fatal(err)
 	}
+	m.ended = make(chan struct{})
+	go func(qemu *exec.Cmd, ended chan<- struct{}) {
+		_ = qemu.Wait()
+		close(ended)
+	}(m.qemu, m.ended)
 	m.connect()
 	m.Eventually("findmnt /tools && findmnt /var/lib/covey", func(string) bool { return true }) // the shell may be there first
 }
@@ -98,7 +112,7 @@ func (m *Machine) connect() {
 	for time.Now().Before(deadline) {
 		conn, err := net.Dial("unix", m.file("shell"))
 		if err != nil {
-			time.Sleep(100 * time.Millisecond)
+			m.mustRun(100 * time.Millisecond)
 			continue
 		}
 		m.shell, m.answers = conn, bufio.NewReader(conn)
@@ -107,9 +121,22 @@ func (m *Machine) connect() {
 			if _, _, err := m.answer("\necho", 2*time.Second); err == nil {
 				return
 			}
+			m.mustRun(0)
 		}
 	}
 	m.t.Fatalf("%s did not boot within %v:\n%s", m.name, bootTime, m.console())
+}
+
+// mustRun waits for so long, and fails the test when the machine has ended.
+func (m *Machine) mustRun(wait time.Duration) {
+	m.t.Helper()
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-m.ended:
+		m.t.Fatalf("%s ended while it booted:\n%s", m.name, m.console())
+	}
 }
 
 // Run runs a command line on the machine, which has to succeed, and gives its output.
@@ -120,6 +147,12 @@ func (m *Machine) Run(command string) string {
 		m.t.Fatalf("%s: %s: exit status %d\n%s", m.name, command, status, out)
 	}
 	return out
+}
+
+// Write makes a file on the machine. The text has no line END.
+func (m *Machine) Write(file, text string) {
+	m.t.Helper()
+	m.Run("cat > " + file + " <<'END'\n" + text + "\nEND")
 }
 
 // Try runs a command line on the machine and gives its output and exit status.
@@ -184,7 +217,7 @@ func (m *Machine) PowerCut() {
 		return
 	}
 	_ = m.qemu.Process.Kill()
-	_ = m.qemu.Wait()
+	<-m.ended
 	if m.shell != nil {
 		_ = m.shell.Close()
 	}
