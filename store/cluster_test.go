@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,8 +14,9 @@ import (
 
 // cluster is some servers in one process: Raft over memory, questions to the leader by a call, both over wires.
 type cluster struct {
-	wires *wires
-	large bool // settings are those of the product, and Raft sends entries before the last ones are answered
+	wires     *wires
+	heartbeat time.Duration // the timeout, 100 ms if it is 0
+	large     bool          // settings are those of the product, and Raft sends entries before the last ones are answered
 	// answered is called, if it is not nil, when a leader has answered to a proposal and before its answer is on the way.
 	answered func(*Proposal)
 
@@ -58,7 +60,7 @@ func (c *cluster) plug(t testing.TB, id string) (*hraft.InmemTransport, func(*Co
 			cfg.Transport = transport
 			return
 		}
-		cfg.tuning.heartbeatTimeout = 100 * time.Millisecond
+		cfg.tuning.heartbeatTimeout = cmp.Or(c.heartbeat, 100*time.Millisecond)
 		cfg.tuning.snapshotThreshold, cfg.tuning.segmentSize = 64, 8<<10
 	}
 }
@@ -87,6 +89,15 @@ func newCluster(t testing.TB, servers int) (c *cluster, stores []*Store, stop []
 	}
 	stores, stop = c.begin(t, servers)
 	return c, stores, stop
+}
+
+// isolate has nothing pass between a server and the others.
+func (c *cluster) isolate(id string) {
+	var links [][2]string
+	for _, other := range []string{"n0", "n1", "n2", "n3"} {
+		links = append(links, [2]string{id, other}, [2]string{other, id})
+	}
+	c.wires.fail(0, 0, links...)
 }
 
 // begin starts servers, all of which vote.

@@ -65,6 +65,9 @@ type Node struct {
 	empty   []byte // an entry
 	tracker *tracker
 
+	pacer     *pacer
+	heartbeat time.Duration // the timeout
+
 	gate sync.RWMutex // held while a proposal is handed to Raft; closing the fence takes it whole
 
 	transport *Transport // nil for another kind
@@ -92,7 +95,7 @@ func Open(cfg Config) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{
-		id: cfg.ID, disk: d, empty: cfg.Machine.Empty(), tracker: newTracker(), logger: cfg.Logger,
+		id: cfg.ID, disk: d, empty: cfg.Machine.Empty(), tracker: newTracker(), logger: cfg.Logger, heartbeat: cfg.heartbeat(),
 		changed: make(chan struct{}), leading: make(chan bool, 1),
 	}
 	if err := n.start(cfg, config(cfg, logger)); err != nil {
@@ -148,8 +151,8 @@ func (n *Node) start(cfg Config, conf *hraft.Config) error {
 		n.log.LogStore = cfg.WrapLog(n.disk.log)
 	}
 	var err error
-	pace := newPacer(cfg.Machine)
-	n.raft, err = hraft.NewRaft(conf, n.fsm(cfg, pace), &n.log, n.disk.stable, n.disk.snapshots, votes{transport})
+	n.pacer = newPacer(cfg.Machine)
+	n.raft, err = hraft.NewRaft(conf, n.fsm(cfg), &n.log, n.disk.stable, n.disk.snapshots, votes{transport})
 	if err != nil {
 		return fmt.Errorf("start Raft on %s: %w", cfg.Dir, err)
 	}
@@ -160,17 +163,17 @@ func (n *Node) start(cfg Config, conf *hraft.Config) error {
 		return err
 	}
 	if cfg.SnapshotThreshold == 0 {
-		pace.start(n.raft)
+		n.pacer.start(n.raft)
 	}
 	return nil
 }
 
-func (n *Node) fsm(cfg Config, pace *pacer) fsm {
+func (n *Node) fsm(cfg Config) fsm {
 	committed := func(index, term uint64) {
 		n.disk.committed(index, term)
-		pace.keepUp()
+		n.pacer.keepUp()
 	}
-	return fsm{machine: cfg.Machine, tracker: n.tracker, committed: committed, persisted: pace.again}
+	return fsm{machine: cfg.Machine, tracker: n.tracker, committed: committed, persisted: n.pacer.again}
 }
 
 func (n *Node) bootstrap(cfg Config, conf *hraft.Config, transport hraft.Transport) error {
@@ -223,10 +226,7 @@ func (n *Node) nudge(cfg Config) error {
 	if !n.onlyVoter() {
 		return nil
 	}
-	reload := n.raft.ReloadableConfig()
-	reload.HeartbeatTimeout = cfg.heartbeat()
-	reload.ElectionTimeout = cfg.heartbeat()
-	if err := n.raft.ReloadConfig(reload); err != nil {
+	if err := n.pacer.change(n.raft, lookAfter(cfg.heartbeat())); err != nil {
 		return fmt.Errorf("configure Raft: %w", err)
 	}
 	return nil
@@ -242,6 +242,7 @@ func (n *Node) Run(ctx context.Context) error {
 	n.raft.RegisterObserver(observer)
 	defer n.raft.DeregisterObserver(observer)
 	var watching sync.WaitGroup
+	watching.Go(func() { n.heed(ctx) })
 	if n.transport != nil {
 		watching.Go(func() { n.failOver(ctx, n.transport) })
 	}

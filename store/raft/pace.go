@@ -62,3 +62,12 @@ func (p *pacer) set(objects int) {
 		_ = p.raft.ReloadConfig(config) // it was valid, and is
 	}
 }
+
+// change changes another part of the configuration.
+func (p *pacer) change(raft reloadable, change func(*hraft.ReloadableConfig)) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	config := raft.ReloadableConfig()
+	change(&config)
+	return raft.ReloadConfig(config)
+}
