@@ -64,6 +64,7 @@ func TestThreeNodesAreOneCluster(t *testing.T) {
 		}
 		return nil
 	})
+	third.Purge() // what was removed is let in as a new node only
 	third.Start()
 	second.Eventually(func() error { return ready(second, "node-3", corev1.ConditionTrue) })
 }

@@ -96,7 +96,12 @@ var (
 // issue makes a client's certificate for a user in organisations, valid for an hour, or changed by change.
 func (a authority) issue(t *testing.T, user string, organisations []string, change ...func(*x509.Certificate)) *tls.Certificate {
 	t.Helper()
-	key := newKey(t)
+	return a.certify(t, newKey(t), user, organisations, change...)
+}
+
+// certify is issue for a key.
+func (a authority) certify(t *testing.T, key *ecdsa.PrivateKey, user string, organisations []string, change ...func(*x509.Certificate)) *tls.Certificate {
+	t.Helper()
 	tmpl := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()),
 		Subject:      pkix.Name{CommonName: user, Organization: organisations},

@@ -37,6 +37,7 @@ func TestPodsReachEachOtherAcrossNetworks(t *testing.T) {
 		}
 		return nil
 	})
+	second.Purge()
 	second.Start()
 }
 

@@ -1,8 +1,11 @@
 package e2e
 
 import (
+	"crypto/ecdsa"
 	"fmt"
+	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -70,12 +73,54 @@ func TestNodesLeave(t *testing.T) {
 	if r := stays.TryCovey("node", "remove", nameOf(c, dies)); r.Code == 0 || !strings.Contains(r.Stderr, "it is alive") {
 		t.Errorf("a node that is alive is removed: %s", r.Output())
 	}
+	stays.Apply(fmt.Sprintf(`{apiVersion: v1, kind: Pod, metadata: {name: doomed, labels: {app: doomed}}, spec: {nodeName: %s, containers: [{name: c, image: "busybox:1", command: [sleep, "1000"]}]}}`, nameOf(c, dies)))
+	stays.Pod("app=doomed", harness.Ready)
 	dies.Kill()
 	stays.Eventually(func() error { return ready(stays, nameOf(c, dies), corev1.ConditionUnknown) })
 	has(t, "covey node remove", stays.Covey("node", "remove", nameOf(c, dies)), "removed")
 	if out := stays.Covey("status"); strings.Contains(out, nameOf(c, dies)) {
 		t.Errorf("covey status after the removal:\n%s", out)
 	}
+	removedIsRefused(t, stays, dies, nameOf(c, dies))
+}
+
+// removedIsRefused shows the certificate of a node that was removed in all protocols, and then starts that node.
+func removedIsRefused(t *testing.T, n, removed *harness.Node, name string) {
+	t.Helper()
+	own := selfSigned(t, removed)
+	cert := stolenCA(t, n).certify(t, own.PrivateKey.(*ecdsa.PrivateKey), "system:node:"+name, servers)
+	n.Eventually(func() error { // it has heard of it
+		if answer, err := ask(t, n, own, "covey-key/1", "GET /keys HTTP/1.1\r\nHost: node\r\n\r\n"); err != nil || !strings.HasPrefix(answer, "HTTP/1.1 410") {
+			return fmt.Errorf("the removed node asks for the cluster's keys: %.40q, %w", answer, err)
+		}
+		return nil
+	})
+	for _, proto := range nodeProtocols {
+		if answer, err := ask(t, n, cert, proto, "GET /ping HTTP/1.1\r\nHost: node\r\n\r\n"); err == nil {
+			t.Errorf("the removed node is let in by %s: %q", proto, answer)
+		}
+	}
+	for _, path := range []string{"/api/v1/nodes", "/v2/", "/covey/status"} {
+		if code, err := get(t, n, cert, "h2", path); err != nil || code != http.StatusUnauthorized {
+			t.Errorf("the removed node asks for %s: %d, %v", path, code, err)
+		}
+	}
+	has(t, "the log", n.Log(), "it was removed from the cluster")
+	if len(removed.Running()) == 0 {
+		t.Error("the removed node runs no pods: nothing is seen of their end")
+	}
+	removed.Start()
+	removed.Eventually(func() error {
+		if left := len(removed.Running()) + len(removed.Shims()); left > 0 || !strings.Contains(removed.Log(), "this node was removed from the cluster") {
+			return fmt.Errorf("a node that was removed has %d pods and shims when it is back", left)
+		}
+		return nil
+	})
+	if out := n.Covey("status"); strings.Contains(out, name) {
+		t.Errorf("covey status after the removed node is back:\n%s", out)
+	}
+	removed.Signal(syscall.SIGTERM)
+	removed.Ends()
 }
 
 func onNode(n *harness.Node, node string) string {

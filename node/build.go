@@ -47,6 +47,7 @@ func (n *node) writer(name string) *upstream.StoreWriter {
 // run at most once are its own. It serves what is pushed if it is handed repositories.
 func (n *base) openAgent(source upstream.Source, writer upstream.Writer, confirm func(context.Context) ([]string, error), repositories agent.Repositories) (err error) {
 	n.upstream = upstream.New(source, writer, upstream.DefaultPatience, time.Now, n.log)
+	n.upstream.EndPodsWhen(n.dismissal)
 	n.agent, err = agent.New(agent.Config{
 		NodeName:     n.cfg.Name,
 		Addresses:    n.addresses.List,
@@ -108,13 +109,13 @@ func (n *node) openAPI() (err error) {
 // errNoNode is returned for a node that this one cannot reach.
 var errNoNode = errors.New("no node of this name is alive")
 
-// Handler implements api.Nodes: what the agent of a node answers.
+// Handler implements api.Nodes: what the agent of a node answers, which has the key that the Node object names.
 func (n *node) Handler(name string) (http.Handler, error) {
-	if name == n.cfg.Name && n.agent != nil {
+	switch id := keyOf(n.store.Snapshot(), name); {
+	case n.agent != nil && (id == n.identity.NodeID() || id == "" && name == n.cfg.Name):
 		return n.agent.Handler(), nil
-	}
-	if m, ok := n.gossip.Named(name); ok {
-		return n.peers.Node(m.ID), nil
+	case id != "" && n.gossip.Alive(id):
+		return n.peers.Node(id), nil
 	}
 	return nil, fmt.Errorf("node %q: %w", name, errNoNode)
 }

@@ -155,6 +155,7 @@ func (n *base) openGossip() error {
 		Incarnation: n.incarnation,
 		Witness:     n.cfg.Witness,
 		Protocol:    protocol.Spoken(),
+		Removed:     n.identity.Removed,
 		Addresses:   n.addresses.All,
 		Near:        n.addresses.Near,
 		Everyone:    n.addresses.Everyone,
@@ -205,7 +206,7 @@ func (n *node) handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !n.identity.StillGood(r.TLS) {
 			w.Header().Set("Connection", "close")
-			refuse(w, apierrors.NewUnauthorized("the client's certificate is no longer good: it has expired, or its CA was replaced"))
+			refuse(w, apierrors.NewUnauthorized("the client's certificate is no longer good: it has expired, its CA was replaced, or it is that of a node which was removed"))
 			return
 		}
 		handler := own[r.URL.Path]
@@ -223,15 +224,16 @@ func (n *node) handler() http.Handler {
 // joinable implements join.Cluster.
 type joinable struct{ *node }
 
-func (j joinable) UpdateSecret(ctx context.Context, namespace, name string, use func(*corev1.Secret) (*corev1.Secret, error)) error {
+func (j joinable) UseToken(ctx context.Context, nodeID, namespace, name string, use func(*corev1.Secret) (*corev1.Secret, error)) error {
 	key := store.Key{Resource: "secrets", Namespace: namespace, Name: name}
 	_, err := j.store.Update(ctx, func(tx *store.Tx) error {
 		old, _ := store.Get[*corev1.Secret](tx.Snapshot(), key)
 		secret, err := use(old)
-		switch {
-		case err != nil:
+		if err != nil {
 			return err
-		case secret == old:
+		}
+		readmit(tx, nodeID)
+		if secret == old {
 			return nil
 		}
 		rec, _ := tx.Get(key)

@@ -162,6 +162,9 @@ func (n *base) fetchKeys(ctx context.Context, addresses []string) {
 	for _, address := range addresses {
 		newer, err := n.fetchFrom(ctx, address)
 		switch {
+		case errors.Is(err, keys.ErrRemoved):
+			n.dismiss()
+			return
 		case errors.Is(err, keys.ErrUnknown):
 			n.log.Warn("this node has old keys and is not given new ones: remove its data directory, and join it anew with a token", "error", err)
 		case err != nil:

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"iter"
 	"sync"
 	"syscall"
 	"time"
@@ -11,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"covey.dev/covey/node/gossip"
 	"covey.dev/covey/store"
 )
 
@@ -91,19 +93,32 @@ func (n *node) judgeNodes(ctx context.Context) (wait time.Duration, err error) {
 	if ctx.Err() != nil {
 		return 0, nil
 	}
-	_, err = n.store.Update(ctx, func(tx *store.Tx) error { n.judge(tx, alive, missing); return nil })
+	_, err = n.store.Update(ctx, func(tx *store.Tx) error {
+		n.judge(tx, alive, missing)
+		return recordNodeKeys(tx)
+	})
 	return wait, err
 }
 
-// roll says which nodes the gossip takes for alive, by name, and which of the others are still taken for ready, with their IDs.
+// roll is rollOf what this node knows now.
 func (n *node) roll() (alive map[string]bool, missing map[string]string) {
+	return rollOf(n.gossip.Members(), store.List[*corev1.Node](n.store.Snapshot(), "nodes", ""))
+}
+
+// rollOf says which nodes the gossip takes for alive, by name, and which of the others are still taken for ready, with their IDs. A node is
+// its key: another one that gossips the same name is not it.
+func rollOf(members []gossip.Member, nodes iter.Seq[*corev1.Node]) (alive map[string]bool, missing map[string]string) {
 	alive, missing = map[string]bool{}, map[string]string{}
-	for _, m := range n.gossip.Members() {
-		alive[m.Name] = true
+	keys := map[string]bool{}
+	for _, m := range members {
+		keys[m.ID] = true
 	}
-	for node := range store.List[*corev1.Node](n.store.Snapshot(), "nodes", "") {
-		if !alive[node.Name] && !isLost(node) {
-			missing[node.Name] = node.Annotations[nodeIDAnnotation]
+	for node := range nodes {
+		switch id := node.Annotations[nodeIDAnnotation]; {
+		case keys[id]:
+			alive[node.Name] = true
+		case !isLost(node):
+			missing[node.Name] = id
 		}
 	}
 	return alive, missing

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -53,7 +54,9 @@ type base struct {
 	end        context.CancelCauseFunc // of Run
 	// keysChanged tells that this node took up other keys of the cluster.
 	keysChanged signal
-	relocated   signal // this node's addresses are others now
+	relocated   signal        // this node's addresses are others now
+	dismissal   chan struct{} // closed when this node was removed from the cluster
+	dismissOnce sync.Once
 	// incarnation of the cluster that a server's state belongs to
 	incarnation uint64
 }
@@ -69,6 +72,7 @@ type node struct {
 	metrics    *metrics.Metrics
 	audit      *audit.Log // nil when none is kept
 	members    members
+	gone       gone
 	hope       hope
 }
 
@@ -114,7 +118,7 @@ func Run(ctx context.Context, cfg Config) error {
 	for i, host := range cfg.Join {
 		cfg.Join[i] = withPort(host)
 	}
-	n := &base{cfg: cfg, log: cfg.Logger}
+	n := &base{cfg: cfg, log: cfg.Logger, dismissal: make(chan struct{})}
 	ctx, n.end = context.WithCancelCause(ctx)
 	defer n.end(nil)
 	err = remembered(cfg.DataDir, n.open(ctx))
@@ -191,7 +195,9 @@ func (n *node) openStore() (err error) {
 		Logger:    n.log,
 	})
 	if err == nil {
+		n.gone.count(n.store.Snapshot(), id)
 		n.identity.SetKnown(func(nodeID string) bool { _, known := n.RoleOf(nodeID); return known })
+		n.identity.SetRemoved(n.Removed)
 	}
 	if errors.Is(err, store.ErrDamaged) {
 		return fmt.Errorf("%w\nBring the state back from a backup: covey restore --data-dir %s FILE", err, n.cfg.DataDir)
@@ -233,6 +239,10 @@ func (n *node) startServer(ctx context.Context, g *errgroup.Group) {
 	g.Go(func() error { return n.receive(ctx, passedOn) })
 	g.Go(func() error { return n.followKeys(ctx) })
 	g.Go(func() error { return n.watchIncarnation(ctx) })
+	g.Go(func() error { return n.followRemovals(ctx) })
+	g.Go(func() error {
+		return n.askWhetherRemoved(ctx, n.store, func() bool { return n.store.LeaderID() == "" })
+	})
 	g.Go(func() error { return n.watchMajority(ctx) })
 	g.Go(func() error { return n.announce(ctx) })
 }

@@ -65,5 +65,9 @@ func (n *node) servers(ctx context.Context) (servers []server, doubtful bool) {
 			doubtful = true
 		}
 	}
+	for i := range servers {
+		s := &servers[i]
+		s.Leaves = s.Leaves || !s.Wanted && n.gone.has(s.ID)
+	}
 	return servers, doubtful
 }

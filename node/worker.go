@@ -54,6 +54,9 @@ func (w *worker) serve(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	w.start(ctx, g, w.checkpoint, peer.Handler(nil, nil, w.handler()))
 	g.Go(func() error { return w.renew(ctx) })
+	g.Go(func() error {
+		return w.askWhetherRemoved(ctx, w.checkpoint, func() bool { return !w.client.Follows() })
+	})
 	g.Go(func() error { return serve(ctx, clients, w.localAPI(), w.log) })
 	g.Go(func() error { return w.upstream.Run(ctx) })
 	g.Go(func() error { return w.agent.Run(ctx) })

@@ -217,3 +217,15 @@ func (n *Node) PowerCut() {
 		n.t.Fatalf("after a power cut:\n%s", strings.Join(left, "\n"))
 	}
 }
+
+// Purge is a PowerCut after which the machine is a new one: it has nothing of the node any more, its key neither.
+func (n *Node) Purge() {
+	n.t.Helper()
+	n.PowerCut()
+	if err := os.RemoveAll(n.DataDir); err != nil {
+		n.t.Fatal(err)
+	}
+	n.mu.Lock()
+	n.Clients, n.ended = nil, false // its kubeconfig will be another
+	n.mu.Unlock()
+}

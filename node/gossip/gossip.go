@@ -31,6 +31,8 @@ type Config struct {
 	// Incarnation is the number of the cluster's incarnation that the node's state belongs to.
 	Incarnation uint64
 	Protocol    protocol.Range // the protocol versions that it speaks
+	// Removed reports whether a node was removed from the cluster: what it says does not count. Nil: none was.
+	Removed func(nodeID string) bool
 	// Addresses are those that others reach this node at now, the best first; Moved says that there are others.
 	Addresses func() []netip.Addr
 	// Near says that an address is on a network of this machine: it is tried before others. Nil: none is.
@@ -191,11 +193,15 @@ func (g *Gossip) SetLeaving(leaving bool) error {
 	return g.list.UpdateNode(tellTimeout)
 }
 
-// Members are the nodes that are alive, this one too, ordered by ID.
+// Members are the nodes that are alive, this one too, ordered by ID. One that was removed goes on saying that it is, in the cluster's own
+// key, until that is rotated.
 func (g *Gossip) Members() []Member {
 	g.mu.Lock()
 	members := slices.Collect(maps.Values(g.alive))
 	g.mu.Unlock()
+	if removed := g.cfg.Removed; removed != nil {
+		members = slices.DeleteFunc(members, func(m Member) bool { return removed(m.ID) })
+	}
 	slices.SortFunc(members, func(a, b Member) int { return strings.Compare(a.ID, b.ID) })
 	return members
 }

@@ -24,6 +24,8 @@ type Identity struct {
 
 	shared atomic.Pointer[opened]
 	known  atomic.Pointer[func(nodeID string) bool]
+
+	removed atomic.Pointer[func(nodeID string) bool]
 }
 
 // opened are the keys of the cluster, ready for use.

@@ -220,3 +220,26 @@ type addrConn struct {
 }
 
 func (c addrConn) LocalAddr() net.Addr { return c.addr }
+
+// TestANodeThatWasRemovedIsRefused shows its certificate, which is good otherwise, as a node and as a client.
+func TestANodeThatWasRemovedIsRefused(t *testing.T) {
+	c := &clock{time.Now()}
+	server := open(t, t.TempDir(), c)
+	worker := newWorker(t, server, c)
+	cert, err := worker.NewServer("w1").current(true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := []*x509.Certificate{cert.Leaf}
+	state := &tls.ConnectionState{PeerCertificates: shown, VerifiedChains: [][]*x509.Certificate{{cert.Leaf, server.shared.Load().trusted[0]}}}
+	for _, removed := range []bool{false, true} {
+		server.SetRemoved(func(nodeID string) bool { return removed && nodeID == worker.NodeID() })
+		_, err := server.NodeOf(shown, x509.ExtKeyUsageClientAuth)
+		if errors.Is(err, ErrRemoved) != removed || removed && !strings.Contains(err.Error(), "node w1 ("+worker.NodeID()+"): it was removed") {
+			t.Errorf("removed=%v: %v", removed, err)
+		}
+		if server.StillGood(state) == removed {
+			t.Errorf("removed=%v: its certificate is good for the API: %v", removed, !removed)
+		}
+	}
+}

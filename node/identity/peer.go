@@ -60,8 +60,12 @@ func (s *Server) DialConfig(nodeID, proto string) *tls.Config {
 	}
 }
 
+// ErrRemoved is returned for the certificate of a node that was removed from the cluster.
+var ErrRemoved = errors.New("it was removed from the cluster")
+
 // NodeOf returns the node of this cluster that showed certs, the leaf first. A certificate that has expired is good all the same
-// if its key is one that the cluster knows: whose clock is wrong nobody can tell, and who has left the cluster is not known.
+// if its key is one that the cluster knows: whose clock is wrong nobody can tell, and who has left the cluster is not known. That of a
+// node that was removed is not good at all.
 func (id *Identity) NodeOf(certs []*x509.Certificate, usage x509.ExtKeyUsage) (Node, error) {
 	if len(certs) == 0 {
 		return Node{}, errors.New("no certificate was shown")
@@ -81,6 +85,9 @@ func (id *Identity) NodeOf(certs []*x509.Certificate, usage x509.ExtKeyUsage) (N
 	if err != nil {
 		return Node{}, err
 	}
+	if id.Removed(node.ID) {
+		return Node{}, fmt.Errorf("node %s (%s): %w", node.Name, node.ID, ErrRemoved)
+	}
 	if id.now().After(leaf.NotAfter) && !id.knows(node.ID) {
 		return Node{}, x509.CertificateInvalidError{Cert: leaf, Reason: x509.Expired, Detail: "and the cluster does not know its key"}
 	}
@@ -89,6 +96,15 @@ func (id *Identity) NodeOf(certs []*x509.Certificate, usage x509.ExtKeyUsage) (N
 
 // SetKnown says how to ask whether the cluster knows a node by its key.
 func (id *Identity) SetKnown(known func(nodeID string) bool) { id.known.Store(&known) }
+
+// SetRemoved says how to ask whether a node was removed from the cluster, by its key.
+func (id *Identity) SetRemoved(removed func(nodeID string) bool) { id.removed.Store(&removed) }
+
+// Removed reports whether a node was removed from the cluster, as far as this one knows.
+func (id *Identity) Removed(nodeID string) bool {
+	removed := id.removed.Load()
+	return removed != nil && (*removed)(nodeID)
+}
 
 func (id *Identity) knows(nodeID string) bool {
 	known := id.known.Load()
@@ -135,3 +151,6 @@ func roleIn(organizations []string) (Role, error) {
 func (s *Server) NodeOf(certs []*x509.Certificate, usage x509.ExtKeyUsage) (Node, error) {
 	return s.id.NodeOf(certs, usage)
 }
+
+// Removed is Identity.Removed.
+func (s *Server) Removed(nodeID string) bool { return s.id.Removed(nodeID) }

@@ -137,6 +137,9 @@ func (id *Identity) StillGood(state *tls.ConnectionState) bool {
 		return true
 	}
 	shared, now := id.shared.Load(), id.now()
+	if node, err := describe(state.VerifiedChains[0][0]); err == nil && id.Removed(node.ID) {
+		return false
+	}
 	return slices.ContainsFunc(state.VerifiedChains, func(chain []*x509.Certificate) bool {
 		return !now.After(chain[0].NotAfter) && slices.ContainsFunc(shared.trusted, chain[len(chain)-1].Equal)
 	})

@@ -33,7 +33,7 @@ type cluster struct {
 
 func (c *cluster) Agreed() int { return c.agreed }
 
-func (c *cluster) UpdateSecret(_ context.Context, namespace, name string, use func(*corev1.Secret) (*corev1.Secret, error)) error {
+func (c *cluster) UseToken(_ context.Context, _, namespace, name string, use func(*corev1.Secret) (*corev1.Secret, error)) error {
 	var old *corev1.Secret
 	if namespace == "kube-system" && name == "bootstrap-token-abcdef" {
 		old = c.secret

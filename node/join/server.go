@@ -24,9 +24,10 @@ const (
 
 // Cluster is what the handler asks about the cluster.
 type Cluster interface {
-	// UpdateSecret replaces a Secret by what use makes of it: nil deletes it, the same leaves it alone. use gets nil for one
-	// that is not there, may be called again, and its error is returned as it is.
-	UpdateSecret(ctx context.Context, namespace, name string, use func(*corev1.Secret) (*corev1.Secret, error)) error
+	// UseToken replaces a Secret by what use makes of it: nil deletes it, the same leaves it alone. use gets nil for one
+	// that is not there, may be called again, and its error is returned as it is. Without one the node may be a part of the
+	// cluster from then on, also if it was removed before.
+	UseToken(ctx context.Context, nodeID, namespace, name string, use func(*corev1.Secret) (*corev1.Secret, error)) error
 	// NameTaken reports whether another node than nodeID is called name and is alive.
 	NameTaken(name, nodeID string) bool
 	// Agreed is the protocol version that every node has to speak.
@@ -90,7 +91,7 @@ func admit(ctx context.Context, c Cluster, req request, from net.IP, now time.Ti
 		}
 	}
 	token := Token{ID: req.TokenID, Secret: req.Secret}
-	err := c.UpdateSecret(ctx, metav1.NamespaceSystem, SecretPrefix+req.TokenID, func(secret *corev1.Secret) (*corev1.Secret, error) {
+	err := c.UseToken(ctx, req.NodeID, metav1.NamespaceSystem, SecretPrefix+req.TokenID, func(secret *corev1.Secret) (*corev1.Secret, error) {
 		if err := check(secret, token, worker, now); err != nil {
 			return nil, refusal{err}
 		}

@@ -25,6 +25,8 @@ const (
 type Cluster interface {
 	// RoleOf says what the node of that ID is in the cluster; false for one that is not known.
 	RoleOf(nodeID string) (identity.Role, bool)
+	// Dismissed reports whether the node of that ID was removed from the cluster, which is asked for it.
+	Dismissed(ctx context.Context, nodeID string) bool
 	// Keys are the newest that this node has.
 	Keys() identity.Keys
 	// Certify makes another certificate for a worker, which asks with a request of its own key from address.
@@ -36,6 +38,10 @@ func Handler(c Cluster) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
 		node, _ := peer.From(r.Context())
+		if c.Dismissed(r.Context(), node.ID) {
+			http.Error(w, "the node of this key was removed from the cluster", http.StatusGone)
+			return
+		}
 		role, known := c.RoleOf(node.ID)
 		if !known {
 			http.Error(w, "no node of this cluster has this key: it was removed, or never joined", http.StatusForbidden)
@@ -85,6 +91,9 @@ func certify(c Cluster, w http.ResponseWriter, r *http.Request) {
 // ErrUnknown is returned when the other node's cluster does not know this one, or does no more.
 var ErrUnknown = errors.New("the cluster does not know this node")
 
+// ErrRemoved is returned when this node was removed from the other node's cluster.
+var ErrRemoved = errors.New("this node was removed from the cluster")
+
 // Renew asks a server for another certificate of a worker; dial makes a connection with it by identity.KeyProtocol.
 func Renew(ctx context.Context, dial func(context.Context) (net.Conn, error), request []byte) ([]byte, error) {
 	cert, err := ask(ctx, dial, http.MethodPost, certificatePath, request)
@@ -125,6 +134,8 @@ func ask(ctx context.Context, dial func(context.Context) (net.Conn, error), meth
 	switch {
 	case err != nil:
 		return nil, err
+	case resp.StatusCode == http.StatusGone:
+		return nil, ErrRemoved
 	case resp.StatusCode == http.StatusForbidden:
 		return nil, fmt.Errorf("%w: %s", ErrUnknown, strings.TrimSpace(string(answer)))
 	case resp.StatusCode != http.StatusOK:

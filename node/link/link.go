@@ -23,6 +23,7 @@ var ErrUnknownNode = errors.New("its address is not known")
 type Certificates interface {
 	DialConfig(nodeID, proto string) *tls.Config
 	NodeOf(certs []*x509.Certificate, usage x509.ExtKeyUsage) (identity.Node, error)
+	Removed(nodeID string) bool
 }
 
 // Book says where nodes are. *gossip.Gossip implements it.

@@ -198,3 +198,31 @@ func (m *machine) conns(t *testing.T, other *machine) net.Conn {
 	}
 	return conn
 }
+
+// TestWhoWasRemovedIsCutOff has a node be removed that is connected, in both directions.
+func TestWhoWasRemovedIsCutOff(t *testing.T) {
+	a := boot(t, nil, 0)
+	b := boot(t, a, 0)
+	hold := func(from, to *machine) net.Conn {
+		t.Helper()
+		conn, err := from.links.DialAt(t.Context(), []string{to.port.Addr().String()}, to.id.NodeID(), proto)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		return conn
+	}
+	out := hold(a, b)
+	a.id.SetRemoved(func(nodeID string) bool { return nodeID == b.id.NodeID() })
+	a.links.Recheck()
+	_ = out.SetReadDeadline(time.Now().Add(30 * time.Second))
+	if _, err := io.ReadAll(out); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("a connection with a node that was removed goes on: %v", err)
+	}
+	if err := b.reaches(a); err == nil {
+		t.Error("a node that was removed is let in")
+	}
+	if err := a.reaches(b); !errors.Is(err, identity.ErrRemoved) {
+		t.Errorf("a node that was removed is spoken with: %v", err)
+	}
+}

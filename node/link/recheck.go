@@ -8,11 +8,17 @@ import (
 	"slices"
 )
 
-// Recheck closes the connections of nodes whose certificates are no longer good, as when the CA that signed them is not trusted any more.
+// Recheck closes the connections of nodes whose certificates are no longer good, as when the CA that signed them is not trusted any more,
+// and those with nodes that were removed from the cluster.
 func (l *Links) Recheck() {
 	l.mu.Lock()
-	open := slices.Collect(maps.Keys(l.open))
+	open, dialed := slices.Collect(maps.Keys(l.open)), slices.Collect(maps.Keys(l.dialed))
 	l.mu.Unlock()
+	for _, conn := range dialed {
+		if l.certs.Removed(conn.nodeID) {
+			_ = conn.Close()
+		}
+	}
 	for _, conn := range open {
 		if _, err := l.node(conn, x509.ExtKeyUsageClientAuth); err != nil {
 			l.refused(conn, err)

@@ -197,6 +197,13 @@ func (c *Client) Server(ctx context.Context) (string, error) {
 	return server, err
 }
 
+// Follows reports whether a server is followed now.
+func (c *Client) Follows() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.server != ""
+}
+
 // Register implements upstream.Writer.
 func (c *Client) Register(ctx context.Context, node *corev1.Node) (*corev1.Node, error) {
 	stored := &corev1.Node{}

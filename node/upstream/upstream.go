@@ -42,6 +42,7 @@ type Upstream struct {
 	patience time.Duration
 	events   queue
 	register register
+	ended    <-chan struct{} // closed when the node has no pods any more; nil: never
 }
 
 // DefaultPatience is how long a node that starts waits for the cluster to say what it is to run, before it goes on with what it
@@ -56,8 +57,32 @@ func New(source Source, writer Writer, patience time.Duration, now func() time.T
 	}
 }
 
+// EndPodsWhen has the agent end its pods when removed is closed: the node is no part of the cluster any more. Call it before Follow.
+func (u *Upstream) EndPodsWhen(removed <-chan struct{}) { u.ended = removed }
+
 // Follow implements agent.Upstream.
 func (u *Upstream) Follow(ctx context.Context, node string, update func(pods []*corev1.Pod, current bool)) error {
+	following, end := context.WithCancel(ctx)
+	defer end()
+	go func() { // which ends with following
+		select {
+		case <-u.ended:
+			end()
+		case <-following.Done():
+		}
+	}()
+	err := u.followPods(following, node, update)
+	select {
+	case <-u.ended:
+		update(nil, true)
+		<-ctx.Done()
+		return nil
+	default:
+		return err
+	}
+}
+
+func (u *Upstream) followPods(ctx context.Context, node string, update func(pods []*corev1.Pod, current bool)) error {
 	known := make(chan struct{})
 	if !u.askedInTime(ctx) {
 		// Until the cluster can be asked, what was known last is what counts.

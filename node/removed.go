@@ -1,0 +1,186 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"covey.dev/covey/node/keys"
+	"covey.dev/covey/store"
+)
+
+// nodeKeysTable has an object for the key of each node that had a Node object. It outlives that, so that a node which was removed is told
+// from one that has just joined and has none yet. The API does not serve it.
+const nodeKeysTable = "nodekeys.covey.dev"
+
+func nodeKey(id string) store.Key { return store.Key{Resource: nodeKeysTable, Name: id} }
+
+const (
+	// askRemovedInterval is how often a node that no server speaks with asks whether it is still a part of the cluster.
+	askRemovedInterval = 10 * time.Second
+	// farewell is how long the connections with a node last after it was removed.
+	farewell = time.Second
+)
+
+// keyOf is the ID of the node that a Node object is of; "" when there is none or it does not say.
+func keyOf(snap *store.Snapshot, name string) string {
+	node, ok := store.Get[*corev1.Node](snap, store.Key{Resource: "nodes", Name: name})
+	if !ok {
+		return ""
+	}
+	return node.Annotations[nodeIDAnnotation]
+}
+
+// recordNodeKeys has the keys of all nodes be recorded.
+func recordNodeKeys(tx *store.Tx) error {
+	for id, name := range namesIn(tx.Snapshot()) {
+		if _, recorded := tx.Get(nodeKey(id)); !recorded && id != "" {
+			tx.Create(nodeKey(id), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: id}, Data: map[string]string{"node": name}})
+		}
+	}
+	return nil
+}
+
+// readmit lets a node be new again that was removed.
+func readmit(tx *store.Tx, id string) {
+	if rec, ok := tx.Get(nodeKey(id)); ok {
+		tx.Delete(nodeKey(id), rec.Revision())
+	}
+}
+
+// gone are the IDs of the nodes that had a Node object, and have none now.
+type gone struct {
+	ids atomic.Pointer[map[string]bool]
+}
+
+func (g *gone) has(id string) bool {
+	ids := g.ids.Load()
+	return ids != nil && (*ids)[id]
+}
+
+// count looks at a state, and reports whether there are others than before. self is never gone: as long as it runs it makes its Node object
+// again.
+func (g *gone) count(snap *store.Snapshot, self string) (changed bool) {
+	names, ids := namesIn(snap), map[string]bool{}
+	for rec := range snap.List(nodeKeysTable, "") {
+		id := rec.Key().Name
+		if _, there := names[id]; !there && id != self {
+			ids[id] = true
+		}
+	}
+	before := g.ids.Swap(&ids)
+	return before == nil || !maps.Equal(*before, ids)
+}
+
+// pending reports whether one that is gone is still a member of Raft.
+func (g *gone) pending(isMember func(nodeID string) bool) bool {
+	for id := range *g.ids.Load() {
+		if isMember(id) {
+			return true
+		}
+	}
+	return false
+}
+
+// Removed reports whether a node was removed: its Node object is gone, and it is no member of Raft any more.
+func (n *node) Removed(nodeID string) bool { return n.gone.has(nodeID) && !n.isMember(nodeID) }
+
+func (n *node) isMember(nodeID string) bool {
+	return slices.ContainsFunc(n.store.Members(), func(m store.Member) bool { return m.ID == nodeID })
+}
+
+// Dismissed implements keys.Cluster.
+func (n *node) Dismissed(ctx context.Context, nodeID string) bool {
+	if !n.Removed(nodeID) {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	snap, err := n.store.Linearizable(ctx)
+	if err != nil {
+		return false
+	}
+	var now gone
+	now.count(snap, n.identity.NodeID())
+	return now.has(nodeID)
+}
+
+// followRemovals keeps count of the nodes that are gone, and ends the connections with them a moment later: one that leaves is still to be
+// told that it has left. New ones are refused at once.
+func (n *node) followRemovals(ctx context.Context) error {
+	var due time.Time
+	for {
+		snap := n.store.Snapshot()
+		watch, err := n.store.Watch(snap.Revision(), "nodes", nodeKeysTable)
+		for err == nil {
+			changed := n.gone.count(snap, n.identity.NodeID())
+			if due.IsZero() && (changed || n.gone.pending(n.isMember)) { // Raft's members are not watched
+				due = time.Now().Add(farewell)
+			}
+			err = nextUntil(ctx, watch, due)
+			if !due.IsZero() && !time.Now().Before(due) {
+				n.links.Recheck()
+				due = time.Time{}
+			}
+			snap = n.store.Snapshot()
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		if !errors.Is(err, store.ErrExpired) {
+			return fmt.Errorf("follow the nodes that are removed: %w", err)
+		}
+	}
+}
+
+// nextUntil returns nil when there was an event, or when it is due, if that is set.
+func nextUntil(ctx context.Context, watch *store.Watcher, due time.Time) error {
+	if due.IsZero() {
+		_, err := watch.Next(ctx)
+		return err
+	}
+	until, cancel := context.WithDeadline(ctx, due)
+	defer cancel()
+	_, err := watch.Next(until)
+	if until.Err() != nil && ctx.Err() == nil {
+		return nil
+	}
+	return err
+}
+
+// dismiss takes note that this node was removed from the cluster.
+func (n *base) dismiss() {
+	n.dismissOnce.Do(func() {
+		n.log.Error("this node was removed from the cluster: its pods end. To have it join again remove its data directory, and start it with --join and --token",
+			"node", n.cfg.Name, "id", n.identity.NodeID(), "dataDir", n.cfg.DataDir)
+		close(n.dismissal)
+	})
+}
+
+// askWhetherRemoved asks servers, again and again while nobody speaks with this node or what it knows has no Node object for it.
+func (n *base) askWhetherRemoved(ctx context.Context, known state, alone func() bool) error {
+	for sleep(ctx, askRemovedInterval) {
+		if keyOf(known.Snapshot(), n.cfg.Name) == n.identity.NodeID() && !alone() {
+			continue
+		}
+		for _, m := range n.gossip.Members() {
+			if m.Worker || m.ID == n.identity.NodeID() {
+				continue
+			}
+			for _, address := range m.Addresses {
+				if _, err := n.fetchFrom(ctx, address); errors.Is(err, keys.ErrRemoved) {
+					n.dismiss()
+					return nil
+				}
+			}
+		}
+	}
+	return nil
+}
