@@ -39,10 +39,12 @@ func TestAnImageOnOneNodeIsEnough(t *testing.T) {
 	})
 }
 
-// TestImagesArePushedToAnyNode pushes with the usual programs, pulls from a node that does not have it, and runs it on a third.
+// TestImagesArePushedToAnyNode pushes with the usual programs, pulls from a node that does not have it, and runs it on a third. A worker passes
+// what is pushed on.
 func TestImagesArePushedToAnyNode(t *testing.T) {
 	t.Parallel()
 	c := harness.StartCluster(t, 3)
+	c.AddWorkers(1)
 	first, second, third := c.Nodes[0], c.Nodes[1], c.Nodes[2]
 	crane := func(args ...string) harness.Result {
 		t.Helper()
@@ -65,7 +67,7 @@ func TestImagesArePushedToAnyNode(t *testing.T) {
 	if r := crane("push", "--insecure", hello, c.Address(1)+"/team/app:1"); r.Code == 0 || !strings.Contains(r.Output(), "401 Unauthorized") {
 		t.Errorf("a push by nobody: %s", r.Output())
 	}
-	must(first.Pipe("", "/usr/bin/env", "DOCKER_CONFIG="+first.Dir, harness.Bin("covey"), "registry", "login", c.Address(1), c.Address(2)))
+	must(first.Pipe("", "/usr/bin/env", "DOCKER_CONFIG="+first.Dir, harness.Bin("covey"), "registry", "login", c.Address(1), c.Address(2), c.Address(4)))
 
 	must(crane("push", hello, c.Address(1)+"/team/app:1"))
 	must(crane("pull", "--format=oci", c.Address(2)+"/team/app:1", filepath.Join(first.Dir, "pulled")))
@@ -77,6 +79,12 @@ func TestImagesArePushedToAnyNode(t *testing.T) {
 	has(t, "a pod", third.Kubectl("describe", "pod", third.Pod("app=app", isRunning).Name), "It came from node-1.")
 	first.Apply(on("home", "node-1", "IfNotPresent"))
 	first.Pod("app=home", isRunning)
+
+	must(crane("push", hello, c.Address(4)+"/team/worker:1"))
+	must(crane("pull", "--format=oci", c.Address(2)+"/team/worker:1", filepath.Join(first.Dir, "passed-on")))
+	first.Apply(strings.ReplaceAll(on("on-worker", "node-4", "IfNotPresent"), "app:1", "worker:1"))
+	first.Pod("app=on-worker", isRunning)
+	first.Covey("registry", "rm", "covey.local/team/worker:1")
 
 	must(crane("push", busybox, c.Address(2)+"/team/app:1"))
 	want := strings.TrimSpace(must(crane("digest", c.Address(2)+"/team/app:1")))

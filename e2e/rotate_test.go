@@ -1,11 +1,13 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -31,7 +33,8 @@ func keysOf(n *harness.Node) (keysStatus, error) {
 	return s, json.Unmarshal([]byte(r.Stdout), &s)
 }
 
-// TestCAAndGossipKeyAreRotated replaces both while one of three nodes is off. What was handed out before is good for the overlap.
+// TestCAAndGossipKeyAreRotated replaces both while one of three servers is off, and a worker runs a pod. What was handed out before is
+// good for the overlap. Then the worker leaves.
 func TestCAAndGossipKeyAreRotated(t *testing.T) {
 	t.Parallel()
 	c := harness.NewCluster(t)
@@ -52,6 +55,11 @@ func TestCAAndGossipKeyAreRotated(t *testing.T) {
 	old := first.File("old.kubeconfig", string(kubeconfig))
 	admin := stolenCA(t, first).issue(t, "covey-admin", masters)
 	first.Eventually(func() error { return ready(first, "node-3", corev1.ConditionTrue) })
+	c.AddWorkers(1)
+	worker := c.Nodes[3]
+	held := certificateOf(t, worker)
+	first.Apply(fmt.Sprintf(pinned, "on-worker", "node-4", sleeps))
+	pod := first.Pod("app=on-worker", harness.Ready)
 	third.Stop()
 
 	second.Covey("ca", "rotate", "--overlap", "20s")
@@ -72,11 +80,44 @@ func TestCAAndGossipKeyAreRotated(t *testing.T) {
 		t.Error("a client of the old CA trusts the servers after the overlap")
 	}
 	second.Kubectl("create", "configmap", "written")
+	worker.Eventually(func() error {
+		if bytes.Equal(certificateOf(t, worker), held) {
+			return errors.New("the worker has the certificate of the old CA")
+		}
+		return nil
+	})
+	for _, asked := range []*harness.Node{worker, second} {
+		asked.Kubectl("exec", pod.Name, "--", "true")
+	}
+	if got, want := worker.Kubectl("get", "pod", pod.Name, "-o", "jsonpath={.metadata.uid} {.status.containerStatuses[0].restartCount}"), string(pod.UID)+" 0"; got != want {
+		t.Errorf("the worker's pod did not stay: %q, want %q", got, want)
+	}
 
 	third.Start()
 	third.Eventually(func() error { return rotated(third, before) })
 	first.Eventually(func() error { return ready(first, "node-3", corev1.ConditionTrue) })
 	third.Kubectl("get", "configmap", "written")
+
+	has(t, "covey leave", worker.Covey("leave", "--force"), "node/node-4 left the cluster")
+	if code := worker.Ends(); code != 3 {
+		t.Errorf("covey ends with status %d after the worker has left", code)
+	}
+	if nodes := first.Kubectl("get", "nodes", "-o", "name"); strings.Contains(nodes, "node-4") {
+		t.Errorf("nodes after the worker has left: %s", nodes)
+	}
+	if left := len(worker.Running()); left > 0 {
+		t.Errorf("the worker runs %d pods after it has left", left)
+	}
+}
+
+// certificateOf is a worker's, as it keeps it.
+func certificateOf(t *testing.T, worker *harness.Node) []byte {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(worker.DataDir, "identity", "node.crt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
 }
 
 // rotated returns nil when the node has one CA and one gossip key, both others than before, and knows of nobody who has not.
