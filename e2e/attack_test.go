@@ -258,7 +258,7 @@ func usedTokenIsRefused(t *testing.T, n *harness.Node) {
 	token := strings.TrimSpace(n.Covey("token", "create", "--uses", "1"))
 	id, rest, _ := strings.Cut(token, ".")
 	secret, _, _ := strings.Cut(rest, ".")
-	body := fmt.Sprintf(`{"tokenID":%q,"secret":%q,"nodeID":"0123456789abcdef0123456789abcdef","name":"node-9"}`, id, secret)
+	body := fmt.Sprintf(`{"tokenID":%q,"secret":%q,"nodeID":"0123456789abcdef0123456789abcdef","name":"node-9","protocol":{"oldest":1,"newest":255}}`, id, secret)
 	request := fmt.Sprintf("POST /covey/join HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 	for i, want := range []string{"200", "403"} {
 		answer, err := ask(t, n, nil, "http/1.1", request)
