@@ -165,7 +165,7 @@ func readdressAll(c *harness.Cluster, format string) {
 // TestIPv6 has nodes with IPv6 addresses only, on one network and behind a router. Their pods have IPv4 addresses all the same.
 func TestIPv6(t *testing.T) {
 	t.Parallel()
-	for name, cluster := range map[string]func(*testing.T) *harness.Cluster{"one network": harness.NewIPv6, "behind a router": harness.NewRoutedIPv6} {
+	for name, cluster := range map[string]func(harness.T) *harness.Cluster{"one network": harness.NewIPv6, "behind a router": harness.NewRoutedIPv6} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := cluster(t).StartNodes(2, "--listen", "[::]:7443")

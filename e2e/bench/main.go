@@ -2,7 +2,7 @@
 // in a temporary directory and a network namespace of its own, and needs root, what make builds into bin, and for the
 // comparison Debian's etcd.
 //
-//	go run ./bench [-only writes,api,pods,idle] [-runs 5] [-idle 60s]
+//	go run ./bench [-only node,pods,writes,api,cluster] [-runs 5] [-idle 60s]
 package main
 
 import (
@@ -40,11 +40,12 @@ var sections = []section{
 	{"pods", measurePods},
 	{"writes", measureWrites},
 	{"api", measureAPI},
+	{"cluster", measureCluster},
 }
 
 func main() {
 	opts := options{dir: os.TempDir(), load: 4 * time.Second}
-	only := flag.String("only", "", "the tables to make, by `name` (node, pods, writes, api), separated by commas; all if empty")
+	only := flag.String("only", "", "the tables to make, by `name` (node, pods, writes, api, cluster), separated by commas; all if empty")
 	flag.StringVar(&opts.bin, "bin", "../bin", "the `folder` that make builds into")
 	flag.StringVar(&opts.dir, "dir", opts.dir, "the `folder` whose disk is measured")
 	flag.IntVar(&opts.runs, "runs", 5, "how often each is measured; the median counts")

@@ -5,12 +5,11 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"testing"
 )
 
 // HasLimit fails the test if the process's cgroup does not have the value: the file and value of cgroup v1 or, where the
 // machine has that, of v2. An empty file is not looked at.
-func HasLimit(t *testing.T, pid int, controller, file1, file2, value1, value2 string) {
+func HasLimit(t T, pid int, controller, file1, file2, value1, value2 string) {
 	t.Helper()
 	cgroups, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "cgroup"))
 	if err != nil {

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-	"testing"
 )
 
 // Cluster is several nodes on one switch. Each has its own network namespace, directories and containers.
@@ -17,7 +16,7 @@ type Cluster struct {
 	// Program is the covey that the nodes run which are added from now on; empty is the one that was built.
 	Program string
 
-	t    *testing.T
+	t    T
 	lay  layout
 	wire *network // the router between nodes that share no network; nil where they do
 	gone bool     // cleaned up
@@ -27,7 +26,7 @@ type Cluster struct {
 const uplink = "eth0"
 
 // StartCluster starts a cluster of so many nodes, all of them ready, with the test's images on the first: the others get them from there.
-func StartCluster(t *testing.T, count int) *Cluster {
+func StartCluster(t T, count int) *Cluster {
 	t.Helper()
 	return NewCluster(t).StartNodes(count)
 }
@@ -85,7 +84,7 @@ func (c *Cluster) AddWorkers(count int) {
 }
 
 // NewCluster makes the switch; Add puts nodes on it.
-func NewCluster(t *testing.T) *Cluster {
+func NewCluster(t T) *Cluster {
 	t.Helper()
 	return newCluster(t, sameNetwork)
 }

@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"testing"
 	"time"
 )
 
@@ -16,14 +15,14 @@ import (
 type Containerd struct {
 	Address string
 
-	t       *testing.T
+	t       T
 	dir     string
 	process *exec.Cmd
 	said    bytes.Buffer
 }
 
 // StartContainerd runs one until the test's nodes are gone, and fails the test for what they left with it.
-func StartContainerd(t *testing.T) *Containerd {
+func StartContainerd(t T) *Containerd {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "cd")
 	if err != nil {

@@ -4,11 +4,10 @@ import (
 	"context"
 	"net"
 	"os/exec"
-	"testing"
 )
 
 // Dial connects from the node's own network: "tcp" or "udp", host:port.
-func (n *Node) Dial(t *testing.T, proto, address string) net.Conn {
+func (n *Node) Dial(t T, proto, address string) net.Conn {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()

@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
-	"testing"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,7 +16,7 @@ type network struct {
 	file *os.File
 }
 
-func newNetwork(t *testing.T) *network {
+func newNetwork(t T) *network {
 	t.Helper()
 	n := &network{}
 	err := onOwnThread(func() (err error) {

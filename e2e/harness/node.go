@@ -13,7 +13,6 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -33,7 +32,7 @@ type Node struct {
 	// Program is the covey that the next start runs; empty is the one that was built.
 	Program string
 
-	t    *testing.T
+	t    T
 	net  *network
 	args []string
 	name string // of its Node object
@@ -51,7 +50,7 @@ type Node struct {
 }
 
 // Start runs a node for the time of the test, with the test's images loaded. args are added to covey start.
-func Start(t *testing.T, args ...string) *Node {
+func Start(t T, args ...string) *Node {
 	t.Helper()
 	n := New(t, args...)
 	n.Start()
@@ -66,7 +65,7 @@ func (n *Node) LoadImages() {
 }
 
 // New makes a node's directories and network and does not start it.
-func New(t *testing.T, args ...string) *Node {
+func New(t T, args ...string) *Node {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "cv") // not t.TempDir: the path of a socket below it must be short
 	if err == nil {

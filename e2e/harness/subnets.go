@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
-	"testing"
 )
 
 // layout is how the nodes of a cluster are connected.
@@ -33,24 +32,24 @@ func numbered(format string) func(int) netip.Prefix {
 }
 
 // NewRouted makes a cluster whose nodes share no network: the addresses are 10.99.N.1.
-func NewRouted(t *testing.T) *Cluster {
+func NewRouted(t T) *Cluster {
 	t.Helper()
 	return newCluster(t, ownNetworks)
 }
 
 // NewIPv6 makes a cluster whose nodes have IPv6 addresses only.
-func NewIPv6(t *testing.T) *Cluster {
+func NewIPv6(t T) *Cluster {
 	t.Helper()
 	return newCluster(t, sameNetworkIPv6)
 }
 
 // NewRoutedIPv6 makes a cluster whose nodes share no network and have IPv6 addresses only.
-func NewRoutedIPv6(t *testing.T) *Cluster {
+func NewRoutedIPv6(t T) *Cluster {
 	t.Helper()
 	return newCluster(t, ownNetworksIPv6)
 }
 
-func newCluster(t *testing.T, lay layout) *Cluster {
+func newCluster(t T, lay layout) *Cluster {
 	t.Helper()
 	return &Cluster{t: t, Switch: NewSwitch(t), lay: lay}
 }
@@ -86,7 +85,7 @@ func plugRouter(c *Cluster, n *Node, i int) {
 
 func portName(i int) string { return fmt.Sprint("port", i) }
 
-func newRouter(t *testing.T) *network {
+func newRouter(t T) *network {
 	t.Helper()
 	router := newNetwork(t)
 	err := router.enter(func() error {

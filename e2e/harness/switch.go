@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"sync"
-	"testing"
 	"time"
 )
 
@@ -51,7 +50,7 @@ const (
 )
 
 // NewSwitch makes a switch that is there until the test ends.
-func NewSwitch(t *testing.T) *Switch {
+func NewSwitch(t T) *Switch {
 	s := &Switch{learned: map[[6]byte]int{}, cut: map[way]bool{}}
 	t.Cleanup(s.close)
 	return s
