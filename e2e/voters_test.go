@@ -40,7 +40,7 @@ func TestVotersOfThreeZones(t *testing.T) {
 	zone("node-4", "a")
 	voteOf(first, "another votes (node-2, node-4).", "node-1", "node-3", "node-5")
 	zone("node-4", "c")
-	zone("node-5", "b")
+	zone("node-5", "a")
 	voteOf(first, "another votes (node-2, node-5).", "node-1", "node-3", "node-4")
 	zone("node-5", "c")
 
