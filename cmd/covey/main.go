@@ -1,4 +1,8 @@
 // The covey command runs a node and talks to one. See newRoot for what it can do; each command has a file of its own.
+//
+// A processor limit that changes while it runs is not looked for each second: an idle node would wake for that.
+//
+//go:debug updatemaxprocs=0
 package main
 
 import (
