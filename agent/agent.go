@@ -303,7 +303,7 @@ func (a *Agent) nudgeAll() {
 	}
 }
 
-// exited hears of a container's end.
+// exited hears of a container's end, or at first, without an ID, of ends that nobody heard of.
 func (a *Agent) exited(id string) {
 	a.exits.tell(id)
 	a.nudgeAll()

@@ -40,7 +40,7 @@ type Runtime interface {
 	// DiskUsage measures what a container has written into its own layer over the image; ErrNotFound when it is gone.
 	DiskUsage(ctx context.Context, id string) (disk.Usage, error)
 	// Watch calls changed with a container's ID after its process exits, until ctx ends. Exits may be reported more
-	// than once, and those that happened before the call are found by List.
+	// than once. Those that happened before it has begun are found by List from its first call on, which names no container.
 	Watch(ctx context.Context, changed func(id string)) error
 	// Exec runs a further process in a running container and waits for it. Err is about starting or attaching it; the
 	// process's own failure is its exit code.

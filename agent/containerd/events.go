@@ -29,6 +29,7 @@ func (r *Runtime) Watch(ctx context.Context, changed func(id string)) error {
 		defer r.mu.Unlock()
 		delete(r.watchers, w)
 	}()
+	changed("")
 	for {
 		select {
 		case <-ctx.Done():

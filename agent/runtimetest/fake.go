@@ -233,6 +233,7 @@ func (f *Fake) Watch(ctx context.Context, changed func(id string)) error {
 		defer f.mu.Unlock()
 		delete(f.watchers, w)
 	}()
+	changed("")
 	for {
 		select {
 		case <-w.wake:

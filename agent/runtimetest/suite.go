@@ -90,7 +90,11 @@ func (m *machine) watch() {
 	watched := m.Runtime
 	go func() {
 		defer close(done)
-		if err := watched.Watch(ctx, func(id string) { m.exits <- id }); !errors.Is(err, context.Canceled) {
+		if err := watched.Watch(ctx, func(id string) {
+			if id != "" {
+				m.exits <- id
+			}
+		}); !errors.Is(err, context.Canceled) {
 			m.t.Errorf("Watch ended with %v", err)
 		}
 	}()
