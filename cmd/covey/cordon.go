@@ -58,13 +58,7 @@ func (o *cordonOptions) run(cmd *cobra.Command, args []string, cordon bool) erro
 	if err != nil {
 		return err
 	}
-	var errs []error
-	for _, n := range nodes {
-		if err := s.cordon(n, cordon, o.dryRun != "none"); err != nil {
-			errs = append(errs, err)
-		}
-	}
-	return failed(errs)
+	return forEach(nodes, func(n target) error { return s.cordon(n, cordon, o.dryRun != "none") })
 }
 
 // nodes are those that are named, or selected by their labels.

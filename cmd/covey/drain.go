@@ -72,13 +72,12 @@ func (o *drainOptions) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	var errs []error
-	for _, n := range nodes {
+	return forEach(nodes, func(n target) error {
 		if err := o.drain(s, n); err != nil {
-			errs = append(errs, fmt.Errorf("unable to drain node %q: %w", n.name, err))
+			return fmt.Errorf("unable to drain node %q: %w", n.name, err)
 		}
-	}
-	return failed(errs)
+		return nil
+	})
 }
 
 // drain cordons a node and evicts its pods, and returns when they are gone.

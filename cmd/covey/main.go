@@ -78,6 +78,17 @@ func failed(errs []error) error {
 	return failures(errs)
 }
 
+// forEach does something to all, and returns the errors of those with which it failed.
+func forEach[T any](all []T, do func(T) error) error {
+	var errs []error
+	for _, one := range all {
+		if err := do(one); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return failed(errs)
+}
+
 func (f failures) Error() string { return errors.Join(f...).Error() }
 
 func (f failures) Unwrap() []error { return f }

@@ -45,13 +45,12 @@ A node that is alive leaves by itself: run "covey leave" there.`,
 			if err != nil {
 				return err
 			}
-			var errs []error
-			for _, name := range args {
+			return forEach(args, func(name string) error {
 				if err := s.removeNode(trimType(name), wait); err != nil {
-					errs = append(errs, fmt.Errorf("node %s: %w", name, err))
+					return fmt.Errorf("node %s: %w", name, err)
 				}
-			}
-			return failed(errs)
+				return nil
+			})
 		},
 	}
 	cmd.Flags().DurationVar(&wait, "timeout", time.Minute, "how long to wait until it is out")

@@ -166,15 +166,13 @@ func newRegistryLogout(base *options) *cobra.Command {
 			if len(users) == 0 {
 				return fmt.Errorf("%s has no login to %s", files.ConfigFile(), strings.Join(addresses, ", "))
 			}
-			var errs []error
-			for _, user := range users {
+			return forEach(users, func(user string) error {
 				if _, _, err := s.Do(s.ctx(), client.Request{Method: http.MethodDelete, Path: tokensPath + "/" + loginPrefix + user}); err != nil {
-					errs = append(errs, fmt.Errorf("login %s: %w", user, err))
-					continue
+					return fmt.Errorf("login %s: %w", user, err)
 				}
 				s.say("Logged out: %s", user)
-			}
-			return failed(errs)
+				return nil
+			})
 		},
 	}
 }

@@ -63,15 +63,13 @@ func newRegistryRemove(base *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var errs []error
-			for _, name := range args {
+			return forEach(args, func(name string) error {
 				if err := s.removePushed(name); err != nil {
-					errs = append(errs, fmt.Errorf("%s: %w", name, err))
-					continue
+					return fmt.Errorf("%s: %w", name, err)
 				}
 				s.say("Removed: %s", name)
-			}
-			return failed(errs)
+				return nil
+			})
 		},
 	}
 }

@@ -188,16 +188,14 @@ func newTokenDelete(base *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var errs []error
-			for _, id := range args {
+			return forEach(args, func(id string) error {
 				id = id[:min(len(id), 6)] // the whole token is as good as its ID
 				if _, _, err := s.Do(s.ctx(), client.Request{Method: http.MethodDelete, Path: tokensPath + "/" + tokenPrefix + id}); err != nil {
-					errs = append(errs, fmt.Errorf("token %s: %w", id, err))
-					continue
+					return fmt.Errorf("token %s: %w", id, err)
 				}
 				s.say("Deleted token: %s", id)
-			}
-			return failed(errs)
+				return nil
+			})
 		},
 	}
 }
