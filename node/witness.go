@@ -140,5 +140,5 @@ func (n *node) registryHandler() http.Handler {
 	if n.agent == nil {
 		return http.NotFoundHandler()
 	}
-	return registry.Handler(n.store, n.agent.Registry(), time.Now, n.log)
+	return registry.Handler(n.store, n.agent.Registry(), n.clock.Now, n.log)
 }

@@ -133,7 +133,11 @@ func (s *session) createLogin(user, password string, ttl time.Duration) error {
 		StringData: map[string]string{"password-sha256": hex.EncodeToString(sum[:])},
 	}
 	if ttl > 0 {
-		object.StringData["expiration"] = time.Now().Add(ttl).UTC().Format(time.RFC3339)
+		now, err := s.clusterTime()
+		if err != nil {
+			return err
+		}
+		object.StringData["expiration"] = now.Add(ttl).UTC().Format(time.RFC3339)
 	}
 	body, err := json.Marshal(object)
 	if err != nil {

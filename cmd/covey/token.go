@@ -103,7 +103,7 @@ func createToken(base *options, cmd *cobra.Command, ttl time.Duration, uses int,
 	return nil
 }
 
-// clusterTime is the time by which the server that is asked judges tokens. The clock of this machine may be another.
+// clusterTime is the time by which the server that is asked judges tokens and logins. The clock of this machine may be another.
 func (s *session) clusterTime() (time.Time, error) {
 	var status node.KeysStatus
 	if err := s.Into(s.ctx(), client.Request{Path: node.KeysPath}, &status); err != nil {
