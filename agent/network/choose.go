@@ -5,6 +5,8 @@ import (
 	"net/netip"
 
 	"github.com/vishvananda/netlink"
+
+	"covey.dev/covey/agent/netlist"
 )
 
 // clusterCIDR is what pod CIDRs are taken from, a /24 each or more.
@@ -41,11 +43,11 @@ func bitsFor(pods int) int {
 }
 
 func inUse() ([]netip.Prefix, error) {
-	routes, err := netlink.RouteList(nil, netlink.FAMILY_V4)
+	routes, err := netlist.Routes(nil, netlink.FAMILY_V4)
 	if err != nil {
 		return nil, err
 	}
-	addrs, err := netlink.AddrList(nil, netlink.FAMILY_V4)
+	addrs, err := netlist.Addresses(nil, netlink.FAMILY_V4)
 	if err != nil {
 		return nil, err
 	}

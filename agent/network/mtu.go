@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	"github.com/vishvananda/netlink"
+
+	"covey.dev/covey/agent/netlist"
 )
 
 // defaultMTU is that of Ethernet, for a machine without an address that others reach it at.
@@ -27,7 +29,7 @@ func PodMTU(overlay string, networks []netip.Prefix) int {
 // linkMTU is the smallest MTU of the interfaces that have one of these addresses.
 func linkMTU(networks []netip.Prefix) int {
 	least := 0
-	addrs, _ := netlink.AddrList(nil, netlink.FAMILY_ALL)
+	addrs, _ := netlist.Addresses(nil, netlink.FAMILY_ALL)
 	for _, a := range addrs {
 		of := slices.ContainsFunc(networks, func(n netip.Prefix) bool { return !n.Addr().IsLoopback() && a.IP.Equal(n.Addr().AsSlice()) })
 		if link, err := netlink.LinkByIndex(a.LinkIndex); of && err == nil && (least == 0 || link.Attrs().MTU < least) {

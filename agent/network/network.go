@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
+	"covey.dev/covey/agent/netlist"
 	"covey.dev/covey/agent/sandbox"
 )
 
@@ -217,11 +218,11 @@ func addressIn(ns string) (addr netip.Addr, ok bool) {
 		if err != nil {
 			return err
 		}
-		addrs, err := netlink.AddrList(eth0, netlink.FAMILY_V4)
+		addrs, err := netlist.Addresses(eth0, netlink.FAMILY_V4)
 		if err != nil || len(addrs) == 0 {
 			return errors.Join(err, errors.New("no address"))
 		}
-		routes, err := netlink.RouteList(eth0, netlink.FAMILY_V4)
+		routes, err := netlist.Routes(eth0, netlink.FAMILY_V4)
 		if err != nil || len(routes) < 2 {
 			return errors.Join(err, errors.New("no default route"))
 		}
@@ -261,7 +262,7 @@ func deletePorts(bridge string) error {
 	if err != nil {
 		return err
 	}
-	links, err := netlink.LinkList()
+	links, err := netlist.Links()
 	if err != nil {
 		return fmt.Errorf("list the interfaces: %w", err)
 	}

@@ -9,6 +9,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"covey.dev/covey/agent/netlist"
 )
 
 // routeProtocol marks covey's routes among all others of the machine, as ip-route(8) shows it ("proto 201").
@@ -132,7 +134,7 @@ func deleteRoutes() error {
 }
 
 func ownRoutes() ([]netlink.Route, error) {
-	routes, err := netlink.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Protocol: routeProtocol}, netlink.RT_FILTER_PROTOCOL)
+	routes, err := netlist.RoutesLike(&netlink.Route{Protocol: routeProtocol}, netlink.RT_FILTER_PROTOCOL, netlink.FAMILY_V4)
 	if err != nil {
 		return nil, fmt.Errorf("list the routes: %w", err)
 	}

@@ -9,6 +9,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"covey.dev/covey/agent/netlist"
 )
 
 // OverlayPort is the UDP port of the overlay, on every node.
@@ -166,7 +168,7 @@ func forgetPeers(link netlink.Link, tunnels []tunnel) error {
 	}
 	var errs []error
 	for _, family := range []int{unix.AF_INET, unix.AF_BRIDGE} {
-		have, err := netlink.NeighList(link.Attrs().Index, family)
+		have, err := netlist.Neighbours(link.Attrs().Index, family)
 		if err != nil {
 			return fmt.Errorf("list its entries: %w", err)
 		}

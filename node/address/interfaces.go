@@ -5,6 +5,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"covey.dev/covey/agent/netlist"
 )
 
 // iface is an interface with its addresses that last.
@@ -37,11 +39,11 @@ const fleeting = unix.IFA_F_TENTATIVE | unix.IFA_F_DADFAILED | unix.IFA_F_DEPREC
 
 // interfaces are those of the machine, in the kernel's order.
 func interfaces() ([]iface, error) {
-	links, err := netlink.LinkList()
+	links, err := netlist.Links()
 	if err != nil {
 		return nil, err
 	}
-	addrs, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
+	addrs, err := netlist.Addresses(nil, netlink.FAMILY_ALL)
 	if err != nil {
 		return nil, err
 	}
