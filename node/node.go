@@ -191,6 +191,7 @@ func (n *node) openStore() (err error) {
 		Transport: store.NewTransport(id, kinListener{n.links.ServerListener(n.port.Listener(raftProtocol)), n}, raftLinks{n}, n.log),
 		Join:      n.identity.Joined(),
 		Peers:     n.peers,
+		Wakes:     n.gossiping,
 		Scheme:    kind.Scheme(),
 		Logger:    n.log,
 	})

@@ -38,6 +38,9 @@ type Config struct {
 	History int
 	// Protocol is which protocol versions this server speaks; zero is protocol.Spoken.
 	Protocol protocol.Range
+	// Wakes is a time at which this process wakes for something else, as it does every half second after it: a leader that has
+	// nothing to say sends its heartbeats then.
+	Wakes time.Time
 	// Logger is slog's default when it is nil.
 	Logger *slog.Logger
 
@@ -129,6 +132,7 @@ func (s *Store) raftConfig(cfg Config) raft.Config {
 		Dir: cfg.Dir, ID: cfg.NodeID, Transport: cfg.Transport, Join: cfg.Join, After: cfg.After, Machine: s.machine, Logger: cfg.Logger,
 		SnapshotThreshold: cfg.tuning.snapshotThreshold, SegmentSize: cfg.tuning.segmentSize,
 		HeartbeatTimeout: cfg.tuning.heartbeatTimeout,
+		Wakes:            cfg.Wakes,
 		WrapLog:          cfg.tuning.wrapLog,
 	}
 }

@@ -1,70 +1,43 @@
 package raft
 
 import (
-	"sync"
 	"time"
 
 	hraft "github.com/hashicorp/raft"
 )
 
 const (
-	// calmBeat is how far apart heartbeats to a server are while all is calm: hashicorp/raft has one every 250 to 500 ms. A server
-	// that misses one still has the time to be sent others before it stands for election.
-	calmBeat = time.Second
 	// promptAnswer is how long the answer to a heartbeat takes at most where all is calm.
 	promptAnswer = beatInterval / 2
 	// calmAfter is how many answers in a row must have been prompt. Where every fifth packet is lost that does not happen.
 	calmAfter = 20
+	// silence of a server is that of one which is off, and for the sake of which the others need not be asked more often.
+	silence = 10 * time.Second
 )
 
-// calm holds back the heartbeats to servers that answer promptly, to whole seconds, so that a leader wakes once for all. It is as sure to
-// lead as without: a heartbeat is held before it is sent, so an answer is never older than it would be; the last one is always
-// far younger than the lease; and one that a read waits for is not held.
-type calm struct {
-	mu    sync.Mutex
-	asked int           // how many wait for a heartbeat's answer
-	now   chan struct{} // closed while there are some
-}
-
-func newCalm() *calm { return &calm{now: make(chan struct{})} }
-
-// hurry lets heartbeats through until as many calls of rest have come.
-func (c *calm) hurry() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.asked++; c.asked == 1 {
-		close(c.now)
+// calm says whether one of these servers at least has always answered promptly of late, in that term, and all others have too, or have
+// not answered at all.
+func (t *Transport) calm(term uint64, servers []string) bool {
+	calm := 0
+	for _, id := range servers {
+		switch p := t.peer(hraft.ServerID(id)); {
+		case t.isCalm(p, term):
+			calm++
+		case time.Since(t.Contact(id)) < silence:
+			return false
+		}
 	}
+	return calm > 0
 }
 
-func (c *calm) rest() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.asked--; c.asked == 0 {
-		c.now = make(chan struct{})
-	}
-}
-
-// wait returns with the next calmBeat, or when there is a hurry.
-func (c *calm) wait() {
-	c.mu.Lock()
-	now := c.now
-	c.mu.Unlock()
-	timer := time.NewTimer(calmBeat - time.Duration(time.Now().UnixNano())%calmBeat)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-now:
-	}
-}
-
-// heartbeat sends a heartbeat, a little later while all is calm.
+// heartbeat sends a heartbeat.
 func (t *Transport) heartbeat(p *peer, term uint64, resp *hraft.AppendEntriesResponse, send func(*hraft.AppendEntriesResponse) error) error {
+	patience := beatInterval
 	if t.isCalm(p, term) {
-		t.calm.wait()
+		patience = calmPatience
 	}
 	began := time.Now()
-	err := p.beat(send, resp)
+	err := p.beat(patience, send, resp, func() { t.judge(p, false) })
 	t.judge(p, err == nil && time.Since(began) <= promptAnswer)
 	return err
 }
@@ -82,22 +55,30 @@ func (t *Transport) isCalm(p *peer, term uint64) bool {
 // judge takes note of whether a heartbeat was answered promptly. A server that no longer does may have been started anew, and know
 // nothing of what it acknowledged.
 func (t *Transport) judge(p *peer, prompt bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if prompt {
-		p.prompt++
-		return
-	}
-	if p.prompt >= calmAfter {
-		p.acknowledged = saying{}
+	before, after := t.tally(p, prompt)
+	if before && !after {
 		t.lull.stir()
 	}
-	p.prompt = 0
+	if before != after {
+		select {
+		case t.turned <- struct{}{}:
+		default:
+		}
+	}
 }
 
-// release has what is held back sent at once.
-func (t *Transport) release() {
-	t.lull.stir()
-	t.calm.hurry()
-	t.calm.rest()
+// tally says whether all was calm before, and is after it.
+func (t *Transport) tally(p *peer, prompt bool) (before, after bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	before = p.prompt >= calmAfter
+	if prompt {
+		p.prompt++
+	} else {
+		p.prompt = 0
+	}
+	if after = p.prompt >= calmAfter; before && !after {
+		p.acknowledged = saying{}
+	}
+	return before, after
 }

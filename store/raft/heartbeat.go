@@ -11,6 +11,8 @@ const (
 	// beatInterval is how long a heartbeat waits for its answer before it is sent again, over another connection: on a link that
 	// loses packets one connection may stand still for seconds, which must not cost the leadership.
 	beatInterval = 200 * time.Millisecond
+	// calmPatience is how long the first one waits where all is calm: until the process wakes anyway, see Config.Wakes.
+	calmPatience = calmBeat / 2
 	// staleAnswer is the age of a heartbeat whose answer is worth nothing any more: another server may have been elected since. A
 	// leader takes each answer for a proof that none was, for reads too.
 	staleAnswer = heartbeatTimeout - 500*time.Millisecond
@@ -79,8 +81,9 @@ func isHeartbeat(r *hraft.AppendEntriesRequest) bool {
 	return r.PrevLogEntry == 0 && r.PrevLogTerm == 0 && len(r.Entries) == 0 && r.LeaderCommitIndex == 0
 }
 
-// beat sends a heartbeat again and again until one is answered, or one has failed and no other is under way.
-func (p *peer) beat(send func(*hraft.AppendEntriesResponse) error, resp *hraft.AppendEntriesResponse) error {
+// beat sends a heartbeat, after patience again and again, until one is answered, or one has failed and no other is under way.
+// It calls late whenever it has waited in vain.
+func (p *peer) beat(patience time.Duration, send func(*hraft.AppendEntriesResponse) error, resp *hraft.AppendEntriesResponse, late func()) error {
 	type result struct {
 		resp hraft.AppendEntriesResponse
 		err  error
@@ -105,7 +108,7 @@ func (p *peer) beat(send func(*hraft.AppendEntriesResponse) error, resp *hraft.A
 	}
 	p.beats <- struct{}{}
 	begin()
-	again := time.NewTicker(beatInterval)
+	again := time.NewTimer(patience)
 	defer again.Stop()
 	for {
 		select {
@@ -119,6 +122,8 @@ func (p *peer) beat(send func(*hraft.AppendEntriesResponse) error, resp *hraft.A
 				return r.err
 			}
 		case <-again.C:
+			again.Reset(beatInterval)
+			late()
 			select {
 			case p.beats <- struct{}{}:
 				begin()

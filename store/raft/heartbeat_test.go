@@ -29,7 +29,7 @@ func TestAHeartbeatIsSentAgainBesideOneThatStandsStill(t *testing.T) {
 		}
 		var resp hraft.AppendEntriesResponse
 		began := time.Now()
-		if err := p.beat(send, &resp); err != nil || resp.Term != 4 {
+		if err := p.beat(beatInterval, send, &resp, func() {}); err != nil || resp.Term != 4 {
 			t.Fatalf("answer %d, %v", resp.Term, err)
 		}
 		if took := time.Since(began); took != 3*beatInterval+roundTrip {
@@ -42,7 +42,7 @@ func TestAHeartbeatIsSentAgainBesideOneThatStandsStill(t *testing.T) {
 		}
 
 		late := func(resp *hraft.AppendEntriesResponse) error { time.Sleep(staleAnswer + time.Second); return nil }
-		if err := p.beat(late, &resp); !errors.Is(err, errStale) {
+		if err := p.beat(beatInterval, late, &resp, func() {}); !errors.Is(err, errStale) {
 			t.Errorf("a stale answer: %v", err)
 		}
 		synctest.Wait()
@@ -50,7 +50,7 @@ func TestAHeartbeatIsSentAgainBesideOneThatStandsStill(t *testing.T) {
 
 		began = time.Now()
 		sent.Store(0)
-		if err := p.beat(func(*hraft.AppendEntriesResponse) error { sent.Add(1); return errors.New("refused") }, &resp); err == nil {
+		if err := p.beat(beatInterval, func(*hraft.AppendEntriesResponse) error { sent.Add(1); return errors.New("refused") }, &resp, func() {}); err == nil {
 			t.Error("no error of a server that is not there")
 		}
 		if took := time.Since(began); took != 0 || sent.Load() != 1 {

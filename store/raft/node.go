@@ -50,10 +50,12 @@ type Config struct {
 	Machine   Machine
 	Logger    *slog.Logger
 
-	SnapshotThreshold uint64                              // entries; 0 means the default
-	SegmentSize       int                                 // of the log, in bytes; 0 means the default
-	HeartbeatTimeout  time.Duration                       // 0 means the default
-	WrapLog           func(hraft.LogStore) hraft.LogStore // for tests that make the disk fail
+	SnapshotThreshold uint64        // entries; 0 means the default
+	SegmentSize       int           // of the log, in bytes; 0 means the default
+	HeartbeatTimeout  time.Duration // 0 means the default
+	// Wakes is a time at which the process wakes and every second after which it does, so that heartbeats come then.
+	Wakes   time.Time
+	WrapLog func(hraft.LogStore) hraft.LogStore // for tests that make the disk fail
 }
 
 // Node is one server of the Raft cluster.
@@ -67,6 +69,8 @@ type Node struct {
 
 	pacer     *pacer
 	heartbeat time.Duration // the timeout
+	wakes     time.Time     // Config.Wakes
+	tempo     tempo
 
 	gate sync.RWMutex // held while a proposal is handed to Raft; closing the fence takes it whole
 
@@ -95,7 +99,7 @@ func Open(cfg Config) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{
-		id: cfg.ID, disk: d, empty: cfg.Machine.Empty(), tracker: newTracker(), logger: cfg.Logger, heartbeat: cfg.heartbeat(),
+		id: cfg.ID, disk: d, empty: cfg.Machine.Empty(), tracker: newTracker(), logger: cfg.Logger, heartbeat: cfg.heartbeat(), wakes: cfg.Wakes,
 		changed: make(chan struct{}), leading: make(chan bool, 1),
 	}
 	if err := n.start(cfg, config(cfg, logger)); err != nil {
@@ -226,7 +230,7 @@ func (n *Node) nudge(cfg Config) error {
 	if !n.onlyVoter() {
 		return nil
 	}
-	if err := n.pacer.change(n.raft, lookAfter(cfg.heartbeat())); err != nil {
+	if err := n.pacer.change(n.raft, timeout(cfg.heartbeat())); err != nil {
 		return fmt.Errorf("configure Raft: %w", err)
 	}
 	return nil
@@ -245,13 +249,14 @@ func (n *Node) Run(ctx context.Context) error {
 	watching.Go(func() { n.heed(ctx) })
 	if n.transport != nil {
 		watching.Go(func() { n.failOver(ctx, n.transport) })
+		watching.Go(func() { n.keepTime(ctx) })
 	}
 	defer watching.Wait()
 	for ctx.Err() == nil {
 		select {
 		case leads := <-n.raft.LeaderCh():
 			if n.transport != nil {
-				n.transport.release() // it is of another term
+				n.transport.lull.stir() // what is held back is of another term
 			}
 			n.setTerm(0)
 			if leads {
@@ -329,7 +334,6 @@ func (n *Node) close() error {
 	}
 	if n.transport != nil {
 		n.transport.lull.end()
-		n.transport.calm.hurry()
 	}
 	err := n.raft.Shutdown().Error()
 	return errors.Join(err, n.disk.close())

@@ -76,20 +76,11 @@ func (n *Node) VerifyLeads(ctx context.Context) (Fence, error) {
 	index := n.raft.CommitIndex()
 	// Nobody else can be elected where there is one voter.
 	if !n.onlyVoter() || n.raft.State() != hraft.Leader {
-		if err := n.await(ctx, n.verify); err != nil {
+		if err := n.await(ctx, func() error { return n.raft.VerifyLeader().Error() }); err != nil {
 			return Fence{}, err
 		}
 	}
 	return fence, n.reach(ctx, index)
-}
-
-// verify has a majority confirm that this server leads, without waiting for the next heartbeat.
-func (n *Node) verify() error {
-	if n.transport != nil {
-		n.transport.calm.hurry()
-		defer n.transport.calm.rest()
-	}
-	return n.raft.VerifyLeader().Error()
 }
 
 // reach waits until this server has applied everything up to index, which is committed, and behind the mark of a term, so that

@@ -30,7 +30,7 @@ type Transport struct {
 	ended  chan struct{} // holds one: a connection that another server made has ended
 	closed chan struct{}
 	lull   *lull
-	calm   *calm
+	turned chan struct{} // holds one: all has become calm with a server, or is so no longer
 
 	mu    sync.Mutex
 	peers map[hraft.ServerID]*peer
@@ -42,7 +42,7 @@ var _ Carrier = (*Transport)(nil)
 func NewTransport(id string, accepted net.Listener, links Links, log *slog.Logger) *Transport {
 	t := &Transport{
 		links: links, rpcs: make(chan hraft.RPC), ended: make(chan struct{}, 1), closed: make(chan struct{}),
-		peers: map[hraft.ServerID]*peer{}, lull: newLull(), calm: newCalm(),
+		peers: map[hraft.ServerID]*peer{}, lull: newLull(), turned: make(chan struct{}, 1),
 	}
 	t.NetworkTransport = hraft.NewNetworkTransportWithConfig(&hraft.NetworkTransportConfig{
 		Stream:  streams{Listener: accepted, id: id, transport: t},
