@@ -16,7 +16,7 @@ import (
 
 // ServeHTTP answers one request: it logs, recovers, authenticates, waits for the request's turn and routes.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	began := s.now()
+	began, start := s.now(), time.Now()
 	user, known := s.cfg.Authenticate(r)
 	about := describe(r)
 	rec := &recorder{ResponseWriter: w, now: s.now, long: about.longRunning(), audit: s.audited(w, r, user, about, began)}
@@ -26,9 +26,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		} else {
 			rec.audit.Completed(rec.code(), s.now())
 		}
-		s.observe(about, rec, s.now().Sub(began))
+		took := time.Since(start)
+		s.observe(about, rec, took)
 		s.log.Debug("request", "method", r.Method, "uri", r.RequestURI, "user", user.Name,
-			"status", rec.status, "duration", s.now().Sub(began).Round(time.Microsecond))
+			"status", rec.status, "duration", took.Round(time.Microsecond))
 	}()
 	rec.Header().Set("Cache-Control", "no-cache, private")
 	r = r.WithContext(withRecord(withUser(r.Context(), user), rec.audit))

@@ -38,7 +38,7 @@ type Config struct {
 	Nodes  Nodes
 	// Version is covey's own, shown as build metadata in /version.
 	Version string
-	// Clock is time.Now when nil.
+	// Clock tells the time that objects carry; it is time.Now when nil.
 	Clock  func() time.Time
 	Logger *slog.Logger
 	// Ready says why the node is not ready yet; nil means it is.

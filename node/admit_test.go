@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -31,7 +32,7 @@ func emptyState(t *testing.T) *store.Snapshot {
 func TestAControllersPodIsDefaultedAsAUsers(t *testing.T) {
 	limits := corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1"), corev1.ResourceMemory: resource.MustParse("64Mi")}
 	pod := &corev1.Pod{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "app:1", Resources: corev1.ResourceRequirements{Limits: limits}}}}}
-	if err := admitPod(emptyState(t), pod); err != nil {
+	if err := admitPod(emptyState(t), pod, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	if request := pod.Spec.Containers[0].Resources.Requests[corev1.ResourceCPU]; request.Cmp(limits[corev1.ResourceCPU]) != 0 {

@@ -20,7 +20,7 @@ const sampleTime = 3 * time.Second
 
 func (n *node) newAutoscaler() *autoscaler.Autoscaler {
 	return autoscaler.New(autoscaler.Config{
-		Store: n.store, Sampler: &sampler{collector: n.usage, node: n}, Targets: scaled, NewUID: uuid.NewUUID, Logger: n.log,
+		Store: n.store, Sampler: &sampler{collector: n.usage, node: n}, Targets: scaled, NewUID: uuid.NewUUID, Now: n.clock.Stamp, Logger: n.log,
 	})
 }
 

@@ -40,13 +40,13 @@ func (n *node) peerHandler() http.Handler {
 
 // writer writes for the node of that name.
 func (n *node) writer(name string) *upstream.StoreWriter {
-	return upstream.NewWriter(n.store, name, time.Now, uuid.NewUUID)
+	return upstream.NewWriter(n.store, name, n.clock.Stamp, uuid.NewUUID)
 }
 
 // openAgent makes the agent, which is told by source what to run, tells writer what became of it, and asks confirm which pods that may
 // run at most once are its own. It serves what is pushed if it is handed repositories.
 func (n *base) openAgent(source upstream.Source, writer upstream.Writer, confirm func(context.Context) ([]string, error), repositories agent.Repositories) (err error) {
-	n.upstream = upstream.New(source, writer, upstream.DefaultPatience, time.Now, n.log)
+	n.upstream = upstream.New(source, writer, upstream.DefaultPatience, n.clock.Stamp, n.log)
 	n.upstream.EndPodsWhen(n.dismissal)
 	n.agent, err = agent.New(agent.Config{
 		NodeName:     n.cfg.Name,
@@ -78,8 +78,9 @@ func (n *node) build() (err error) {
 		return err
 	}
 	n.scheduler = scheduler.New(scheduler.Config{
-		Store: n.store, Logger: n.log, AdmitPod: admitPod, Resources: resources(),
-		Observe: func(r scheduler.Round) { n.metrics.ObserveRound(r) },
+		Store: n.store, Now: n.clock.Stamp, Logger: n.log, Resources: resources(),
+		AdmitPod: func(snap *store.Snapshot, pod *corev1.Pod) error { return admitPod(snap, pod, n.clock.Stamp()) },
+		Observe:  func(r scheduler.Round) { n.metrics.ObserveRound(r) },
 	})
 	n.usage = usage.New(n.Handler)
 	n.autoscaler = n.newAutoscaler()
@@ -94,6 +95,7 @@ func (n *node) openAPI() (err error) {
 		Scheme:  kind.Scheme(),
 		Nodes:   n,
 		Version: n.cfg.Version,
+		Clock:   n.clock.Stamp,
 		Logger:  n.log,
 		Ready:   n.ready,
 
@@ -121,10 +123,10 @@ func (n *node) Handler(name string) (http.Handler, error) {
 }
 
 // admitPod does for a controller's pod what the API does for a user's.
-func admitPod(snap *store.Snapshot, pod *corev1.Pod) error {
+func admitPod(snap *store.Snapshot, pod *corev1.Pod, now time.Time) error {
 	pods := kind.Find("", "v1", "pods")
 	pods.Default(pod)
-	pods.PrepareCreate(pod, time.Now())
+	pods.PrepareCreate(pod, now)
 	return api.AdmitPod(snap, pod)
 }
 

@@ -178,7 +178,7 @@ func answers(ctx context.Context, ping func(context.Context) error) bool {
 
 // judge writes what was found of the nodes. Of one that was not looked at nothing is known: it came in the meantime.
 func (n *node) judge(tx *store.Tx, alive map[string]bool, missing map[string]string) {
-	now := metav1.NewTime(time.Now().Truncate(time.Second))
+	now := metav1.NewTime(n.clock.Stamp().Truncate(time.Second))
 	for rec := range tx.Snapshot().List("nodes", "") {
 		was := rec.Object().(*corev1.Node)
 		_, looked := missing[was.Name]

@@ -14,7 +14,7 @@ import (
 // keepSystemObjects makes the objects that every cluster has, where they are missing.
 func (n *node) keepSystemObjects(ctx context.Context) error {
 	for {
-		_, err := n.store.Update(ctx, func(tx *store.Tx) error { addSystemObjects(tx, time.Now()); return nil })
+		_, err := n.store.Update(ctx, func(tx *store.Tx) error { addSystemObjects(tx, n.clock.Stamp()); return nil })
 		if err == nil {
 			return nil
 		}

@@ -70,7 +70,7 @@ func (n *node) registerWitness(ctx context.Context) error {
 
 func (n *node) putWitness(tx *store.Tx) error {
 	key := store.Key{Resource: "nodes", Name: n.cfg.Name}
-	now := metav1.NewTime(time.Now().Truncate(time.Second))
+	now := metav1.NewTime(n.clock.Stamp().Truncate(time.Second))
 	rec, there := tx.Get(key)
 	if !there {
 		created := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: n.cfg.Name, UID: uuid.NewUUID(), CreationTimestamp: now}}

@@ -46,6 +46,7 @@ func (w *worker) newLocalAPI() (*api.Server, error) {
 		Scheme:  kind.Scheme(),
 		Nodes:   w,
 		Version: w.cfg.Version,
+		Clock:   w.clock.Stamp,
 		Logger:  w.log,
 		Ready:   func() error { return errors.New("no server can be reached") },
 		Stale: func() string {

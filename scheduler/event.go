@@ -44,7 +44,7 @@ func (r *round) record(e controller.Event) {
 		if was, ok := get[*corev1.Event](r.view, key); ok {
 			ev := was.DeepCopy()
 			ev.Count++
-			ev.LastTimestamp, ev.Message = r.now(), e.Message
+			ev.LastTimestamp, ev.Message = r.stamp(), e.Message
 			r.change(controller.Update, key, ev)
 			return
 		}
@@ -56,7 +56,7 @@ func (r *round) record(e controller.Event) {
 func (r *round) alike(group string) int {
 	n := 0
 	for key := range r.index.eventGroups[group] {
-		if r.env.Now.Sub(r.index.facts[key].event.last) < alikeWindow {
+		if r.env.Now.Sub(r.index.facts[key].event.last(r.env.Now)) < alikeWindow {
 			n++
 		}
 	}
@@ -70,11 +70,11 @@ func (r *round) newEvent(namespace string, e controller.Event) {
 	}
 	ev := &corev1.Event{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: namespace, Name: key.Name, UID: r.env.NewUID(), CreationTimestamp: r.now(),
+			Namespace: namespace, Name: key.Name, UID: r.env.NewUID(), CreationTimestamp: r.stamp(),
 		},
 		InvolvedObject: e.Regarding, Reason: e.Reason, Message: e.Message, Type: e.Type,
 		Source: corev1.EventSource{Component: e.Source}, ReportingController: e.Source,
-		FirstTimestamp: r.now(), LastTimestamp: r.now(), Count: 1,
+		FirstTimestamp: r.stamp(), LastTimestamp: r.stamp(), Count: 1,
 	}
 	r.change(controller.Create, key, ev)
 }
@@ -87,7 +87,7 @@ func (r *round) expire() {
 		if f.event == nil {
 			continue
 		}
-		switch at := f.event.last.Add(eventTTL); {
+		switch at := f.event.last(r.env.Now).Add(eventTTL); {
 		case r.env.Now.Before(at):
 			if next.IsZero() || at.Before(next) {
 				next = at
@@ -103,7 +103,7 @@ func (r *round) expire() {
 	}
 	delete(r.due, w)
 	if !next.IsZero() {
-		r.due[w] = next.Add(eventSlack)
+		r.due[w] = r.local(next.Add(eventSlack))
 	}
 }
 
@@ -111,24 +111,30 @@ func (r *round) expire() {
 func (s *Scheduler) awaitExpiry(is *fact) {
 	w := work{kind: expireEvents}
 	if _, set := s.due[w]; !set && is != nil && is.event != nil {
-		s.due[w] = is.event.last.Add(eventTTL + eventSlack)
+		now := s.now()
+		s.due[w] = s.clock.Now().Add(is.event.last(now).Add(eventTTL + eventSlack).Sub(now))
 	}
 }
 
 func newEventFact(ev *corev1.Event) *eventFact {
-	last := ev.LastTimestamp.Time
-	if last.IsZero() {
-		last = ev.EventTime.Time
-	}
-	if last.IsZero() {
-		last = ev.CreationTimestamp.Time
+	told := ev.LastTimestamp.Time
+	if told.IsZero() {
+		told = ev.EventTime.Time
 	}
 	group := eventGroup(&ev.InvolvedObject, cmp.Or(ev.ReportingController, ev.Source.Component), ev.Type, ev.Reason)
 	message := ev.Message
 	if len(message) > len(alikeTogether) && message[:len(alikeTogether)] == alikeTogether {
 		message = alikeTogether
 	}
-	return &eventFact{id: group + message, group: group, last: last}
+	return &eventFact{id: group + message, group: group, told: told, created: ev.CreationTimestamp.Time}
+}
+
+// last is when an event was told last: when it was taken, if the clock of who told it must have been wrong.
+func (e *eventFact) last(now time.Time) time.Time {
+	if e.told.Before(e.created) || e.told.Sub(now) > eventTTL {
+		return e.created
+	}
+	return e.told
 }
 
 // eventGroup is equal for events of one reason about one object.

@@ -52,7 +52,8 @@ type podFact struct {
 // many alike.
 type eventFact struct {
 	id, group string
-	last      time.Time
+	told      time.Time // last, by the clock of who told it; zero when that does not say
+	created   time.Time
 }
 
 func (f *fact) controller() types.UID {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,10 +33,11 @@ const (
 // cluster is a real store with a scheduler running on it and an agent for all nodes that starts pods at once.
 type cluster struct {
 	*store.Store
-	t     *testing.T
-	ctx   context.Context
-	clock *clocktesting.FakeClock
-	uids  int
+	t      *testing.T
+	ctx    context.Context
+	clock  *clocktesting.FakeClock
+	behind atomic.Int64 // nanoseconds that the scheduler's clock is behind the time that objects carry
+	uids   int
 }
 
 func newCluster(t *testing.T) *cluster { return newClusterWithHistory(t, 0) }
@@ -71,9 +73,12 @@ func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)
 // schedule runs a scheduler until the test ends or the returned func is called.
 func (c *cluster) schedule() (stop func()) {
 	ctx, cancel := context.WithCancel(c.ctx)
-	s := scheduler.New(scheduler.Config{Store: c.Store, Clock: c.clock, Logger: quiet()})
+	s := scheduler.New(scheduler.Config{Store: c.Store, Clock: c.clock, Now: c.now, Logger: quiet()})
 	return c.run("scheduler", cancel, func() error { return s.Run(ctx) })
 }
+
+// now is the time that objects carry.
+func (c *cluster) now() time.Time { return c.clock.Now().Add(time.Duration(c.behind.Load())) }
 
 // agent starts what is bound and buries what is being deleted, until the test ends or the returned func is called.
 func (c *cluster) agent() (stop func()) {

@@ -144,7 +144,7 @@ func (r *round) refuse(key store.Key, pod *corev1.Pod, nominated, message string
 func (r *round) setScheduled(pod *corev1.Pod, status corev1.ConditionStatus, reason, message string) {
 	c := corev1.PodCondition{
 		Type: corev1.PodScheduled, Status: status, Reason: reason, Message: message,
-		ObservedGeneration: pod.Generation, LastTransitionTime: r.now(),
+		ObservedGeneration: pod.Generation, LastTransitionTime: r.stamp(),
 	}
 	for i := range pod.Status.Conditions {
 		was := &pod.Status.Conditions[i]
@@ -160,7 +160,7 @@ func (r *round) setScheduled(pod *corev1.Pod, status corev1.ConditionStatus, rea
 	pod.Status.Conditions = append(pod.Status.Conditions, c)
 }
 
-func (r *round) now() metav1.Time { return metav1.NewTime(r.env.Now.UTC()).Rfc3339Copy() }
+func (r *round) stamp() metav1.Time { return metav1.NewTime(r.env.Now.UTC()).Rfc3339Copy() }
 
 func (r *round) tell(pod *corev1.Pod, kind, reason, message string) {
 	r.record(controller.Event{

@@ -196,7 +196,7 @@ func (r *round) lostPod(w work) {
 	if !ok {
 		return
 	}
-	r.take(w, controller.LostPod(pod, r.index.missing[pod.Spec.NodeName], r.env))
+	r.take(w, controller.LostPod(pod, r.since(r.index.missing[pod.Spec.NodeName]), r.env))
 }
 
 // maxContent is how much of a namespace is removed in one decision.

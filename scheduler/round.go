@@ -1,6 +1,8 @@
 package scheduler
 
 import (
+	"time"
+
 	"github.com/google/uuid"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -24,7 +26,8 @@ const (
 // round is the decisions that go into one commit.
 type round struct {
 	*Scheduler
-	env   controller.Env
+	env   controller.Env // whose time is that of objects
+	began time.Time      // by this machine's clock
 	view  *view
 	taken []work // to be queued again if the commit fails
 	runs  map[work]int
@@ -35,9 +38,9 @@ type round struct {
 
 func newRound(s *Scheduler, snap *store.Snapshot) *round {
 	r := &round{
-		Scheduler: s, view: newView(snap), runs: map[work]int{},
+		Scheduler: s, view: newView(snap), runs: map[work]int{}, began: s.clock.Now(),
 		env: controller.Env{
-			Now:    s.clock.Now(),
+			Now:    s.now(),
 			NewUID: func() types.UID { return types.UID(uuid.NewString()) },
 			Suffix: func() string { return rand.String(5) },
 		},
@@ -115,8 +118,19 @@ func (r *round) take(w work, res controller.Result) {
 		r.record(e)
 	}
 	if !res.Due.IsZero() {
-		r.due[w] = res.Due
+		r.due[w] = r.local(res.Due)
 	}
+}
+
+// local is a time of objects by this machine's clock.
+func (r *round) local(t time.Time) time.Time { return r.began.Add(t.Sub(r.env.Now)) }
+
+// since is a moment of this machine's clock as a time of objects, so that it has lasted as long; zero stays that.
+func (r *round) since(moment time.Time) time.Time {
+	if moment.IsZero() {
+		return moment
+	}
+	return r.env.Now.Add(moment.Sub(r.began))
 }
 
 func (r *round) change(verb controller.Verb, key store.Key, obj store.Object) {

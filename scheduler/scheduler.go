@@ -28,9 +28,11 @@ var DefaultResources = []string{
 
 // Config is what a Scheduler needs.
 type Config struct {
-	Store  *store.Store
-	Clock  clock.WithDelayedExecution // nil: the real one
-	Logger *slog.Logger               // nil: slog.Default()
+	Store *store.Store
+	Clock clock.WithDelayedExecution // nil: the real one
+	// Now is the time that objects carry, which may be another than this machine's; nil: Clock's.
+	Now    func() time.Time
+	Logger *slog.Logger // nil: slog.Default()
 	// AdmitPod fills in a pod made from a template what the API fills in for a user's pod, or refuses it as the API would; nil
 	// adds nothing.
 	AdmitPod func(*store.Snapshot, *corev1.Pod) error
@@ -56,6 +58,7 @@ const DefaultEndedPods = 12_500
 type Scheduler struct {
 	store     *store.Store
 	clock     clock.WithDelayedExecution
+	now       func() time.Time
 	log       *slog.Logger
 	tell      func(Round)
 	admit     func(*store.Snapshot, *corev1.Pod) error
@@ -75,11 +78,14 @@ type Scheduler struct {
 // New returns a scheduler that does nothing until Run.
 func New(cfg Config) *Scheduler {
 	s := &Scheduler{
-		store: cfg.Store, clock: cfg.Clock, log: cfg.Logger, tell: cfg.Observe, admit: cfg.AdmitPod, resources: map[string]bool{},
+		store: cfg.Store, clock: cfg.Clock, now: cfg.Now, log: cfg.Logger, tell: cfg.Observe, admit: cfg.AdmitPod, resources: map[string]bool{},
 		most: cmp.Or(cfg.EndedPods, DefaultEndedPods),
 	}
 	if s.clock == nil {
 		s.clock = clock.RealClock{}
+	}
+	if s.now == nil {
+		s.now = s.clock.Now
 	}
 	if s.log == nil {
 		s.log = slog.Default()

@@ -74,7 +74,7 @@ func (r *round) evict(w work) {
 		if implied && len(r.ready) == 0 {
 			continue // there is no better place: a cluster that is cut off as a whole keeps its pods
 		}
-		taints = append(taints, controller.SeenTaint{Taint: t, Since: since})
+		taints = append(taints, controller.SeenTaint{Taint: t, Since: r.since(since)})
 	}
 	r.take(w, controller.TaintEviction(pod, taints, r.env))
 }

@@ -22,6 +22,13 @@ type Clock struct {
 	seen  reading            // what the file has
 	told  reading            // by the server that let this node join
 	peers map[string]reading // by node
+	last  judgement
+}
+
+// judgement is what the time was when a clock was heard of last.
+type judgement struct {
+	reading
+	common bool // enough clocks were known
 }
 
 // reading is what a clock said, and when that was.
@@ -38,6 +45,8 @@ const (
 	grain = 24 * time.Hour
 	// enough clocks may have a wrong one among them.
 	enough = 3
+	// amiss is how far this machine's clock is from what enough clocks say when it is wrong.
+	amiss = 5 * time.Minute
 )
 
 // Open reads the latest time that was seen from file; a file that is missing or damaged only says less. wall is the machine's clock,
@@ -50,6 +59,7 @@ func Open(file string, wall func() time.Time, elapsed func() time.Duration, log 
 			c.seen = reading{t, elapsed()}
 		}
 	}
+	c.judge()
 	if now := wall(); now.Before(c.seen.time.Add(-grain)) || now.Before(set) {
 		log.Warn("the machine's clock is behind; certificates are judged by the latest time that this node has seen, and by the other nodes' clocks",
 			"clock", now.UTC().Format(time.RFC3339), "seen", c.seen.time.UTC().Format(time.RFC3339), "file", file)
@@ -64,6 +74,7 @@ func (c *Clock) Observe(node string, t time.Time) {
 	}
 	c.mu.Lock()
 	c.peers[node] = reading{t, c.elapsed()}
+	c.judge()
 	c.mu.Unlock()
 	c.Remember()
 }
@@ -76,6 +87,7 @@ func (c *Clock) Start(t time.Time) {
 	c.told = reading{t, c.elapsed()}
 	if c.own().Before(set) && !t.Before(set) {
 		c.remember(t)
+		c.judge()
 	}
 }
 
@@ -96,6 +108,26 @@ func (c *Clock) judged() time.Time {
 		return known[0]
 	}
 	return own
+}
+
+// Stamp is the time to write into objects: what this machine's clock says, unless that was never set, or is minutes from what enough clocks say.
+// It is cheap.
+func (c *Clock) Stamp() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	wall, judged := c.wall(), c.now(c.last.reading)
+	wrong := wall.Before(set)
+	if c.last.common {
+		wrong = wall.Sub(judged).Abs() > amiss
+	}
+	if wrong {
+		return judged
+	}
+	return wall
+}
+
+func (c *Clock) judge() {
+	c.last = judgement{reading{c.judged(), c.elapsed()}, len(c.known()) >= enough}
 }
 
 // Latest is the time to issue by: the latest of all clocks. What is issued must be good for those whose clock is right, whichever that

@@ -138,3 +138,52 @@ func TestStartIsForAClockThatWasNeverSet(t *testing.T) {
 		}
 	}
 }
+
+// TestStampIsOfThisMachineUnlessItsClockIsWrong has a clock be set, and others be heard of.
+func TestStampIsOfThisMachineUnlessItsClockIsWrong(t *testing.T) {
+	const hour = time.Hour
+	for _, test := range []struct {
+		name       string
+		own        time.Time
+		seen, told time.Time
+		peers      []time.Time
+		want       time.Time
+	}{
+		{name: "alone", own: real, want: real},
+		{name: "alone in 1970", own: y1970, want: y1970},
+		{name: "in 1970, and seen better", own: y1970, seen: real.Add(-hour), want: real.Add(-hour)},
+		{name: "in 1970, and told when it joined", own: y1970, told: real, want: real},
+		{name: "in 1970, with another", own: y1970, peers: []time.Time{real}, want: real},
+		{name: "the other is in 1970", own: real, peers: []time.Time{y1970}, want: real},
+		{name: "hours from one other", own: real, peers: []time.Time{real.Add(2 * hour)}, want: real},
+		{name: "was ahead", own: real, seen: real.AddDate(80, 0, 0), want: real},
+		{name: "ahead of two", own: real.AddDate(80, 0, 0), peers: []time.Time{real, real}, want: real},
+		{name: "hours behind two", own: real.Add(-2 * hour), peers: []time.Time{real, real}, want: real},
+		{name: "seconds behind two", own: real.Add(-2 * time.Second), peers: []time.Time{real, real}, want: real.Add(-2 * time.Second)},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			m := newMachine(t, test.own)
+			if !test.seen.IsZero() {
+				if err := os.WriteFile(m.file, []byte(test.seen.Format(time.RFC3339)), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c := m.open()
+			if !test.told.IsZero() {
+				c.Start(test.told)
+			}
+			for i, peer := range test.peers {
+				c.Observe(fmt.Sprint(i), peer)
+			}
+			for _, m.up = range []time.Duration{0, hour} {
+				if got := c.Stamp(); !got.Equal(test.want.Add(m.up)) {
+					t.Errorf("after %v it is %v, want %v", m.up, got, test.want.Add(m.up))
+				}
+			}
+			m.off = 0
+			if got := c.Stamp(); !got.Equal(real.Add(m.up)) {
+				t.Errorf("once the clock is set it is %v, want %v", got, real.Add(m.up))
+			}
+		})
+	}
+}

@@ -61,6 +61,7 @@ type Config struct {
 	Targets func(group, kind string) (Target, bool)
 	NewUID  func() types.UID
 	Clock   clock.WithTicker // nil: the real one
+	Now     func() time.Time // the time that events carry; nil: Clock's
 	Logger  *slog.Logger
 }
 
@@ -97,6 +98,9 @@ type Observation struct {
 func New(cfg Config) *Autoscaler {
 	if cfg.Clock == nil {
 		cfg.Clock = clock.RealClock{}
+	}
+	if cfg.Now == nil {
+		cfg.Now = cfg.Clock.Now
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
@@ -191,7 +195,7 @@ func (a *Autoscaler) step(ctx context.Context) (next time.Time) {
 			changed = append(changed, c)
 		}
 	}
-	scaled, err := a.write(ctx, changed, now)
+	scaled, err := a.write(ctx, changed, a.cfg.Now())
 	if err != nil && ctx.Err() == nil {
 		a.cfg.Logger.Warn("the autoscalers' decisions could not be written, they are taken anew", "err", err)
 	}
