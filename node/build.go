@@ -57,7 +57,7 @@ func (n *base) openAgent(source upstream.Source, writer upstream.Writer, confirm
 		DataDir:      n.cfg.DataDir,
 		StateDir:     n.cfg.StateDir,
 		Labels:       n.cfg.Labels,
-		Annotations:  map[string]string{nodeIDAnnotation: n.identity.NodeID(), protocolAnnotation: protocol.Spoken().String()},
+		Annotations:  n.annotations(),
 		Peers:        others{n},
 		Repositories: repositories,
 		Version:      n.cfg.Version,
@@ -71,6 +71,18 @@ func (n *base) openAgent(source upstream.Source, writer upstream.Writer, confirm
 		Housekeeping:   n.cfg.Housekeeping,
 	}, n.runtime, confirming{n.upstream, confirm})
 	return err
+}
+
+// annotations are what the Node object says of this covey.
+func (n *base) annotations() map[string]string {
+	role := RoleServer
+	switch {
+	case n.cfg.Worker:
+		role = RoleWorker
+	case n.cfg.Witness:
+		role = RoleWitness
+	}
+	return map[string]string{nodeIDAnnotation: n.identity.NodeID(), protocolAnnotation: protocol.Spoken().String(), roleAnnotation: role}
 }
 
 func (n *node) build() (err error) {

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -145,6 +146,7 @@ func TestStatusSaysWhatCanBeLost(t *testing.T) {
 			nodes[s.ID] = &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: s.ID}}
 		}
 		status := describe(members, alive, nodes, "a")
+		_, status.Summary = canLose(status.Members, "a")
 		var got []string
 		for _, m := range status.Members {
 			got = append(got, m.Name+" "+m.Role)
@@ -152,5 +154,40 @@ func TestStatusSaysWhatCanBeLost(t *testing.T) {
 		if strings.Join(got, ", ") != test.want || !strings.HasPrefix(status.Summary, test.says) {
 			t.Errorf("%s: %v, %q; want %s, %q", test.servers, got, status.Summary, test.want, test.says)
 		}
+	}
+}
+
+// TestStatusOfWhatIsNotThere: a node that is away stays in sight, whatever it was, and one that does not answer is not counted on.
+func TestStatusOfWhatIsNotThere(t *testing.T) {
+	nodes := map[string]*corev1.Node{"": {ObjectMeta: metav1.ObjectMeta{Name: "never ran"}}}
+	for id, role := range map[string]string{"a": RoleServer, "w": RoleWorker, "s": RoleServer, "x": RoleWitness} {
+		nodes[id] = &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: id, Annotations: map[string]string{roleAnnotation: role}}}
+	}
+	status := describe([]store.Member{{ID: "a", Voter: true}}, []gossip.Member{{ID: "a", Name: "a", Addresses: []string{"192.0.2.1:7443"}}}, nodes, "a")
+	var got []string
+	for _, m := range status.Members {
+		got = append(got, fmt.Sprint(m.Name, " ", m.Role, " ", m.Alive))
+	}
+	if want := "a leader true, s server false, w worker false, x witness false"; strings.Join(got, ", ") != want {
+		t.Errorf("%v; want %s", got, want)
+	}
+
+	for _, test := range []struct{ asked, silent, says string }{
+		{"a", "b", "None of the servers that vote may be lost"},
+		{"a", "b c", "Nothing can be written as far as a sees: b and c do not answer. Start what is missing (with --join, if all are at other addresses now), " +
+			"or connect a with it again; if it is gone for good run covey recover on a."},
+		{"w", "a b", "Nothing can be written as far as w sees: a and b do not answer."},
+	} {
+		var members []MemberStatus
+		for _, name := range []string{"a", "b", "c"} {
+			members = append(members, MemberStatus{Name: name, Voter: true, Alive: true, Silent: slices.Contains(strings.Fields(test.silent), name)})
+		}
+		if _, says := canLose(members, test.asked); !strings.HasPrefix(says, test.says) {
+			t.Errorf("%s silent: %q; want %q", test.silent, says, test.says)
+		}
+	}
+	_, says := canLose([]MemberStatus{{Name: "a", Voter: true}, {Name: "b", Role: RoleFollower, Alive: true}}, "b")
+	if want := "if it is gone for good run covey promote on b."; !strings.HasSuffix(says, want) {
+		t.Errorf("the one voter of two servers is gone: %q; want %q", says, want)
 	}
 }

@@ -124,12 +124,17 @@ func (n *node) noMajority() error {
 	if q.lacks() == 0 {
 		return nil
 	}
-	remedy := "covey recover"
-	if !q.self && q.voters == 1 {
-		remedy = "covey promote"
+	return fmt.Errorf("the cluster has lost its majority, or %s is cut off from it: %s, and %d of %d servers that vote are there where %d are needed. "+
+		"Start what is missing, with --join if all are at other addresses now; if it is gone for good, run %s on %s",
+		n.cfg.Name, doNotAnswer(q.missing), q.voters-len(q.missing), q.voters, q.voters/2+1, recovery(q.self, q.voters), n.cfg.Name)
+}
+
+// recovery is the command by which a server goes on without the voters that are lost; of two servers the one without a vote is promoted.
+func recovery(votes bool, voters int) string {
+	if !votes && voters == 1 {
+		return "covey promote"
 	}
-	return fmt.Errorf("the cluster has lost its majority: %s, and %d of %d servers that vote are there where %d are needed. Start what is missing, "+
-		"with --join if all are at other addresses now; if it is gone for good, run %s on %s", doNotAnswer(q.missing), q.voters-len(q.missing), q.voters, q.voters/2+1, remedy, n.cfg.Name)
+	return "covey recover"
 }
 
 func doNotAnswer(names []string) string {

@@ -24,6 +24,8 @@ const (
 	pingTimeout = 2 * time.Second
 	// nodeIDAnnotation on a Node object names the node's key.
 	nodeIDAnnotation = "covey.dev/node-id"
+	// roleAnnotation on a Node object says whether its node is a server, a worker or a witness, or was when it ran last.
+	roleAnnotation = "covey.dev/role"
 )
 
 // The roles of a member.
@@ -34,6 +36,7 @@ const (
 	RoleJoining  = "joining"  // is not in Raft yet
 	RoleWitness  = "witness"  // votes, and runs no pods
 	RoleWorker   = "worker"   // holds no replica
+	RoleServer   = "server"   // is not there, and not in Raft: a recovery goes on without it
 )
 
 // Status is the cluster as the node that was asked sees it.
@@ -49,12 +52,14 @@ type Status struct {
 	Protocol ProtocolStatus `json:"protocol"`
 }
 
-// MemberStatus is one server.
+// MemberStatus is one node.
 type MemberStatus struct {
-	Name    string `json:"name"` // of its Node object; empty when that is gone
-	ID      string `json:"id"`   // of its key
-	Role    string `json:"role"`
-	Alive   bool   `json:"alive"`
+	Name  string `json:"name"` // of its Node object; empty when that is gone
+	ID    string `json:"id"`   // of its key
+	Role  string `json:"role"`
+	Alive bool   `json:"alive"`
+	// Silent is one that is alive for all that the gossip has heard, and did not answer the node that was asked.
+	Silent  bool   `json:"silent,omitempty"`
 	Address string `json:"address,omitempty"` // host:port, while it is alive
 	Version string `json:"version,omitempty"` // of covey
 	Zone    string `json:"zone,omitempty"`    // of its Node object
@@ -117,10 +122,14 @@ func (n *node) status(ctx context.Context) Status {
 		case m.ID == n.identity.NodeID():
 			revisions[i] = n.store.Snapshot().Revision()
 		case m.Alive:
-			asking.Go(func() { m.Millis, revisions[i] = n.ping(ctx, m.ID) })
+			asking.Go(func() {
+				m.Millis, revisions[i] = n.ping(ctx, m.ID)
+				m.Silent = m.Millis == 0
+			})
 		}
 	}
 	asking.Wait()
+	s.CanLose, s.Summary = canLose(s.Members, s.Node)
 	newest := slices.Max(revisions)
 	for i := range s.Members {
 		if revisions[i] > 0 {

@@ -47,6 +47,11 @@ func describe(members []store.Member, alive []gossip.Member, nodes map[string]*c
 			m.Role = RoleFollower
 		}
 	}
+	for id, node := range nodes {
+		if id != "" && byID[id] == nil {
+			find(id).Role = cmp.Or(node.Annotations[roleAnnotation], RoleServer)
+		}
+	}
 	var s Status
 	for _, m := range byID {
 		s.Members = append(s.Members, *m)
@@ -54,7 +59,6 @@ func describe(members []store.Member, alive []gossip.Member, nodes map[string]*c
 	slices.SortFunc(s.Members, func(a, b MemberStatus) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 	})
-	s.CanLose, s.Summary = canLose(s.Members)
 	return s
 }
 
@@ -68,28 +72,31 @@ func (s *Status) tell(speakers []speaker) {
 	}
 }
 
-// canLose says how many of the voters that are alive may be lost before nothing can be written, and puts it in words.
-func canLose(members []MemberStatus) (n int, words string) {
-	voters, left := 0, 0
-	var only, followers []string
+// canLose says how many of the voters that answer may be lost before nothing can be written, and puts it in words for the node that was asked.
+func canLose(members []MemberStatus, asked string) (n int, words string) {
+	voters, votes := 0, false
+	var only, missing, followers []string
 	for _, m := range members {
+		answers := m.Alive && !m.Silent
 		switch {
 		case m.Voter:
 			voters++
+			votes = votes || m.Name == asked
 			only = append(only, m.Name)
-			if m.Alive {
-				left++
+			if !answers {
+				missing = append(missing, cmp.Or(m.Name, m.ID))
 			}
-		case m.Role == RoleFollower && m.Alive:
+		case m.Role == RoleFollower && answers:
 			followers = append(followers, m.Name)
 		}
 	}
-	n = left - (voters/2 + 1)
+	n = voters - len(missing) - (voters/2 + 1)
 	switch {
 	case voters == 0:
 		return n, "It is not known yet which servers vote."
 	case n < 0:
-		return n, "Nothing can be written: too many of the servers that vote are gone. Start them (with --join, if all are at other addresses now), or if they are gone for good run covey recover."
+		return n, fmt.Sprintf("Nothing can be written as far as %s sees: %s. Start what is missing (with --join, if all are at other addresses now), or connect %s with it again; "+
+			"if it is gone for good run %s on %s.", asked, doNotAnswer(missing), asked, recovery(votes, voters), asked)
 	case voters == 1 && len(followers) == 0:
 		return n, fmt.Sprintf("%s is the only server: if it is lost so is the state, unless there is a backup. With two more servers one may be lost.", only[0])
 	case voters == 1:

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	goruntime "runtime"
 	"strings"
@@ -17,7 +18,6 @@ import (
 	"covey.dev/covey/api"
 	"covey.dev/covey/node/registry"
 	"covey.dev/covey/store"
-	"covey.dev/covey/store/protocol"
 )
 
 // witnessLabel marks the Node object of a witness, and keeps pods away as a taint.
@@ -102,8 +102,7 @@ func (n *node) describeWitness(node *corev1.Node, now metav1.Time) {
 	for name, value := range n.cfg.Labels {
 		node.Labels[name] = value
 	}
-	node.Annotations[nodeIDAnnotation] = n.identity.NodeID()
-	node.Annotations[protocolAnnotation] = protocol.Spoken().String()
+	maps.Copy(node.Annotations, n.annotations())
 	node.Spec.Taints = []corev1.Taint{{Key: witnessLabel, Effect: corev1.TaintEffectNoSchedule}}
 	ready := corev1.NodeCondition{
 		Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "Witness", Message: "it votes, and runs no pods",

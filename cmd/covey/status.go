@@ -17,7 +17,7 @@ func newStatusCommand(base *options) *cobra.Command {
 	var output string
 	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "Show the servers of the cluster, who leads, and what can be lost",
+		Short: "Show the nodes of the cluster, who leads, and what can be lost",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if output != "" && output != "json" {
@@ -52,7 +52,10 @@ func (s *session) printStatus(status node.Status) error {
 	var rows []table.Row
 	for _, m := range status.Members {
 		alive, trip, behind, protocol := "no", "-", "-", "-"
-		if m.Alive {
+		switch {
+		case m.Silent:
+			alive = "no answer"
+		case m.Alive:
 			alive = "yes"
 		}
 		if m.Millis > 0 {
