@@ -114,7 +114,9 @@ func TestJoinIsRefused(t *testing.T) {
 		has(t, what, r.Stderr, says...)
 	}
 	join := c.Address(1)
-	refused("no token", []string{"want ID.SECRET.CA", "covey token create"}, "--join", join)
+	refused("no token", []string{"--join: a token is needed too", "covey token create"}, "--join", join)
+	refused("half a token", []string{"--token: want ID.SECRET.CA", "covey token create"}, "--join", join, "--token", good[:len(good)/2])
+	refused("a URL", []string{`--join "https://` + join + `"`, "such as 192.0.2.7:7443"}, "--join", "https://"+join, "--token", good)
 	refused("no cluster", []string{"--join"}, "--token", good)
 	refused("a wrong secret", []string{"is unknown", "covey token create"}, "--join", join, "--token", id+"."+strings.Repeat("x", len(secret))+"."+ca)
 	refused("an expired token", []string{"expired", "covey token create"}, "--join", join, "--token", expired)

@@ -55,6 +55,8 @@ func (n *base) openIdentity(ctx context.Context) (seeds []string, err error) {
 		return nil, errors.New("--witness: say which cluster to join, with --join and --token")
 	case !exists && n.cfg.Token != "" && len(n.cfg.Join) == 0:
 		return nil, errors.New("--token: say which cluster to join, with --join and the address of one of its nodes")
+	case !exists && len(n.cfg.Join) > 0 && n.cfg.Token == "":
+		return nil, errors.New("--join: a token is needed too, --token ID.SECRET.CA: covey token create prints one on a node of the cluster")
 	case !exists && len(n.cfg.Join) > 0:
 		if seeds, err = n.join(ctx, dir); err != nil {
 			return nil, err

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
@@ -98,6 +99,11 @@ func (c *Config) validate() error {
 	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
 		errs = append(errs, fmt.Errorf("--listen %q: want host:port such as 0.0.0.0:7443", c.Listen))
 	}
+	for _, host := range c.Join {
+		if err := checkAddress(host); err != nil {
+			errs = append(errs, fmt.Errorf("--join %q: %w", host, err))
+		}
+	}
 	if c.Advertise != "" && net.ParseIP(c.Advertise) == nil {
 		errs = append(errs, fmt.Errorf("--advertise %q: want an IP address", c.Advertise))
 	}
@@ -137,6 +143,18 @@ func withPort(host string) string {
 		return host
 	}
 	return net.JoinHostPort(strings.Trim(host, "[]"), defaultPort)
+}
+
+// checkAddress says what is wrong with where a node is said to be: a host, with the port or without.
+func checkAddress(address string) error {
+	host, port, err := net.SplitHostPort(withPort(address))
+	if err != nil || host == "" || strings.ContainsAny(host, "/[]") {
+		return errors.New("want the address of a node, host or host:port, such as 192.0.2.7:7443")
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return fmt.Errorf("the port is %q: want a number from 1 to 65535", port)
+	}
+	return nil
 }
 
 func (c *Config) kubeconfig() string { return filepath.Join(c.DataDir, "admin.kubeconfig") }

@@ -39,7 +39,7 @@ const (
 
 // Ask asks one server after the other until one grants the wish, ctx ends, or one refuses for good.
 func Ask(ctx context.Context, r Request) (Grant, error) {
-	said := ""
+	said := map[string]string{} // of each server, so that none is said twice in a row
 	for wait := firstWait; ; wait = min(2*wait, mostWait) {
 		for _, server := range r.Servers {
 			grant, err := ask(ctx, r, server)
@@ -51,9 +51,9 @@ func Ask(ctx context.Context, r Request) (Grant, error) {
 			if errors.As(err, &refused) {
 				return Grant{}, err
 			}
-			if text := err.Error(); text != said {
+			if text := err.Error(); text != said[server] && ctx.Err() == nil {
 				r.Log.Warn("not in the cluster yet, trying again", "error", err)
-				said = text
+				said[server] = text
 			}
 		}
 		select {
@@ -124,7 +124,7 @@ func pinned(ca string) *tls.Config {
 				})
 				return err
 			}
-			return refusal{errors.New("the server there belongs to another cluster than the token: take a token from that cluster (covey token create), or the address of a node of the token's")}
+			return refusal{errors.New("the server there belongs to another cluster than the token, or its CA was replaced since (covey ca rotate): take a token from that cluster (covey token create), or the address of a node of the token's")}
 		},
 	}
 }

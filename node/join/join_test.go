@@ -1,6 +1,7 @@
 package join
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"io"
@@ -310,4 +311,51 @@ func TestWorkerJoins(t *testing.T) {
 	if !identity.IsWorker(dir) || id.NodeID() != nodeID || id.CAFingerprint() != c.id.CAFingerprint() {
 		t.Error("the worker does not have what it was handed")
 	}
+}
+
+// TestWhatIsInTheWayIsSaidOnce of each server, however often all are asked.
+func TestWhatIsInTheWayIsSaidOnce(t *testing.T) {
+	const rounds = 3
+	var asked atomic.Int64
+	id, err := identity.Open(t.TempDir(), time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if asked.Add(1) < rounds {
+			http.Error(w, "no leader", http.StatusServiceUnavailable)
+			return
+		}
+		http.Error(w, "enough", http.StatusForbidden)
+	}))
+	s.Listener = tls.NewListener(s.Listener, id.NewServer("first", "127.0.0.1").TLSConfig("http/1.1"))
+	s.Start()
+	t.Cleanup(s.Close)
+	dead := []string{deadAddress(t), deadAddress(t)}
+	var said bytes.Buffer
+	_, err = join(t, "", Token{ID: "abcdef", CA: id.CAFingerprint()}, func(r *Request) {
+		r.Servers, r.Log = append(dead, s.Listener.Addr().String()), slog.New(slog.NewTextHandler(&said, nil))
+	})
+	if err == nil || !strings.HasSuffix(err.Error(), "enough") {
+		t.Errorf("joining ends with %v", err)
+	}
+	for _, what := range append(dead, "no leader") {
+		if strings.Count(said.String(), "join the cluster at "+what) != 1 && strings.Count(said.String(), what) != 1 {
+			t.Errorf("%s is not said once:\n%s", what, said.String())
+		}
+	}
+	if n := strings.Count(said.String(), "\n"); n != 3 {
+		t.Errorf("%d lines:\n%s", n, said.String())
+	}
+}
+
+// deadAddress is one where nobody listens.
+func deadAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = l.Close()
+	return l.Addr().String()
 }

@@ -104,6 +104,9 @@ func admit(ctx context.Context, c Cluster, req request, from net.IP, now time.Ti
 		}
 		return spend(secret)
 	})
+	if errors.As(err, new(refusal)) {
+		return Grant{}, err
+	}
 	if err != nil {
 		return Grant{}, fmt.Errorf("use the token: %w", err)
 	}
