@@ -26,6 +26,10 @@ The exit status is 1 if something is missing.`,
 			if output != "" && output != "json" {
 				return errors.New("unknown output format: there is json")
 			}
+			dataDir, err := directory("data-dir", dataDir)
+			if err != nil {
+				return err
+			}
 			findings := node.CheckMachine(dataDir, time.Now())
 			if err := printFindings(cmd, findings, output); err != nil {
 				return err

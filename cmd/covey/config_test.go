@@ -104,3 +104,12 @@ func TestWhatIsConfiguredIsRead(t *testing.T) {
 		t.Errorf("read %+v of\n%s", read, content)
 	}
 }
+
+func TestDirectoryIsNamed(t *testing.T) {
+	if _, err := directory("data-dir", ""); err == nil || !strings.Contains(err.Error(), "--data-dir: it is empty") {
+		t.Errorf("an empty directory: %v", err)
+	}
+	if got, err := directory("data-dir", "/var/lib/covey/"); err != nil || got != "/var/lib/covey" {
+		t.Errorf("a directory: %q, %v", got, err)
+	}
+}

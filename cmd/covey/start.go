@@ -113,17 +113,17 @@ func (o *startOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	dataDir, err := filepath.Abs(o.dataDir)
+	dataDir, err := directory("data-dir", o.dataDir)
 	if err != nil {
-		return fmt.Errorf("--data-dir: %w", err)
+		return err
 	}
-	stateDir, err := filepath.Abs(o.stateDir)
+	stateDir, err := directory("state-dir", o.stateDir)
 	if err != nil {
-		return fmt.Errorf("--state-dir: %w", err)
+		return err
 	}
-	registryConfig, err := filepath.Abs(o.registryConfig)
+	registryConfig, err := directory("registry-config", o.registryConfig)
 	if err != nil {
-		return fmt.Errorf("--registry-config: %w", err)
+		return err
 	}
 	logMaxBytes, err := o.logBytes()
 	if err != nil {
@@ -169,6 +169,19 @@ func (o *startOptions) run(ctx context.Context, cmd *cobra.Command) error {
 			fmt.Fprintf(cmd.OutOrStdout(), "covey is ready on %s. Next: export KUBECONFIG=%s && kubectl get nodes\n", r.Server, r.Kubeconfig)
 		},
 	}))
+}
+
+// directory is the absolute path of one that a flag names. An empty one, as an unset variable of a script makes it, would be the
+// directory that covey happens to be started in.
+func directory(flag, path string) (string, error) {
+	if path == "" {
+		return "", fmt.Errorf("--%s: it is empty: want a directory", flag)
+	}
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", fmt.Errorf("--%s: %w", flag, err)
+	}
+	return abs, nil
 }
 
 // ended starts a node again that asks for it, in this process, and gives one that has left its cluster an exit status of its own, after
