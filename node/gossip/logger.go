@@ -5,6 +5,7 @@ import (
 	"context"
 	"log"
 	"log/slog"
+	"net"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -16,6 +17,9 @@ const (
 	warnBurst    = 10
 	warnInterval = 10 * time.Second
 )
+
+// closed ends what memberlist says of packets that it has in hand when the node stops.
+var closed = []byte(net.ErrClosed.Error())
 
 // newLogger hands memberlist's messages, which begin with their level, to slog. Only its errors are worth more than debug:
 // a link that loses packets would fill the log with warnings.
@@ -33,7 +37,7 @@ func (w writer) Write(line []byte) (int, error) {
 	for _, prefix := range []string{"[DEBUG] ", "[INFO] ", "[WARN] ", "[ERR] "} {
 		if rest, ok := bytes.CutPrefix(text, []byte(prefix)); ok {
 			text = rest
-			if prefix == "[ERR] " && w.warnings.Allow() {
+			if prefix == "[ERR] " && !bytes.HasSuffix(text, closed) && w.warnings.Allow() {
 				level = slog.LevelWarn
 			}
 		}

@@ -25,6 +25,10 @@ func (s sink) Accept(_ string, level hclog.Level, msg string, args ...any) {
 	case strings.HasPrefix(msg, "failed to appendEntries"), strings.HasPrefix(msg, "failed to heartbeat"),
 		strings.HasPrefix(msg, "failed to make requestVote"), strings.HasPrefix(msg, "failed to contact"):
 		// A server that is away: said several times a second, and the gossip says it once.
+	case strings.HasPrefix(msg, "Election timeout reached"):
+		// A server that is cut off: said every few seconds for as long as it is, on a disk that should not wear out.
+	case strings.HasPrefix(msg, "failed to get previous log"):
+		// Each server that is new, or was away: it is sent what it lacks.
 	case level == hclog.Error:
 		to = slog.LevelError
 	case level == hclog.Warn && !strings.HasPrefix(msg, "heartbeat timeout reached"):
