@@ -95,6 +95,19 @@ func TestLoadOrder(t *testing.T) {
 	}
 }
 
+func TestLoadOnAWorker(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "identity"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("KUBECONFIG", "")
+	t.Setenv("HOME", t.TempDir())
+	t.Setenv("COVEY_DATA_DIR", dir)
+	if _, err := Load(Options{}); !errors.Is(err, ErrNoConfig) || !strings.Contains(err.Error(), "it is a worker") || !strings.Contains(err.Error(), "--kubeconfig FILE") {
+		t.Errorf("error %v, want one that says what to do on a worker", err)
+	}
+}
+
 func TestLoadMissing(t *testing.T) {
 	t.Setenv("KUBECONFIG", "/nonexistent/config")
 	if _, err := Load(Options{}); !errors.Is(err, ErrNoConfig) || !strings.Contains(err.Error(), "/nonexistent/config") {

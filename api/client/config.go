@@ -83,6 +83,10 @@ func locate(explicit string) (*clientcmd.ClientConfigLoadingRules, error) {
 	if denied != nil {
 		return nil, fmt.Errorf("%w that may be read (%w): try as root, or pass --kubeconfig FILE", ErrNoConfig, denied)
 	}
+	if _, err := os.Stat(filepath.Join(filepath.Dir(local), "identity")); err == nil {
+		return nil, fmt.Errorf("%w: the node on this machine has no %s, as it is a worker, has left its cluster or was never ready; "+
+			"copy that of a server, and set KUBECONFIG or pass --kubeconfig FILE", ErrNoConfig, local)
+	}
 	return nil, fmt.Errorf("%w: no node on this machine has written %s; start one with \"covey start\", set KUBECONFIG or pass --kubeconfig FILE",
 		ErrNoConfig, local)
 }
