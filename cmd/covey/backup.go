@@ -124,7 +124,10 @@ state is damaged. The node is then the only server of its cluster, and others jo
 			if err != nil {
 				return err
 			}
-			return s.restore(in)
+			if err := s.restore(in); err != nil {
+				return fmt.Errorf("%s: %w", args[0], err)
+			}
+			return nil
 		},
 	}
 	base.addFlags(cmd.Flags())

@@ -134,7 +134,7 @@ func (o *imageOptions) load(cmd *cobra.Command, name string) error {
 	}, &loaded)
 	bar.clear()
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", name, err)
 	}
 	if len(loaded) == 0 {
 		return fmt.Errorf("%s holds no image for this node's platform", name)

@@ -131,5 +131,21 @@ the machine of a node they find its kubeconfig by themselves.`,
 		newBackupCommand(o), newRestoreCommand(o),
 		newImageCommand(o), newRegistryCommand(o), newSimulateCommand(), newVersionCommand(o), newCompletionCommand(),
 	)
+	showArguments(root)
 	return root
+}
+
+// showArguments has cmd, and the commands below it, say how they are called where their arguments are too few or too many.
+func showArguments(cmd *cobra.Command) {
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return &exitError{status: 1, text: fmt.Sprintf("error: %v\nUsage: %s", err, cmd.UseLine())}
+			}
+			return nil
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		showArguments(sub)
+	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -51,8 +53,11 @@ func newTokenCreate(base *options) *cobra.Command {
 		Example: "  covey start --join 192.0.2.7:7443 --token $(ssh 192.0.2.7 covey token create)",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if ttl < 0 || uses < 0 {
-				return errors.New("--ttl and --uses: want 0 (no limit) or more")
+			if ttl < 0 {
+				return fmt.Errorf("--ttl %v: want 0, which is for ever, or more", ttl)
+			}
+			if uses < 0 {
+				return fmt.Errorf("--uses %d: want 0, which is any number, or more", uses)
 			}
 			return createToken(base, cmd, ttl, uses, worker)
 		},
@@ -129,12 +134,16 @@ func randomText(n int) string {
 }
 
 func newTokenList(base *options) *cobra.Command {
-	return &cobra.Command{
+	var output string
+	cmd := &cobra.Command{
 		Use:     "list",
 		Aliases: []string{"ls"},
 		Short:   "List the tokens, without their secrets",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if output != "" && output != "json" {
+				return errors.New("unknown output format: there is json")
+			}
 			s, err := base.open(cmd)
 			if err != nil {
 				return err
@@ -148,33 +157,54 @@ func newTokenList(base *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			tokens := []listedToken{}
+			for i := range list.Items {
+				tokens = append(tokens, tokenOf(&list.Items[i], now))
+			}
+			if output == "json" {
+				encoder := json.NewEncoder(cmd.OutOrStdout())
+				encoder.SetIndent("", "    ")
+				return encoder.Encode(tokens)
+			}
 			p := table.Printer{Out: cmd.OutOrStdout()}
 			p.Columns([]metav1.TableColumnDefinition{{Name: "ID"}, {Name: "Expires"}, {Name: "Uses"}, {Name: "Joins as"}, {Name: "Age"}})
 			var rows []table.Row
-			for i := range list.Items {
-				rows = append(rows, tokenRow(&list.Items[i], now))
+			for _, t := range tokens {
+				rows = append(rows, t.row())
 			}
 			return p.Print(rows)
 		},
 	}
+	cmd.Flags().StringVarP(&output, "output", "o", "", "json")
+	return cmd
 }
 
-func tokenRow(secret *corev1.Secret, now time.Time) table.Row {
-	expires, uses, role := "never", "any", "any"
-	if text := string(secret.Data["expiration"]); text != "" {
-		expires = text
-		if until, err := time.Parse(time.RFC3339, text); err == nil && now.After(until) {
-			expires = "expired"
-		}
+// listedToken is a token without its secret.
+type listedToken struct {
+	ID      string    `json:"id"`
+	Created time.Time `json:"created"`
+	Expires string    `json:"expires,omitempty"` // RFC 3339; not there for one that never does
+	Expired bool      `json:"expired"`
+	Uses    string    `json:"uses,omitempty"` // that are left; not there for any number
+	Role    string    `json:"role,omitempty"` // worker; not there for any
+}
+
+func tokenOf(secret *corev1.Secret, now time.Time) listedToken {
+	t := listedToken{
+		ID: strings.TrimPrefix(secret.Name, tokenPrefix), Created: secret.CreationTimestamp.UTC(),
+		Expires: string(secret.Data["expiration"]), Uses: string(secret.Data["uses"]), Role: string(secret.Data["role"]),
 	}
-	if text := string(secret.Data["uses"]); text != "" {
-		uses = text
+	until, err := time.Parse(time.RFC3339, t.Expires)
+	t.Expired = err == nil && now.After(until)
+	return t
+}
+
+func (t listedToken) row() table.Row {
+	expires := cmp.Or(t.Expires, "never")
+	if t.Expired {
+		expires = "expired"
 	}
-	if text := string(secret.Data["role"]); text != "" {
-		role = text
-	}
-	age := duration.HumanDuration(time.Since(secret.CreationTimestamp.Time))
-	return table.Row{Cells: []any{secret.Name[len(tokenPrefix):], expires, uses, role, age}}
+	return table.Row{Cells: []any{t.ID, expires, cmp.Or(t.Uses, "any"), cmp.Or(t.Role, "any"), duration.HumanDuration(time.Since(t.Created))}}
 }
 
 func newTokenDelete(base *options) *cobra.Command {
