@@ -27,7 +27,7 @@ func (s sink) Accept(_ string, level hclog.Level, msg string, args ...any) {
 		// A server that is away: said several times a second, and the gossip says it once.
 	case strings.HasPrefix(msg, "Election timeout reached"):
 		// A server that is cut off: said every few seconds for as long as it is, on a disk that should not wear out.
-	case strings.HasPrefix(msg, "failed to get previous log"):
+	case strings.HasPrefix(msg, "failed to get previous log"), strings.HasPrefix(msg, "appendEntries rejected, sending older logs"):
 		// Each server that is new, or was away: it is sent what it lacks.
 	case level == hclog.Error:
 		to = slog.LevelError

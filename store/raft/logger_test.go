@@ -13,6 +13,7 @@ func TestWhatIsNormalIsNoWarning(t *testing.T) {
 	log := newLogger(slog.New(slog.NewTextHandler(&said, nil)))
 	log.Warn("Election timeout reached, restarting election")
 	log.Warn("failed to get previous log", "previous-index", 19, "last-index", 0)
+	log.Warn("appendEntries rejected, sending older logs", "next", 1)
 	log.Warn("heartbeat timeout reached, starting election")
 	log.Error("failed to appendEntries to", "peer", "a")
 	if said.Len() > 0 {
