@@ -89,27 +89,16 @@ func recordKeys(tx *store.Tx, keys identity.Keys) error {
 
 // followKeys takes up the keys that are put into the state.
 func (n *node) followKeys(ctx context.Context) error {
-	for {
-		snap := n.store.Snapshot()
-		watch, err := n.store.Watch(snap.Revision(), keysTable)
-		for err == nil {
-			var recorded identity.Keys
-			if recorded, err = n.recordedKeys(snap); err == nil {
-				err = n.takeUp(recorded)
-			}
-			if err != nil {
-				n.log.Error("the cluster's new keys are not taken up", "error", err)
-			}
-			_, err = watch.Next(ctx)
-			snap = n.store.Snapshot()
+	return follow(ctx, n.store, func(snap *store.Snapshot) (time.Duration, error) {
+		recorded, err := n.recordedKeys(snap)
+		if err == nil {
+			err = n.takeUp(recorded)
 		}
-		if ctx.Err() != nil {
-			return nil
+		if err != nil {
+			n.log.Error("the cluster's new keys are not taken up", "error", err)
 		}
-		if !errors.Is(err, store.ErrExpired) {
-			return fmt.Errorf("follow the cluster's keys: %w", err)
-		}
-	}
+		return 0, nil
+	}, keysTable)
 }
 
 // takeUp goes on with other keys, if they are newer.

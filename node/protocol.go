@@ -93,26 +93,15 @@ func remembered(dataDir string, err error) error {
 
 // followProtocol remembers what the cluster agrees on, and ends the node when that is not what this covey speaks.
 func (n *base) followProtocol(ctx context.Context, state state) error {
-	for {
-		snap := state.Snapshot()
-		watch, err := state.Watch(snap.Revision(), store.ProtocolTable)
-		for err == nil {
-			if err := protocol.Spoken().Check(max(snap.Agreed(), protocol.Spoken().Oldest)); err != nil {
-				return err
-			}
-			if err := noteProtocol(n.cfg.DataDir, snap.Agreed()); err != nil {
-				n.log.Warn("a covey that is too old for the cluster would be stopped late by this node's data directory", "error", err)
-			}
-			_, err = watch.Next(ctx)
-			snap = state.Snapshot()
+	return follow(ctx, state, func(snap *store.Snapshot) (time.Duration, error) {
+		if err := protocol.Spoken().Check(max(snap.Agreed(), protocol.Spoken().Oldest)); err != nil {
+			return 0, err
 		}
-		if ctx.Err() != nil {
-			return nil
+		if err := noteProtocol(n.cfg.DataDir, snap.Agreed()); err != nil {
+			n.log.Warn("a covey that is too old for the cluster would be stopped late by this node's data directory", "error", err)
 		}
-		if !errors.Is(err, store.ErrExpired) {
-			return fmt.Errorf("follow the protocol version: %w", err)
-		}
-	}
+		return 0, nil
+	}, store.ProtocolTable)
 }
 
 // keepProtocol has the cluster agree on the highest protocol version that all its nodes speak, those that are away too.

@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"sync/atomic"
@@ -116,43 +115,20 @@ func (n *node) Dismissed(ctx context.Context, nodeID string) bool {
 // told that it has left. New ones are refused at once.
 func (n *node) followRemovals(ctx context.Context) error {
 	var due time.Time
-	for {
-		snap := n.store.Snapshot()
-		watch, err := n.store.Watch(snap.Revision(), "nodes", nodeKeysTable)
-		for err == nil {
-			changed := n.gone.count(snap, n.identity.NodeID())
-			if due.IsZero() && (changed || n.gone.pending(n.isMember)) { // Raft's members are not watched
-				due = time.Now().Add(farewell)
-			}
-			err = nextUntil(ctx, watch, due)
-			if !due.IsZero() && !time.Now().Before(due) {
-				n.links.Recheck()
-				due = time.Time{}
-			}
-			snap = n.store.Snapshot()
+	return follow(ctx, n.store, func(snap *store.Snapshot) (time.Duration, error) {
+		now, changed := time.Now(), n.gone.count(snap, n.identity.NodeID())
+		if !due.IsZero() && !now.Before(due) {
+			n.links.Recheck()
+			due = time.Time{}
 		}
-		if ctx.Err() != nil {
-			return nil
+		if due.IsZero() && (changed || n.gone.pending(n.isMember)) { // Raft's members are not watched
+			due = now.Add(farewell)
 		}
-		if !errors.Is(err, store.ErrExpired) {
-			return fmt.Errorf("follow the nodes that are removed: %w", err)
+		if due.IsZero() {
+			return 0, nil
 		}
-	}
-}
-
-// nextUntil returns nil when there was an event, or when it is due, if that is set.
-func nextUntil(ctx context.Context, watch *store.Watcher, due time.Time) error {
-	if due.IsZero() {
-		_, err := watch.Next(ctx)
-		return err
-	}
-	until, cancel := context.WithDeadline(ctx, due)
-	defer cancel()
-	_, err := watch.Next(until)
-	if until.Err() != nil && ctx.Err() == nil {
-		return nil
-	}
-	return err
+		return due.Sub(now), nil
+	}, "nodes", nodeKeysTable)
 }
 
 // dismiss takes note that this node was removed from the cluster.
