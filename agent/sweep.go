@@ -10,7 +10,7 @@ import (
 // sweepGrace is what containers have to end after SIGTERM when their node is taken off the machine.
 const sweepGrace = 10 * time.Second
 
-// Sweep takes away all that a stopped node has on its machine but the data directory.
-func Sweep(ctx context.Context, dataDir, stateDir, instanceID string) error {
-	return sweep.Sweep(ctx, sweep.Node{DataDir: dataDir, StateDir: stateDir, InstanceID: instanceID, Grace: sweepGrace})
+// Sweep takes away all that a stopped node has on its machine but the data directory. Of the cgroup service see sweep.Node.
+func Sweep(ctx context.Context, dataDir, stateDir, instanceID, service string) error {
+	return sweep.Sweep(ctx, sweep.Node{DataDir: dataDir, StateDir: stateDir, InstanceID: instanceID, Service: service, Grace: sweepGrace})
 }

@@ -13,8 +13,8 @@ import (
 )
 
 // Sweep takes a stopped node's containers, mounts, interfaces, tables and cgroups off this machine, and its state directory.
-// The data directory stays, so that the node can be started again.
-func Sweep(ctx context.Context, dataDir, stateDir string) error {
+// The data directory stays, so that the node can be started again. It ran in the cgroup service (/covey), which goes too; empty for one that stays.
+func Sweep(ctx context.Context, dataDir, stateDir, service string) error {
 	held, err := lock(dataDir)
 	switch {
 	case err == nil:
@@ -23,7 +23,7 @@ func Sweep(ctx context.Context, dataDir, stateDir string) error {
 		return err
 	}
 	c := Config{StateDir: stateDir}
-	return agent.Sweep(ctx, dataDir, stateDir, c.instanceID())
+	return agent.Sweep(ctx, dataDir, stateDir, c.instanceID(), service)
 }
 
 // Purge removes the data directory of a node that was swept: its state, its key, images and logs.

@@ -16,6 +16,7 @@ import (
 type Node struct {
 	DataDir, StateDir string        // absolute
 	InstanceID        string        // that its interfaces, tables and cgroups are named with
+	Service           string        // cgroup that it ran in and shims are in still (/covey), if it is to go; empty: it stays
 	Grace             time.Duration // that containers have to end after SIGTERM
 }
 
@@ -24,7 +25,7 @@ type Node struct {
 func Sweep(ctx context.Context, n Node) error {
 	pods := "/covey-" + n.InstanceID
 	terminate(ctx, pods, n.Grace)
-	errs := []error{killPrograms(n.DataDir), cgroup.Remove(ctx, pods)}
+	errs := []error{killPrograms(n.DataDir), cgroup.Remove(ctx, pods), cgroup.Remove(ctx, n.Service)}
 	errs = append(errs, unpin(n.StateDir))
 	errs = append(errs, unmount(n.StateDir), unmount(n.DataDir), network.Teardown(n.InstanceID))
 	if err := errors.Join(errs...); err != nil {

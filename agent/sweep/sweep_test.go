@@ -39,6 +39,7 @@ func leave(t *testing.T, script string) left {
 	l := left{Node: Node{
 		DataDir: filepath.Join(dir, "data"), StateDir: filepath.Join(dir, "state"), InstanceID: hex.EncodeToString(sum[:4]), Grace: 5 * time.Second,
 	}}
+	l.Service = "/service-of-" + l.InstanceID
 	pod := filepath.Join(l.StateDir, "pods", "uid", "ns")
 	volume := filepath.Join(l.DataDir, "pods", "uid", "volume")
 	bin := filepath.Join(l.DataDir, "bin")
@@ -70,7 +71,8 @@ func leave(t *testing.T, script string) left {
 	}
 	l.shim = l.start(t, exec.Command(filepath.Join(bin, "shim"), "1000"))
 	l.container = l.start(t, exec.Command("sh", "-c", script))
-	l.join(t, l.container.Process.Pid)
+	join(t, "/covey-"+l.InstanceID+"/poduid/container", l.container.Process.Pid)
+	join(t, l.Service, l.shim.Process.Pid)
 	t.Cleanup(func() { _ = Sweep(context.Background(), l.Node) })
 	return l
 }
@@ -83,10 +85,9 @@ func (l *left) start(t *testing.T, cmd *exec.Cmd) *exec.Cmd {
 	return cmd
 }
 
-// join puts a process into a container's cgroup.
-func (l *left) join(t *testing.T, pid int) {
+// join puts a process into a cgroup.
+func join(t *testing.T, path string, pid int) {
 	t.Helper()
-	path := filepath.Join("/covey-"+l.InstanceID, "poduid", "container")
 	roots := []string{filepath.Join(cgroup.Root, path)}
 	if !cgroup.Unified() {
 		roots = []string{filepath.Join(cgroup.Root, "memory", path), filepath.Join(cgroup.Root, "pids", path)}
@@ -113,7 +114,7 @@ func (l *left) expectNothing(t *testing.T) {
 	if _, err := netlink.LinkByName(network.Name(l.InstanceID)); err == nil {
 		t.Error("the bridge is left")
 	}
-	for _, dir := range cgroup.Dirs("/covey-" + l.InstanceID) {
+	for _, dir := range append(cgroup.Dirs("/covey-"+l.InstanceID), cgroup.Dirs(l.Service)...) {
 		if _, err := os.Stat(dir); err == nil {
 			t.Errorf("cgroup %s is left", dir)
 		}

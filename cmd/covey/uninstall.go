@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -35,16 +36,8 @@ func uninstall(cmd *cobra.Command, purge bool) error {
 	if err != nil {
 		return err
 	}
-	switch init, err := service.Detect(); {
-	case err == nil:
-		if err := init.Stop(cmd.Context()); err != nil {
-			return err
-		}
-	case !errors.Is(err, service.ErrNoInit):
+	if err := end(cmd.Context(), dataDir, stateDir); err != nil {
 		return err
-	}
-	if err := node.Sweep(cmd.Context(), dataDir, stateDir); err != nil {
-		return fmt.Errorf("not all is gone, run covey uninstall again: %w", err)
 	}
 	gone := []string{service.Program}
 	if purge {
@@ -64,6 +57,24 @@ func uninstall(cmd *cobra.Command, purge bool) error {
 		return nil
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "Uninstalled. State, images and logs are in %s still (--purge removes them)\n", dataDir)
+	return nil
+}
+
+// end stops the service, where the machine has one, and then ends what the node left running.
+func end(ctx context.Context, dataDir, stateDir string) error {
+	var cgroup string
+	switch init, err := service.Detect(); {
+	case err == nil:
+		cgroup = init.Cgroup
+		if err := init.Stop(ctx); err != nil {
+			return err
+		}
+	case !errors.Is(err, service.ErrNoInit):
+		return err
+	}
+	if err := node.Sweep(ctx, dataDir, stateDir, cgroup); err != nil {
+		return fmt.Errorf("not all is gone, run covey uninstall again: %w", err)
+	}
 	return nil
 }
 

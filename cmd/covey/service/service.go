@@ -24,7 +24,9 @@ var ErrNoInit = errors.New("neither systemd nor OpenRC runs this machine: have i
 
 // Init is an init system.
 type Init struct {
-	Name  string
+	Name   string
+	Cgroup string // that the service ran in and shims are in still, where the init system leaves it; empty: it does not
+
 	file  string              // of covey's service
 	mode  fs.FileMode         // of that file
 	text  func(string) string // what is in it, for a program
@@ -46,7 +48,7 @@ func systemd() *Init {
 
 func openRC() *Init {
 	return &Init{
-		Name: "OpenRC", file: "/etc/init.d/covey", mode: 0o755, text: script, run: command,
+		Name: "OpenRC", Cgroup: "/covey", file: "/etc/init.d/covey", mode: 0o755, text: script, run: command,
 		start: [][]string{{"rc-update", "--quiet", "add", "covey", "default"}, {"rc-service", "covey", "restart"}},
 		stop:  [][]string{{"rc-service", "--ifstarted", "covey", "stop"}},
 		links: "/etc/runlevels/*/covey", // rc-update fails where there is none
