@@ -36,7 +36,8 @@ WantedBy=multi-user.target
 `, ConfigFile, program, LeftStatus)
 }
 
-// script is the OpenRC service. Its supervisor ends covey alone; rc_cgroup_cleanup would end containers too.
+// script is the OpenRC service. Its supervisor ends covey alone; rc_cgroup_cleanup would end containers too. Shells differ in what they
+// call the limit of processes, which containers inherit. As in the unit covey is the last that the kernel ends when memory is short.
 func script(program string) string {
 	return fmt.Sprintf(`#!/sbin/openrc-run
 # Made by "covey install"; "covey uninstall" removes it. Settings are in %[1]s.
@@ -56,6 +57,12 @@ rc_cgroup_cleanup="no"
 depend() {
 	use localmount cgroups
 	after net firewall
+}
+
+start_pre() {
+	ulimit -u unlimited 2>/dev/null || ulimit -p unlimited 2>/dev/null
+	echo -999 2>/dev/null >/proc/self/oom_score_adj
+	return 0
 }
 `, ConfigFile, program, LogFile)
 }
