@@ -28,6 +28,7 @@ type Machine struct {
 	number  int      // from 1 on
 	net     *Network // nil for none
 	clock   string   // what it says at each boot; empty: what this machine's says
+	init    string   // what the kernel starts first, as a kernel parameter; empty: systemd
 	dir     string
 	qemu    *exec.Cmd
 	ended   chan struct{} // closed when qemu has
@@ -64,6 +65,9 @@ func New(t *testing.T, number int, network *Network, programs ...string) *Machin
 // WithoutClock makes it a machine that begins each time in 1970.
 func (m *Machine) WithoutClock() { m.clock = "1970-01-01T01:00:00" }
 
+// WithOpenRC makes it a machine that OpenRC runs, and no systemd.
+func (m *Machine) WithOpenRC() { m.init = " init=/sbin/openrc-init" }
+
 // Address is the machine's address on its network.
 func (m *Machine) Address() string { return fmt.Sprintf("10.98.0.%d", m.number) }
 
@@ -71,7 +75,7 @@ func (m *Machine) Address() string { return fmt.Sprintf("10.98.0.%d", m.number) 
 func (m *Machine) Boot() {
 	m.t.Helper()
 	// Whether the timer ticks is not checked: on a busy machine it ticks too late for the kernel.
-	kernel := fmt.Sprintf("console=ttyS0 root=/dev/vda rw panic=-1 tsc=unstable no_timer_check machine.name=%s machine.address=%s/24", m.name, m.Address())
+	kernel := fmt.Sprintf("console=ttyS0 root=/dev/vda rw panic=-1 tsc=unstable no_timer_check machine.name=%s machine.address=%s/24%s", m.name, m.Address(), m.init)
 	bin := filepath.Join(harness.Repository(), "bin/vm")
 	_ = os.Remove(m.file("shell"))
 	args := []string{
@@ -102,7 +106,7 @@ func (m *Machine) Boot() {
 		close(ended)
 	}(m.qemu, m.ended)
 	m.connect()
-	m.Eventually("findmnt /tools && findmnt /var/lib/covey", func(string) bool { return true }) // the shell may be there first
+	m.Eventually("findmnt /tools && findmnt /var/lib/covey", always) // the shell may be there first
 }
 
 // connect waits for the shell behind the second serial port.
@@ -210,6 +214,8 @@ func (m *Machine) Eventually(command string, wanted func(out string) bool) strin
 		}
 	}
 }
+
+func always(string) bool { return true }
 
 // PowerCut ends the machine as a pulled plug does: what it has not flushed to its disks is lost.
 func (m *Machine) PowerCut() {
