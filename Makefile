@@ -92,7 +92,7 @@ SOAK = 8h
 soak: build example-image test-image kubectl ## five nodes under random faults for SOAK: whether what clients see is linearizable, and watches complete
 	cd e2e && COVEY_SOAK=$(SOAK) go test -count=1 -timeout 0 -run ConsistencyUnderFaults -v .
 
-bench: build example-image test-image kubectl ## covey beside its peers: memory, CPU, writes and times, as tables (docs/benchmarks.md)
+bench: build example-image test-image kubectl ## covey beside its peers: memory, CPU, writes and times, as tables (docs/benchmarks.md); BENCH='-only members,faults' takes another hour
 	@cd e2e && go run ./bench $(BENCH)
 
 limits: build example-image test-image kubectl ## many and large objects, watchers and pods, as tables; minutes, and some GB of memory

@@ -49,8 +49,8 @@ func TestConsistencyUnderFaults(t *testing.T) {
 		h.check()
 		checkStreams(t, streams, h)
 		total.add(h)
-		t.Logf("%v to go: %d faults, %d operations, %d acknowledged writes, %d without an answer, %d watches expired",
-			time.Until(end).Round(time.Second), f.made, total.operations, total.acknowledged, total.unknown, jumps(streams))
+		t.Logf("| %v to go | %d faults | %d operations | %d acknowledged writes | %d without an answer | %d watches expired |",
+			max(0, time.Until(end).Round(time.Second)), f.made, total.operations, total.acknowledged, total.unknown, jumps(streams))
 	}
 	stop()
 	watching.Wait()

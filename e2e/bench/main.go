@@ -2,7 +2,7 @@
 // in a temporary directory and a network namespace of its own, and needs root, what make builds into bin, and for the
 // comparison Debian's etcd.
 //
-//	go run ./bench [-only node,pods,writes,api,cluster] [-runs 5] [-idle 60s]
+//	go run ./bench [-only node,pods,writes,api,cluster,members,faults] [-runs 5] [-idle 60s] [-faults 50m]
 package main
 
 import (
@@ -27,29 +27,35 @@ type options struct {
 	idle time.Duration // how long an idle node is looked at
 	load time.Duration // how long each load lasts
 	pods int           // of the many
+
+	faults time.Duration // how long there are random faults
 }
 
 // section is one table.
 type section struct {
-	name string
-	run  func(context.Context, options) error
+	name  string
+	run   func(context.Context, options) error
+	asked bool // made only if it is named
 }
 
 var sections = []section{
-	{"node", measureNode},
-	{"pods", measurePods},
-	{"writes", measureWrites},
-	{"api", measureAPI},
-	{"cluster", measureCluster},
+	{"node", measureNode, false},
+	{"pods", measurePods, false},
+	{"writes", measureWrites, false},
+	{"api", measureAPI, false},
+	{"cluster", measureCluster, false},
+	{"members", measureMembers, true},
+	{"faults", measureFaults, true},
 }
 
 func main() {
 	opts := options{dir: os.TempDir(), load: 4 * time.Second}
-	only := flag.String("only", "", "the tables to make, by `name` (node, pods, writes, api, cluster), separated by commas; all if empty")
+	only := flag.String("only", "", "the tables to make, by `name` (node, pods, writes, api, cluster, members, faults), separated by commas; all but the last two if empty")
 	flag.StringVar(&opts.bin, "bin", "../bin", "the `folder` that make builds into")
 	flag.StringVar(&opts.dir, "dir", opts.dir, "the `folder` whose disk is measured")
 	flag.IntVar(&opts.runs, "runs", 5, "how often each is measured; the median counts")
 	flag.DurationVar(&opts.idle, "idle", time.Minute, "how long an idle node is looked at")
+	flag.DurationVar(&opts.faults, "faults", 50*time.Minute, "how long there are random faults, twenty or so a minute")
 	flag.IntVar(&opts.pods, "pods", 50, "how many pods are many")
 	flag.Parse()
 	if os.Getenv(inNamespace) == "" {
@@ -77,7 +83,7 @@ func run(ctx context.Context, opts options, only string) error {
 	opts.dir = dir
 	chosen := strings.FieldsFunc(only, func(r rune) bool { return r == ',' })
 	for _, s := range sections {
-		if len(chosen) > 0 && !slices.Contains(chosen, s.name) {
+		if named := slices.Contains(chosen, s.name); !named && (len(chosen) > 0 || s.asked) {
 			continue
 		}
 		if err := s.run(ctx, opts); err != nil {
