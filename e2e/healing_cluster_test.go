@@ -116,6 +116,7 @@ func TestADeadNodesPodsAreReplaced(t *testing.T) {
 	if taints := first.Kubectl("get", "node", "node-2", "-o", "jsonpath={.spec.taints}"); taints != "" {
 		t.Errorf("taints of the node that is back: %s", taints)
 	}
+	has(t, "what happened to the node", first.Kubectl("describe", "node", "node-2"), "NodeNotReady", "NodeReady")
 }
 
 // TestACutOffNodeLearnsWhatItMustNoLongerRun cuts a node off, which keeps its pods until it hears that they were replaced.

@@ -178,7 +178,8 @@ func answers(ctx context.Context, ping func(context.Context) error) bool {
 
 // judge writes what was found of the nodes. Of one that was not looked at nothing is known: it came in the meantime.
 func (n *node) judge(tx *store.Tx, alive map[string]bool, missing map[string]string) {
-	now := metav1.NewTime(n.clock.Stamp().Truncate(time.Second))
+	stamp := n.clock.Stamp()
+	now := metav1.NewTime(stamp.Truncate(time.Second))
 	for rec := range tx.Snapshot().List("nodes", "") {
 		was := rec.Object().(*corev1.Node)
 		_, looked := missing[was.Name]
@@ -190,5 +191,8 @@ func (n *node) judge(tx *store.Tx, alive map[string]bool, missing map[string]str
 			n.log.Info("a node's readiness changes", "node", was.Name, "alive", !isLost(is))
 		}
 		tx.Put(rec.Key(), is, rec.Revision())
+		if event := lostEvent(was, is, stamp); event != nil {
+			tx.Create(store.Key{Resource: "events", Namespace: event.Namespace, Name: event.Name}, event)
+		}
 	}
 }

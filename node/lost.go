@@ -1,10 +1,14 @@
 package node
 
 import (
+	"fmt"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/uuid"
 )
 
 // unknownReason marks the Ready condition of a node that is lost, as in Kubernetes.
@@ -72,4 +76,35 @@ func withTaints(node *corev1.Node, now metav1.Time) *corev1.Node {
 	node = node.DeepCopy()
 	node.Spec.Taints = taints
 	return node
+}
+
+// isUnreachable reports whether a node has the taint of one that is lost. It has it until the leader takes it for alive again, also where
+// the node itself says before that it is ready.
+func isUnreachable(node *corev1.Node) bool {
+	return slices.ContainsFunc(node.Spec.Taints, func(t corev1.Taint) bool {
+		return t.Key == corev1.TaintNodeUnreachable && t.Effect == corev1.TaintEffectNoExecute
+	})
+}
+
+// lostEvent tells that a node was lost, or is back, with the reasons that Kubernetes has; nil where neither is so.
+func lostEvent(was, is *corev1.Node, at time.Time) *corev1.Event {
+	reason, message := "NodeNotReady", "neither the other nodes nor the leader hear from it"
+	switch lost := isUnreachable(is); {
+	case lost == isUnreachable(was):
+		return nil
+	case !lost:
+		reason, message = "NodeReady", "the other nodes hear from it again"
+	}
+	now := metav1.NewTime(at.Truncate(time.Second))
+	const source = "node-controller"
+	return &corev1.Event{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: metav1.NamespaceDefault, Name: fmt.Sprintf("%s.%x", is.Name, at.UnixNano()), UID: uuid.NewUUID(), CreationTimestamp: now,
+		},
+		// A node's name stands for its UID, as in Kubernetes.
+		InvolvedObject: corev1.ObjectReference{APIVersion: "v1", Kind: "Node", Name: is.Name, UID: types.UID(is.Name)},
+		Reason:         reason, Message: message, Type: corev1.EventTypeNormal,
+		Source: corev1.EventSource{Component: source}, ReportingController: source,
+		FirstTimestamp: now, LastTimestamp: now, Count: 1,
+	}
 }

@@ -65,6 +65,27 @@ func TestANodeSaysWhetherItIsAlive(t *testing.T) {
 	}
 }
 
+func TestALostNodeIsTold(t *testing.T) {
+	ready := nodeSaying("True", "KubeletReady")
+	lost := nodeSaying("Unknown", unknownReason, corev1.TaintNodeUnreachable+"/NoSchedule", corev1.TaintNodeUnreachable+"/NoExecute")
+	readyAgain := nodeSaying("True", "KubeletReady", corev1.TaintNodeUnreachable+"/NoSchedule", corev1.TaintNodeUnreachable+"/NoExecute")
+	for _, test := range []struct {
+		was, is *corev1.Node
+		want    string
+	}{
+		{ready, ready, ""}, {lost, lost, ""}, {ready, lost, "NodeNotReady"}, {lost, ready, "NodeReady"},
+		{lost, readyAgain, ""}, {readyAgain, ready, "NodeReady"},
+	} {
+		got := ""
+		if event := lostEvent(test.was, test.is, time.Unix(1e9, 5)); event != nil {
+			got = event.Reason
+		}
+		if got != test.want {
+			t.Errorf("%v, %v, then %v, %v: %q, want %q", test.was.Status.Conditions, test.was.Spec.Taints, test.is.Status.Conditions, test.is.Spec.Taints, got, test.want)
+		}
+	}
+}
+
 func TestALostNodeIsAskedSeveralTimes(t *testing.T) {
 	silence := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
 	for _, test := range []struct {
