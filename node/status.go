@@ -132,7 +132,7 @@ func (n *node) status(ctx context.Context) Status {
 	s.CanLose, s.Summary = canLose(s.Members, s.Node)
 	newest := slices.Max(revisions)
 	for i := range s.Members {
-		if revisions[i] > 0 {
+		if revisions[i] > 0 && s.Members[i].Role != RoleLeader { // who was asked before others is not behind them for that
 			s.Members[i].Behind = newest - revisions[i]
 		}
 	}
