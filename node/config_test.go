@@ -1,6 +1,8 @@
 package node
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -18,5 +20,25 @@ func TestAddressesOfNodes(t *testing.T) {
 		if want == "" && got != "" || !strings.Contains(got, want) {
 			t.Errorf("%q: %q; want %q", address, got, want)
 		}
+	}
+}
+
+func TestAWitnessHasNoPods(t *testing.T) {
+	cfg := Config{DataDir: t.TempDir(), Name: "node-2"}
+	if err := checkNoPods(cfg); err != nil {
+		t.Errorf("a new node: %v", err)
+	}
+	pod := filepath.Join(cfg.DataDir, "pods", "16600e46-a5af-4c4d-9864-e9b62d062a8f")
+	if err := os.MkdirAll(pod, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := checkNoPods(cfg); err == nil || !strings.Contains(err.Error(), "covey drain node-2") {
+		t.Errorf("a node with a pod: %v", err)
+	}
+	if err := os.Remove(pod); err != nil {
+		t.Fatal(err)
+	}
+	if err := checkNoPods(cfg); err != nil {
+		t.Errorf("a node that was drained: %v", err)
 	}
 }

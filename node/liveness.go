@@ -183,7 +183,7 @@ func (n *node) judge(tx *store.Tx, alive map[string]bool, missing map[string]str
 	for rec := range tx.Snapshot().List("nodes", "") {
 		was := rec.Object().(*corev1.Node)
 		_, looked := missing[was.Name]
-		is := withTaints(withLiveness(was, alive[was.Name] || !looked && !isLost(was), now), now)
+		is := withRole(withTaints(withLiveness(was, alive[was.Name] || !looked && !isLost(was), now), now))
 		if is == was {
 			continue
 		}

@@ -78,6 +78,17 @@ func withTaints(node *corev1.Node, now metav1.Time) *corev1.Node {
 	return node
 }
 
+// withRole returns node without what marks a witness, if it was one and is a server now; node itself when it is so.
+func withRole(node *corev1.Node) *corev1.Node {
+	if _, marked := node.Labels[witnessLabel]; !marked || node.Annotations[roleAnnotation] != RoleServer {
+		return node
+	}
+	node = node.DeepCopy()
+	delete(node.Labels, witnessLabel)
+	node.Spec.Taints = slices.DeleteFunc(node.Spec.Taints, func(t corev1.Taint) bool { return t.Key == witnessLabel })
+	return node
+}
+
 // isUnreachable reports whether a node has the taint of one that is lost. It has it until the leader takes it for alive again, also where
 // the node itself says before that it is ready.
 func isUnreachable(node *corev1.Node) bool {

@@ -86,6 +86,21 @@ func TestALostNodeIsTold(t *testing.T) {
 	}
 }
 
+// TestAWitnessBecomesAServer, whose pods nothing keeps away any more.
+func TestAWitnessBecomesAServer(t *testing.T) {
+	for role, same := range map[string]bool{RoleWitness: true, RoleServer: false, "": true} {
+		node := nodeSaying("True", "KubeletReady", witnessLabel+"/NoSchedule", "mine/NoSchedule")
+		node.Labels, node.Annotations = map[string]string{witnessLabel: "", "mine": ""}, map[string]string{roleAnnotation: role}
+		is := withRole(node)
+		if (is == node) != same {
+			t.Errorf("%q: stays as it was: %v", role, is == node)
+		}
+		if !same && (len(is.Labels) != 1 || len(is.Spec.Taints) != 1 || is.Spec.Taints[0].Key != "mine") {
+			t.Errorf("%q: labels %v, taints %v", role, is.Labels, is.Spec.Taints)
+		}
+	}
+}
+
 func TestALostNodeIsAskedSeveralTimes(t *testing.T) {
 	silence := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
 	for _, test := range []struct {

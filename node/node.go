@@ -112,6 +112,11 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := checkLeft(cfg.DataDir); err != nil {
 		return err
 	}
+	if cfg.Witness {
+		if err := checkNoPods(cfg); err != nil {
+			return err
+		}
+	}
 	if err := checkProtocol(cfg.DataDir); err != nil {
 		return err
 	}

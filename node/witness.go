@@ -3,8 +3,12 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
 	"maps"
 	"net/http"
+	"os"
+	"path/filepath"
 	goruntime "runtime"
 	"strings"
 	"time"
@@ -22,6 +26,18 @@ import (
 
 // witnessLabel marks the Node object of a witness, and keeps pods away as a taint.
 const witnessLabel = "node-role.kubernetes.io/witness"
+
+// checkNoPods refuses to make a witness of a node that runs pods: nobody would look after them, and the cluster would take them for well.
+func checkNoPods(cfg Config) error {
+	pods, err := os.ReadDir(filepath.Join(cfg.DataDir, "pods"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("--witness: look for pods: %w", err)
+	}
+	if len(pods) > 0 {
+		return fmt.Errorf("--witness: this node has pods, which a witness does not run (%d): start it without, run covey drain %s, and start it with --witness then", len(pods), cfg.Name)
+	}
+	return nil
+}
 
 // serveWitness is serve of a node that votes and keeps the state, and does nothing else: it runs no pods, and leads only until another
 // server can. So it needs no container runtime.
