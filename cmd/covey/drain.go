@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -154,7 +155,7 @@ func (o *drainOptions) evictAll(s *session, pods []corev1.Pod) error {
 		evictor.Go(func() {
 			err := o.evict(ctx, s, t, func(refused error) {
 				locked(func() {
-					s.note("error when evicting pods/%q -n %q (will retry after %v): %v", t.name, t.namespace, evictPause, refused)
+					s.note("error when evicting pods/%q -n %q (will retry after %v): %v", t.name, t.namespace, evictPause, withCauses(refused))
 				})
 			})
 			locked(func() {
@@ -190,9 +191,21 @@ func (o *drainOptions) evict(ctx context.Context, s *session, pod doomed, refuse
 		select {
 		case <-time.After(evictPause):
 		case <-ctx.Done():
-			return fmt.Errorf("%w: %w", context.Cause(ctx), err)
+			return fmt.Errorf("%w: %w", context.Cause(ctx), withCauses(err))
 		}
 	}
+}
+
+// withCauses adds to what the API refused why it did: which disruption budget needs how many pods.
+func withCauses(err error) error {
+	var refused apierrors.APIStatus
+	if !errors.As(err, &refused) || refused.Status().Details == nil {
+		return err
+	}
+	for _, cause := range refused.Status().Details.Causes {
+		err = fmt.Errorf("%w %s", err, cause.Message)
+	}
+	return err
 }
 
 func (o *drainOptions) askToGo(ctx context.Context, s *session, pod target) error {
