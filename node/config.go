@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"covey.dev/covey/agent"
+	"covey.dev/covey/node/join"
 )
 
 // Config is what a node is started with. Directories are absolute.
@@ -88,7 +89,8 @@ const mostVoters = 9
 // maxStateDir leaves room for the names of sockets below it: Linux allows a socket's path 107 bytes.
 const maxStateDir = 60
 
-func (c *Config) validate() error {
+// Validate names each setting that cannot be meant as it is.
+func (c *Config) Validate() error {
 	var errs []error
 	if problems := validation.IsDNS1123Subdomain(c.Name); len(problems) > 0 {
 		errs = append(errs, fmt.Errorf("--node-name %q: %s", c.Name, strings.Join(problems, "; ")))
@@ -102,6 +104,11 @@ func (c *Config) validate() error {
 	for _, host := range c.Join {
 		if err := checkAddress(host); err != nil {
 			errs = append(errs, fmt.Errorf("--join %q: %w", host, err))
+		}
+	}
+	if c.Token != "" {
+		if _, err := join.ParseToken(c.Token); err != nil {
+			errs = append(errs, fmt.Errorf("--token: %w", err))
 		}
 	}
 	if c.Advertise != "" && net.ParseIP(c.Advertise) == nil {
@@ -148,7 +155,7 @@ func withPort(host string) string {
 // checkAddress says what is wrong with where a node is said to be: a host, with the port or without.
 func checkAddress(address string) error {
 	host, port, err := net.SplitHostPort(withPort(address))
-	if err != nil || host == "" || strings.ContainsAny(host, "/[]") {
+	if err != nil || host == "" || strings.Contains(address, "/") || strings.ContainsAny(host, "[]") {
 		return errors.New("want the address of a node, host or host:port, such as 192.0.2.7:7443")
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {

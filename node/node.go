@@ -90,7 +90,7 @@ func (n *base) role() role {
 
 // Run runs a node until ctx ends. Its containers go on without it.
 func Run(ctx context.Context, cfg Config) error {
-	if err := cfg.validate(); err != nil {
+	if err := cfg.Validate(); err != nil {
 		return err
 	}
 	if !cfg.Witness {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
 
@@ -111,5 +112,30 @@ func TestDirectoryIsNamed(t *testing.T) {
 	}
 	if got, err := directory("data-dir", "/var/lib/covey/"); err != nil || got != "/var/lib/covey" {
 		t.Errorf("a directory: %q, %v", got, err)
+	}
+}
+
+// TestSettingsAreCheckedBeforeTheyAreInstalled: those of a service that runs stay when the new ones are wrong.
+func TestSettingsAreCheckedBeforeTheyAreInstalled(t *testing.T) {
+	for _, test := range []struct{ flag, want string }{
+		{"--voters=2", "--voters 2: want an odd number"},
+		{"--max-pods=5000", "--max-pods 5000"},
+		{"--join=https://192.0.2.7:7443", `--join "https://192.0.2.7:7443"`},
+		{"--token=abc", "--token: want ID.SECRET.CA"},
+		{"--log-level=loud", `--log-level: "loud"`},
+		{"--container-log-max-size=1", "--container-log-max-size"},
+		{"--data-dir=", "--data-dir: it is empty"},
+		{"--voters=3", ""},
+	} {
+		var o startOptions
+		cmd := &cobra.Command{}
+		o.addFlags(cmd.Flags())
+		if err := cmd.ParseFlags([]string{test.flag}); err != nil {
+			t.Fatal(err)
+		}
+		_, err := o.config(cmd)
+		if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
+			t.Errorf("%s: %v; want %q", test.flag, err, test.want)
+		}
 	}
 }

@@ -52,6 +52,9 @@ func install(cmd *cobra.Command, o *startOptions) error {
 	if err := settle(cmd.Flags(), func(string) (string, bool) { return "", false }); err != nil {
 		return err
 	}
+	if _, err := o.config(cmd); err != nil {
+		return err
+	}
 	if !o.witness { // which runs no pods
 		if err := examine(cmd, o.dataDir); err != nil {
 			return err

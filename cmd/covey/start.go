@@ -109,31 +109,48 @@ func (o *startOptions) addFlags(f *pflag.FlagSet) {
 }
 
 func (o *startOptions) run(ctx context.Context, cmd *cobra.Command) error {
-	log, err := newLogger(cmd, o.logLevel, o.logFormat)
+	cfg, err := o.config(cmd)
 	if err != nil {
 		return err
+	}
+	cfg.Ready = func(r node.Ready) {
+		service.Ready(ctx, r.Server)
+		if r.Kubeconfig == "" {
+			fmt.Fprintf(cmd.OutOrStdout(), "covey is ready on %s, as a worker\n", r.Server)
+			return
+		}
+		fmt.Fprintf(cmd.OutOrStdout(), "covey is ready on %s. Next: export KUBECONFIG=%s && kubectl get nodes\n", r.Server, r.Kubeconfig)
+	}
+	return ended(cfg.Logger, node.Run(ctx, cfg))
+}
+
+// config is what the flags say. Its error tells which of them cannot be meant so.
+func (o *startOptions) config(cmd *cobra.Command) (node.Config, error) {
+	log, err := newLogger(cmd, o.logLevel, o.logFormat)
+	if err != nil {
+		return node.Config{}, err
 	}
 	dataDir, err := directory("data-dir", o.dataDir)
 	if err != nil {
-		return err
+		return node.Config{}, err
 	}
 	stateDir, err := directory("state-dir", o.stateDir)
 	if err != nil {
-		return err
+		return node.Config{}, err
 	}
 	registryConfig, err := directory("registry-config", o.registryConfig)
 	if err != nil {
-		return err
+		return node.Config{}, err
 	}
 	logMaxBytes, err := o.logBytes()
 	if err != nil {
-		return err
+		return node.Config{}, err
 	}
 	auditMaxBytes, err := o.auditBytes()
 	if err != nil {
-		return err
+		return node.Config{}, err
 	}
-	return ended(log, node.Run(ctx, node.Config{
+	cfg := node.Config{
 		DataDir:   dataDir,
 		StateDir:  stateDir,
 		Listen:    o.listen,
@@ -160,15 +177,8 @@ func (o *startOptions) run(ctx context.Context, cmd *cobra.Command) error {
 		AuditPolicy:    o.auditPolicy,
 		AuditMaxBytes:  auditMaxBytes,
 		Housekeeping:   o.housekeeping,
-		Ready: func(r node.Ready) {
-			service.Ready(ctx, r.Server)
-			if r.Kubeconfig == "" {
-				fmt.Fprintf(cmd.OutOrStdout(), "covey is ready on %s, as a worker\n", r.Server)
-				return
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "covey is ready on %s. Next: export KUBECONFIG=%s && kubectl get nodes\n", r.Server, r.Kubeconfig)
-		},
-	}))
+	}
+	return cfg, cfg.Validate()
 }
 
 // directory is the absolute path of one that a flag names. An empty one, as an unset variable of a script makes it, would be the
