@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"crypto/ecdsa"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -63,7 +65,22 @@ func TestWorkersRunPods(t *testing.T) {
 	worker.Kubectl("scale", "deployment/web", "--replicas=3")
 	server.Kubectl("rollout", "status", "deployment/web", "--timeout=60s")
 
+	stays := c.Nodes[2]
+	cert := stolenCA(t, server).certify(t, selfSigned(t, worker).PrivateKey.(*ecdsa.PrivateKey), "system:node:node-2", workers)
+	ping := func() error {
+		_, err := ask(t, stays, cert, "covey-peer/1", "GET /ping HTTP/1.1\r\nHost: node\r\n\r\n")
+		return err
+	}
+	if err := ping(); err != nil {
+		t.Errorf("a worker does not let another one in: %v", err)
+	}
 	has(t, "covey leave", worker.Covey("leave"), "node/node-2 left the cluster")
+	stays.Eventually(func() error {
+		if ping() == nil {
+			return errors.New("a worker lets one in that has left")
+		}
+		return nil
+	})
 	if code := worker.Ends(); code != 3 {
 		t.Errorf("the worker ends with status %d after it has left", code)
 	}

@@ -205,12 +205,7 @@ func (n *node) handler() http.Handler {
 		PromotePath:  administrators(n.promoteHandler),
 	}
 	images := n.registryHandler()
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !n.identity.StillGood(r.TLS) {
-			w.Header().Set("Connection", "close")
-			refuse(w, apierrors.NewUnauthorized("the client's certificate is no longer good: it has expired, its CA was replaced, or it is that of a node which was removed"))
-			return
-		}
+	return n.good(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		handler := own[r.URL.Path]
 		switch {
 		case handler != nil:
@@ -220,6 +215,18 @@ func (n *node) handler() http.Handler {
 		default:
 			n.api.ServeHTTP(w, r)
 		}
+	}))
+}
+
+// good lets those clients through whose certificate is good still.
+func (n *base) good(handler http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !n.identity.StillGood(r.TLS) {
+			w.Header().Set("Connection", "close")
+			refuse(w, apierrors.NewUnauthorized("the client's certificate is no longer good: it has expired, its CA was replaced, or it is that of a node which was removed"))
+			return
+		}
+		handler.ServeHTTP(w, r)
 	})
 }
 

@@ -93,10 +93,15 @@ func (n *node) judgeNodes(ctx context.Context) (wait time.Duration, err error) {
 	if ctx.Err() != nil {
 		return 0, nil
 	}
+	pending := false
 	_, err = n.store.Update(ctx, func(tx *store.Tx) error {
 		n.judge(tx, alive, missing)
-		return recordNodeKeys(tx)
+		pending = recordNodeKeys(tx, n.isMember)
+		return nil
 	})
+	if pending && wait == 0 { // nothing tells of changes in Raft
+		wait = memberRetry
+	}
 	return wait, err
 }
 

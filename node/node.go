@@ -59,6 +59,7 @@ type base struct {
 	dismissOnce sync.Once
 	// incarnation of the cluster that a server's state belongs to
 	incarnation uint64
+	gone        gone // whom this node does not speak with
 }
 
 // node is a server: a node that holds the state.
@@ -72,7 +73,6 @@ type node struct {
 	metrics    *metrics.Metrics
 	audit      *audit.Log // nil when none is kept
 	members    members
-	gone       gone
 	hope       hope
 }
 
@@ -201,7 +201,7 @@ func (n *node) openStore() (err error) {
 		Logger:    n.log,
 	})
 	if err == nil {
-		n.gone.count(n.store.Snapshot(), id)
+		n.gone.count(n.store.Snapshot(), nodeKeysTable, id)
 		n.identity.SetKnown(func(nodeID string) bool { _, known := n.RoleOf(nodeID); return known })
 		n.identity.SetRemoved(n.Removed)
 	}
@@ -245,7 +245,9 @@ func (n *node) startServer(ctx context.Context, g *errgroup.Group) {
 	g.Go(func() error { return n.receive(ctx, passedOn) })
 	g.Go(func() error { return n.followKeys(ctx) })
 	g.Go(func() error { return n.watchIncarnation(ctx) })
-	g.Go(func() error { return n.followRemovals(ctx) })
+	g.Go(func() error {
+		return n.followRemovals(ctx, n.store, nodeKeysTable, func() bool { return n.gone.pending(n.isMember) })
+	})
 	g.Go(func() error {
 		return n.askWhetherRemoved(ctx, n.store, func() bool { return n.store.LeaderID() == "" })
 	})

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"covey.dev/covey/node/keys"
+	"covey.dev/covey/node/remote"
 	"covey.dev/covey/store"
 )
 
@@ -20,6 +21,8 @@ import (
 const nodeKeysTable = "nodekeys.covey.dev"
 
 func nodeKey(id string) store.Key { return store.Key{Resource: nodeKeysTable, Name: id} }
+
+func removedKey(id string) store.Key { return store.Key{Resource: remote.RemovedTable, Name: id} }
 
 const (
 	// askRemovedInterval is how often a node that no server speaks with asks whether it is still a part of the cluster.
@@ -37,24 +40,40 @@ func keyOf(snap *store.Snapshot, name string) string {
 	return node.Annotations[nodeIDAnnotation]
 }
 
-// recordNodeKeys has the keys of all nodes be recorded.
-func recordNodeKeys(tx *store.Tx) error {
-	for id, name := range namesIn(tx.Snapshot()) {
+// recordNodeKeys has the keys of all nodes be recorded, and for workers, who do not know the members of Raft, which nodes were removed. It reports
+// whether there are nodes that are to be removed and are members still.
+func recordNodeKeys(tx *store.Tx, isMember func(nodeID string) bool) (pending bool) {
+	names := namesIn(tx.Snapshot())
+	for id, name := range names {
 		if _, recorded := tx.Get(nodeKey(id)); !recorded && id != "" {
 			tx.Create(nodeKey(id), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: id}, Data: map[string]string{"node": name}})
 		}
 	}
-	return nil
+	for rec := range tx.Snapshot().List(nodeKeysTable, "") {
+		id := rec.Key().Name
+		_, there := names[id]
+		_, told := tx.Get(removedKey(id))
+		switch {
+		case there || told:
+		case isMember(id):
+			pending = true
+		default:
+			tx.Create(removedKey(id), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: id}})
+		}
+	}
+	return pending
 }
 
 // readmit lets a node be new again that was removed.
 func readmit(tx *store.Tx, id string) {
-	if rec, ok := tx.Get(nodeKey(id)); ok {
-		tx.Delete(nodeKey(id), rec.Revision())
+	for _, key := range []store.Key{nodeKey(id), removedKey(id)} {
+		if rec, ok := tx.Get(key); ok {
+			tx.Delete(key, rec.Revision())
+		}
 	}
 }
 
-// gone are the IDs of the nodes that had a Node object, and have none now.
+// gone are the IDs of the nodes that were removed, as far as the state tells: on a server also those that are members of Raft still.
 type gone struct {
 	ids atomic.Pointer[map[string]bool]
 }
@@ -64,11 +83,11 @@ func (g *gone) has(id string) bool {
 	return ids != nil && (*ids)[id]
 }
 
-// count looks at a state, and reports whether there are others than before. self is never gone: as long as it runs it makes its Node object
-// again.
-func (g *gone) count(snap *store.Snapshot, self string) (changed bool) {
+// count takes those of a table that have no Node object, and reports whether they are others than before. self is never gone: as long as it
+// runs it makes its Node object again.
+func (g *gone) count(snap *store.Snapshot, table, self string) (changed bool) {
 	names, ids := namesIn(snap), map[string]bool{}
-	for rec := range snap.List(nodeKeysTable, "") {
+	for rec := range snap.List(table, "") {
 		id := rec.Key().Name
 		if _, there := names[id]; !there && id != self {
 			ids[id] = true
@@ -107,28 +126,28 @@ func (n *node) Dismissed(ctx context.Context, nodeID string) bool {
 		return false
 	}
 	var now gone
-	now.count(snap, n.identity.NodeID())
+	now.count(snap, nodeKeysTable, n.identity.NodeID())
 	return now.has(nodeID)
 }
 
-// followRemovals keeps count of the nodes that are gone, and ends the connections with them a moment later: one that leaves is still to be
-// told that it has left. New ones are refused at once.
-func (n *node) followRemovals(ctx context.Context) error {
+// followRemovals keeps count of the nodes of a table that are gone, and ends the connections with them a moment later: one that leaves is still
+// to be told that it has left. New ones are refused at once. pending says that there will be more though the state does not change.
+func (n *base) followRemovals(ctx context.Context, state state, table string, pending func() bool) error {
 	var due time.Time
-	return follow(ctx, n.store, func(snap *store.Snapshot) (time.Duration, error) {
-		now, changed := time.Now(), n.gone.count(snap, n.identity.NodeID())
+	return follow(ctx, state, func(snap *store.Snapshot) (time.Duration, error) {
+		now, changed := time.Now(), n.gone.count(snap, table, n.identity.NodeID())
 		if !due.IsZero() && !now.Before(due) {
 			n.links.Recheck()
 			due = time.Time{}
 		}
-		if due.IsZero() && (changed || n.gone.pending(n.isMember)) { // Raft's members are not watched
+		if due.IsZero() && (changed || pending()) {
 			due = now.Add(farewell)
 		}
 		if due.IsZero() {
 			return 0, nil
 		}
 		return due.Sub(now), nil
-	}, "nodes", nodeKeysTable)
+	}, "nodes", table)
 }
 
 // dismiss takes note that this node was removed from the cluster.

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -12,6 +13,7 @@ import (
 
 	"covey.dev/covey/api/kind"
 	"covey.dev/covey/node/gossip"
+	"covey.dev/covey/node/remote"
 	"covey.dev/covey/store"
 )
 
@@ -42,38 +44,52 @@ func runningStore(t *testing.T) *store.Store {
 func TestANodeIsGoneWhenItsObjectIs(t *testing.T) {
 	st := runningStore(t)
 	object := func(name string) store.Key { return store.Key{Resource: "nodes", Name: name} }
+	nothing := func(*store.Tx) {}
 	for _, step := range []struct {
-		name string
-		do   func(*store.Tx)
-		gone []string
+		name    string
+		do      func(*store.Tx)
+		members string // of Raft
+		gone    []string
+		told    []string // to workers
+		pending bool
 	}{
 		{"two have joined", func(tx *store.Tx) {
 			tx.Create(object("a"), nodeOf("a", "1"))
 			tx.Create(object("b"), nodeOf("b", "2"))
-		}, nil},
-		{"one is removed", func(tx *store.Tx) {
+		}, "12", nil, nil, false},
+		{"one is to be removed", func(tx *store.Tx) {
 			rec, _ := tx.Get(object("b"))
 			tx.Delete(rec.Key(), rec.Revision())
-		}, []string{"2"}},
-		{"another has its name", func(tx *store.Tx) { tx.Create(object("b"), nodeOf("b", "3")) }, []string{"2"}},
-		{"it joins again", func(tx *store.Tx) { readmit(tx, "2") }, nil},
-		{"one that never joined is let in", func(tx *store.Tx) { readmit(tx, "4") }, nil},
+		}, "12", []string{"2"}, nil, true},
+		{"it is", nothing, "1", []string{"2"}, []string{"2"}, false},
+		{"another has its name", func(tx *store.Tx) { tx.Create(object("b"), nodeOf("b", "3")) }, "13", []string{"2"}, []string{"2"}, false},
+		{"it joins again", func(tx *store.Tx) { readmit(tx, "2") }, "13", nil, nil, false},
+		{"one that never joined is let in", func(tx *store.Tx) { readmit(tx, "4") }, "13", nil, nil, false},
 		{"this node's own object is deleted", func(tx *store.Tx) {
 			rec, _ := tx.Get(object("a"))
 			tx.Delete(rec.Key(), rec.Revision())
-		}, nil},
+		}, "13", nil, nil, true},
 	} {
 		_, err := st.Update(t.Context(), func(tx *store.Tx) error { step.do(tx); return nil })
+		pending := false
 		if err == nil {
-			_, err = st.Update(t.Context(), recordNodeKeys)
+			_, err = st.Update(t.Context(), func(tx *store.Tx) error {
+				pending = recordNodeKeys(tx, func(id string) bool { return strings.Contains(step.members, id) })
+				return nil
+			})
 		}
 		if err != nil {
 			t.Fatalf("%s: %v", step.name, err)
 		}
-		var g gone
-		g.count(st.Snapshot(), "1")
-		if got := slices.Sorted(maps.Keys(*g.ids.Load())); !slices.Equal(got, step.gone) {
-			t.Errorf("%s: gone are %v, want %v", step.name, got, step.gone)
+		if pending != step.pending {
+			t.Errorf("%s: pending is %v", step.name, pending)
+		}
+		for table, want := range map[string][]string{nodeKeysTable: step.gone, remote.RemovedTable: step.told} {
+			var g gone
+			g.count(st.Snapshot(), table, "1")
+			if got := slices.Sorted(maps.Keys(*g.ids.Load())); !slices.Equal(got, want) {
+				t.Errorf("%s: gone by %s are %v, want %v", step.name, table, got, want)
+			}
 		}
 	}
 }

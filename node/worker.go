@@ -31,17 +31,26 @@ type worker struct {
 }
 
 // run implements role.
-func (w *worker) run(ctx context.Context) (err error) {
+func (w *worker) run(ctx context.Context) error {
 	w.peers = peer.New(w.links)
-	w.checkpoint, err = store.OpenMirror(filepath.Join(w.cfg.DataDir, checkpointDir, "state.db"), kind.Scheme(), w.log)
-	if err != nil {
+	if err := w.openCheckpoint(); err != nil {
 		return err
 	}
-	w.identity.SetKnown(func(nodeID string) bool { return namesIn(w.checkpoint.Snapshot())[nodeID] != "" })
 	w.ask = peer.New(serverLinks{w.links})
 	w.client = remote.NewClient(remote.Config{Mirror: w.checkpoint, Servers: w.servers, Transport: w.ask, Log: w.log})
 	// The checkpoint closes after everything that may still be told something.
 	return over(ctx, w.checkpoint.Run, func(ctx context.Context) error { return w.runRuntime(ctx, w.serve) })
+}
+
+// openCheckpoint opens what servers told last, by which other nodes are judged.
+func (w *worker) openCheckpoint() (err error) {
+	w.checkpoint, err = store.OpenMirror(filepath.Join(w.cfg.DataDir, checkpointDir, "state.db"), kind.Scheme(), w.log)
+	if err == nil {
+		w.gone.count(w.checkpoint.Snapshot(), remote.RemovedTable, w.identity.NodeID())
+		w.identity.SetKnown(func(nodeID string) bool { return namesIn(w.checkpoint.Snapshot())[nodeID] != "" })
+		w.identity.SetRemoved(w.gone.has)
+	}
+	return err
 }
 
 // serve builds what stands on the checkpoint and the runtime, and runs it until ctx ends.
@@ -55,9 +64,12 @@ func (w *worker) serve(ctx context.Context) error {
 	w.start(ctx, g, w.checkpoint, peer.Handler(nil, nil, w.handler()))
 	g.Go(func() error { return w.renew(ctx) })
 	g.Go(func() error {
+		return w.followRemovals(ctx, w.checkpoint, remote.RemovedTable, func() bool { return false })
+	})
+	g.Go(func() error {
 		return w.askWhetherRemoved(ctx, w.checkpoint, func() bool { return !w.client.Follows() })
 	})
-	g.Go(func() error { return serve(ctx, clients, w.localAPI(), w.log) })
+	g.Go(func() error { return serve(ctx, clients, w.good(w.localAPI()), w.log) })
 	g.Go(func() error { return w.upstream.Run(ctx) })
 	g.Go(func() error { return w.agent.Run(ctx) })
 	g.Go(func() error { return w.client.Run(ctx) })

@@ -133,7 +133,7 @@ func (f fixture) knows(c *Client, want ...string) {
 	watch, err := c.Watch(c.Snapshot().Revision())
 	for {
 		var got []string
-		for _, resource := range []string{nodes, pods, configMaps, secrets} {
+		for _, resource := range []string{nodes, pods, configMaps, secrets, RemovedTable} {
 			for rec := range c.Snapshot().List(resource, "") {
 				got = append(got, resource+"/"+rec.Key().Name)
 			}
@@ -175,6 +175,9 @@ func TestWorkerIsToldOfItselfOnly(t *testing.T) {
 	f.knows(c, "nodes/n1", "nodes/n2", "pods/a", "secrets/late", "secrets/mine")
 	f.put(pods, pod("a", "n2", "mine", "late")) // as if it were another's now
 	f.knows(c, "nodes/n1", "nodes/n2")
+	f.put(RemovedTable, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "3"}})
+	f.knows(c, "nodes/n1", "nodes/n2", RemovedTable+"/3")
+	f.knows(f.client(f.server(w1)), "nodes/n1", "nodes/n2", RemovedTable+"/3")
 }
 
 func TestWorkerWritesOfItselfOnly(t *testing.T) {

@@ -96,7 +96,7 @@ func (c Cluster) tell(r request) {
 		http.Error(r.w, "no leader can be asked: "+err.Error(), http.StatusServiceUnavailable)
 		return
 	}
-	watch, err := c.Store.Watch(snap.Revision(), nodes, pods, configMaps, secrets, store.ProtocolTable)
+	watch, err := c.Store.Watch(snap.Revision(), append([]string{pods, configMaps, secrets}, public...)...)
 	if err != nil {
 		http.Error(r.w, err.Error(), http.StatusServiceUnavailable)
 		return

@@ -1,6 +1,8 @@
 package remote
 
 import (
+	"slices"
+
 	corev1 "k8s.io/api/core/v1"
 	podutil "k8s.io/kubernetes/pkg/api/v1/pod"
 
@@ -12,7 +14,13 @@ const (
 	pods       = "pods"
 	configMaps = "configmaps"
 	secrets    = "secrets"
+
+	// RemovedTable has an object for each node that was removed from the cluster, named by its ID. The API does not serve it.
+	RemovedTable = "removednodes.covey.dev"
 )
+
+// public are the tables that every worker sees whole.
+var public = []string{nodes, store.ProtocolTable, RemovedTable}
 
 // view is the part of the state that one node may see: as Kubernetes' node authorizer has it, what its pods refer to.
 type view struct {
@@ -28,7 +36,7 @@ func newView(node string) *view {
 // whole is all that the node may see at the beginning.
 func (v *view) whole(snap *store.Snapshot) []store.Change {
 	var all []store.Change
-	for _, table := range []string{nodes, store.ProtocolTable} {
+	for _, table := range public {
 		for rec := range snap.List(table, "") {
 			all = append(all, rec.Change())
 		}
@@ -49,7 +57,7 @@ func (v *view) after(events []store.Event, snap *store.Snapshot) []store.Change 
 	for _, ev := range events {
 		key := ev.Key()
 		switch {
-		case key.Resource == nodes, key.Resource == store.ProtocolTable, v.refer[key]:
+		case slices.Contains(public, key.Resource), v.refer[key]:
 			changes = append(changes, changeOf(ev))
 		case key.Resource == pods:
 			change, concerns := v.podChange(ev)
