@@ -111,18 +111,18 @@ func TestWorkerKeepsItsWordAlone(t *testing.T) {
 	t.Parallel()
 	c := harness.StartCluster(t, 1)
 	c.AddWorkers(1)
-	keepsItsWord(t, c, c.Nodes[1])
+	keepsItsWord(t, c, c.Nodes[1], "no server of the cluster can be reached from worker node-2, which cannot answer this itself")
 }
 
 // TestServerKeepsItsWordAlone does the same with one of three servers, whose file is its log.
 func TestServerKeepsItsWordAlone(t *testing.T) {
 	t.Parallel()
 	c := harness.StartCluster(t, 3)
-	keepsItsWord(t, c, c.Nodes[2])
+	keepsItsWord(t, c, c.Nodes[2], "Nothing can be written as far as node-3 sees: node-1 and node-2 do not answer")
 }
 
-// keepsItsWord has a node other than the first be cut off and come back.
-func keepsItsWord(t *testing.T, c *harness.Cluster, n *harness.Node) {
+// keepsItsWord has a node other than the first be cut off and come back. Meanwhile covey status says status there.
+func keepsItsWord(t *testing.T, c *harness.Cluster, n *harness.Node, status string) {
 	t.Helper()
 	server, name := c.Nodes[0], memberName(c, n)
 	server.Kubectl("create", "configmap", "settings", "--from-literal=word=kept")
@@ -153,6 +153,7 @@ func keepsItsWord(t *testing.T, c *harness.Cluster, n *harness.Node) {
 		return nil
 	})
 	n.Eventually(func() error { return logsSay(n, "loyal", "the setting is kept") })
+	n.Eventually(func() error { return contain(n.TryCovey("status").Output(), status) })
 	n.PowerCut()
 	n.Start()
 	n.Eventually(func() error { return logsSay(n, "loyal", "the setting is kept") })

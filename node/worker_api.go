@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -25,10 +27,17 @@ func (lastKnown) Update(context.Context, func(*store.Tx) error) (uint64, error) 
 	return 0, apierrors.NewServiceUnavailable("no server of the cluster can be reached from this worker: nothing can be changed")
 }
 
+// serversOnly are the paths below which servers alone can answer.
+var serversOnly = []string{"/covey/", "/v2/"}
+
 // localAPI answers what it is asked first with an API that is made then: most workers never need it.
 func (w *worker) localAPI() http.Handler {
 	local := sync.OnceValues(w.newLocalAPI)
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if slices.ContainsFunc(serversOnly, func(path string) bool { return strings.HasPrefix(r.URL.Path, path) }) {
+			refuse(rw, apierrors.NewServiceUnavailable("no server of the cluster can be reached from worker "+w.cfg.Name+", which cannot answer this itself"))
+			return
+		}
 		server, err := local()
 		if err != nil {
 			http.Error(rw, err.Error(), http.StatusInternalServerError)

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"covey.dev/covey/api/client"
@@ -84,5 +85,8 @@ func (s *session) removePushed(name string) error {
 		repository, id = repository[:i], repository[i+1:]
 	}
 	_, _, err := s.Do(s.ctx(), client.Request{Method: http.MethodDelete, Path: "/v2/" + repository + "/manifests/" + id})
+	if apierrors.IsNotFound(err) {
+		return errors.New("nothing of this name was pushed to the cluster (covey registry ls)")
+	}
 	return err
 }
