@@ -116,6 +116,9 @@ func removedIsRefused(t *testing.T, n, removed *harness.Node, name string) {
 		}
 		return nil
 	})
+	for _, command := range []string{"status", "recover"} {
+		has(t, "covey "+command+" on the removed node", removed.TryCovey(command).Output(), name+" was removed from the cluster, which goes on without it")
+	}
 	if out := n.Covey("status"); strings.Contains(out, name) {
 		t.Errorf("covey status after the removed node is back:\n%s", out)
 	}

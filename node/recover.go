@@ -50,7 +50,10 @@ func (n *node) recoverHandler(w http.ResponseWriter, r *http.Request) {
 func (n *node) planRecovery() Recovery {
 	q := n.quorum()
 	plan := Recovery{Node: n.cfg.Name, Revision: n.store.Snapshot().Revision(), Missing: q.missing, Copies: q.others}
+	removed := n.dismissed()
 	switch {
+	case removed != nil:
+		plan.Refused = removed.Error() + ". Only if that cluster is lost too, and this is all that is left of it, stop it and run covey recover --data-dir " + n.cfg.DataDir
 	case n.cfg.Witness:
 		plan.Refused = "a witness cannot go on alone: run this on a server, or start covey here without --witness"
 	case q.leader != "":
@@ -119,6 +122,9 @@ func (q quorum) lacks() int {
 func (n *node) noMajority() error {
 	if n.store.LeaderID() != "" || time.Since(n.gossiping) < newsTime {
 		return nil
+	}
+	if err := n.dismissed(); err != nil {
+		return err
 	}
 	q := n.quorum()
 	if q.lacks() == 0 {

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"sync/atomic"
@@ -157,6 +158,16 @@ func (n *base) dismiss() {
 			"node", n.cfg.Name, "id", n.identity.NodeID(), "dataDir", n.cfg.DataDir)
 		close(n.dismissal)
 	})
+}
+
+// dismissed says that this node was removed from the cluster, and what helps; nil where it was not, or does not know of it yet.
+func (n *base) dismissed() error {
+	select {
+	case <-n.dismissal:
+		return fmt.Errorf("%s was removed from the cluster, which goes on without it. To have it join again stop it, remove %s, and start it with --join and --token", n.cfg.Name, n.cfg.DataDir)
+	default:
+		return nil
+	}
 }
 
 // askWhetherRemoved asks servers, again and again while nobody speaks with this node or what it knows has no Node object for it.

@@ -130,6 +130,9 @@ func (n *node) status(ctx context.Context) Status {
 	}
 	asking.Wait()
 	s.CanLose, s.Summary = canLose(s.Members, s.Node)
+	if err := n.dismissed(); err != nil {
+		s.Summary = err.Error() + "."
+	}
 	newest := slices.Max(revisions)
 	for i := range s.Members {
 		if revisions[i] > 0 && s.Members[i].Role != RoleLeader { // who was asked before others is not behind them for that

@@ -26,7 +26,7 @@ func (w *worker) handler() http.Handler {
 func (w *worker) leaveHandler(rw http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), leaveTimeout)
 	defer cancel()
-	if err := w.depart(ctx, w.dismissed); err != nil {
+	if err := w.depart(ctx, w.goodbye); err != nil {
 		http.Error(rw, "leave the cluster: "+err.Error(), http.StatusServiceUnavailable)
 		return
 	}
@@ -47,8 +47,8 @@ func (w *worker) endPassed() {
 	w.end(ErrLeft)
 }
 
-// dismissed has the leader, which one of the servers is, delete the Node object.
-func (w *worker) dismissed(ctx context.Context) (err error) {
+// goodbye has the leader, which one of the servers is, delete the Node object.
+func (w *worker) goodbye(ctx context.Context) (err error) {
 	for {
 		servers, _ := w.servers()
 		for _, server := range servers {
