@@ -39,13 +39,16 @@ func TestTwoServersAndAWitness(t *testing.T) {
 	first.Kill()
 	second.Kubectl("create", "configmap", "written", "--from-literal=with=a-witness", "--request-timeout=60s")
 	second.Eventually(func() error {
-		if out := second.Covey("status"); !regexp.MustCompile(`node-2 +leader`).MatchString(out) || !strings.Contains(out, "None of the servers that vote may be lost") {
+		if out := second.Covey("status"); !regexp.MustCompile(`node-1 +voter +no {2}(?s:.*)node-2 +leader`).MatchString(out) || !strings.Contains(out, "None of the servers that vote may be lost") {
 			return fmt.Errorf("covey status:\n%s", out)
 		}
 		return nil
 	})
 	if r := witness.TryCovey("promote"); r.Code == 0 || !strings.Contains(r.Stderr, "a witness votes and does not lead") {
 		t.Errorf("promote a witness: %s", r.Output())
+	}
+	if r := second.TryCovey("leave", "--no-drain"); r.Code == 0 || !strings.Contains(r.Stderr, "the only server that is alive and may lead") {
+		t.Errorf("a server leaves a witness alone: %s", r.Output())
 	}
 	first.Start()
 	has(t, "covey leave", witness.Covey("leave", "--no-drain"), "node/node-3 left the cluster")

@@ -71,8 +71,9 @@ func (n *node) leaveHandler(w http.ResponseWriter, r *http.Request) {
 // leave takes this node out of the cluster; the process has to end then.
 func (n *node) leave(ctx context.Context) error {
 	self := n.identity.NodeID()
-	if !slices.ContainsFunc(n.gossip.Members(), func(m gossip.Member) bool { return m.ID != self && !m.Worker && !m.Leaving }) {
-		return errors.New("it is the only server that is alive, and the state would be lost; covey uninstall takes it off this machine")
+	leads := func(m gossip.Member) bool { return m.ID != self && !m.Worker && !m.Witness && !m.Leaving }
+	if !slices.ContainsFunc(n.gossip.Members(), leads) {
+		return errors.New("it is the only server that is alive and may lead, and the state would be lost; covey uninstall takes it off this machine")
 	}
 	return n.depart(ctx, n.leaveRaft)
 }
