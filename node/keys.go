@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"slices"
 	"sync"
 	"time"
 
@@ -126,7 +125,7 @@ func (n *node) Keys() identity.Keys { return n.identity.Keys() }
 
 // RoleOf implements keys.Cluster: servers are members of Raft, workers have a Node object only.
 func (n *node) RoleOf(nodeID string) (identity.Role, bool) {
-	if slices.ContainsFunc(n.store.Members(), func(m store.Member) bool { return m.ID == nodeID }) {
+	if n.isMember(nodeID) {
 		return identity.RoleServer, true
 	}
 	_, known := n.names()[nodeID]

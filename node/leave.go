@@ -125,7 +125,7 @@ func (n *node) Dismiss(ctx context.Context, id string) error {
 	if _, err := n.settleMembers(ctx); err != nil {
 		return err
 	}
-	if slices.ContainsFunc(n.store.Members(), func(m store.Member) bool { return m.ID == id }) {
+	if n.isMember(id) {
 		return fmt.Errorf("server %s is still needed", id)
 	}
 	_, err := n.store.Update(ctx, func(tx *store.Tx) error {

@@ -66,7 +66,7 @@ func (n *node) Promote(ctx context.Context, id string) error {
 	}
 	n.members.mu.Lock()
 	defer n.members.mu.Unlock()
-	if !slices.ContainsFunc(n.store.Members(), func(m store.Member) bool { return m.ID == id }) {
+	if !n.isMember(id) {
 		return fmt.Errorf("server %s is no member yet", id)
 	}
 	if err := n.awaitCaughtUp(ctx, id); err != nil {

@@ -2,7 +2,6 @@ package upstream
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -94,15 +93,7 @@ func following(addr netip.Addr, bits int) netip.Addr {
 
 // FollowNodes implements agent.Upstream.
 func (u *Upstream) FollowNodes(ctx context.Context, update func([]*corev1.Node)) error {
-	for {
-		err := u.followNodes(ctx, update)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if !errors.Is(err, store.ErrExpired) {
-			return fmt.Errorf("follow the nodes: %w", err)
-		}
-	}
+	return keepUp(ctx, "the nodes", func() error { return u.followNodes(ctx, update) })
 }
 
 func (u *Upstream) followNodes(ctx context.Context, update func([]*corev1.Node)) error {

@@ -1,24 +1,10 @@
 package upstream
 
-import (
-	"context"
-	"errors"
-	"fmt"
-
-	"covey.dev/covey/store"
-)
+import "context"
 
 // FollowConfig implements agent.Upstream.
 func (u *Upstream) FollowConfig(ctx context.Context, changed func(namespace, name string)) error {
-	for {
-		err := u.followConfig(ctx, changed)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if !errors.Is(err, store.ErrExpired) {
-			return fmt.Errorf("follow ConfigMaps and Secrets: %w", err)
-		}
-	}
+	return keepUp(ctx, "ConfigMaps and Secrets", func() error { return u.followConfig(ctx, changed) })
 }
 
 func (u *Upstream) followConfig(ctx context.Context, changed func(namespace, name string)) error {

@@ -92,14 +92,14 @@ func (u *Upstream) followPods(ctx context.Context, node string, update func(pods
 			defer end()
 			_, _ = u.source.Linearizable(ctx)
 		}()
-		err := u.followAll(old, node, func(pods []*corev1.Pod) { update(pods, false) })
+		err := u.followNode(old, node, func(pods []*corev1.Pod) { update(pods, false) })
 		end()
 		<-known
 		if err != nil || ctx.Err() != nil {
 			return err
 		}
 	}
-	return u.followAll(ctx, node, func(pods []*corev1.Pod) { update(pods, true) })
+	return u.followNode(ctx, node, func(pods []*corev1.Pod) { update(pods, true) })
 }
 
 // askedInTime reports whether the source has everything that was decided before. That the cluster was waited for already, Register
@@ -111,14 +111,19 @@ func (u *Upstream) askedInTime(ctx context.Context) bool {
 	return err == nil
 }
 
-func (u *Upstream) followAll(ctx context.Context, node string, update func([]*corev1.Pod)) error {
+func (u *Upstream) followNode(ctx context.Context, node string, update func([]*corev1.Pod)) error {
+	return keepUp(ctx, "the pods of node "+node, func() error { return u.follow(ctx, node, update) })
+}
+
+// keepUp calls follow until ctx ends, and again whenever that has fallen behind the history.
+func keepUp(ctx context.Context, what string, follow func() error) error {
 	for {
-		err := u.follow(ctx, node, update)
+		err := follow()
 		if ctx.Err() != nil {
 			return nil
 		}
 		if !errors.Is(err, store.ErrExpired) {
-			return fmt.Errorf("follow the pods of node %s: %w", node, err)
+			return fmt.Errorf("follow %s: %w", what, err)
 		}
 	}
 }
