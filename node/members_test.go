@@ -186,6 +186,10 @@ func TestStatusOfWhatIsNotThere(t *testing.T) {
 			t.Errorf("%s silent: %q; want %q", test.silent, says, test.says)
 		}
 	}
+	oneWay := []MemberStatus{{Name: "a", Role: RoleLeader, Voter: true, Alive: true}, {Name: "b", Voter: true, Alive: true, Silent: true}, {Name: "c", Voter: true, Alive: true, Silent: true}}
+	if n, says := canLose(oneWay, "w"); n != 0 || !strings.HasPrefix(says, "None of the servers that vote may be lost") {
+		t.Errorf("the leader answers, and others do not: %d, %q", n, says)
+	}
 	_, says := canLose([]MemberStatus{{Name: "a", Voter: true}, {Name: "b", Role: RoleFollower, Alive: true}}, "b")
 	if want := "if it is gone for good run covey promote on b."; !strings.HasSuffix(says, want) {
 		t.Errorf("the one voter of two servers is gone: %q; want %q", says, want)

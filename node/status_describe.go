@@ -74,7 +74,7 @@ func (s *Status) tell(speakers []speaker) {
 
 // canLose says how many of the voters that answer may be lost before nothing can be written, and puts it in words for the node that was asked.
 func canLose(members []MemberStatus, asked string) (n int, words string) {
-	voters, votes := 0, false
+	voters, votes, led := 0, false, false
 	var only, missing, followers []string
 	for _, m := range members {
 		answers := m.Alive && !m.Silent
@@ -82,6 +82,7 @@ func canLose(members []MemberStatus, asked string) (n int, words string) {
 		case m.Voter:
 			voters++
 			votes = votes || m.Name == asked
+			led = led || m.Role == RoleLeader && answers && m.Name != asked
 			only = append(only, m.Name)
 			if !answers {
 				missing = append(missing, cmp.Or(m.Name, m.ID))
@@ -91,6 +92,9 @@ func canLose(members []MemberStatus, asked string) (n int, words string) {
 		}
 	}
 	n = voters - len(missing) - (voters/2 + 1)
+	if led {
+		n = max(n, 0) // another that leads has a majority, whoever of it this one cannot reach itself
+	}
 	switch {
 	case voters == 0:
 		return n, "It is not known yet which servers vote."
