@@ -14,6 +14,7 @@ import (
 	"github.com/containerd/containerd/v2/pkg/cio"
 
 	"covey.dev/covey/agent"
+	"covey.dev/covey/agent/containerd/cgroup"
 	"covey.dev/covey/agent/containerd/output"
 )
 
@@ -79,6 +80,7 @@ func (r *Runtime) createdTask(ctx context.Context, c client.Container, rec *reco
 		return nil, err
 	}
 	defer unlock()
+	go r.hasten() // not waited for, should the kernel not let it return
 	var task client.Task
 	err = r.step(ctx, "runc create", func(ctx context.Context) (err error) {
 		task, err = c.NewTask(ctx, creator(destination.URI(), spec.Process.Terminal, stdin))
@@ -91,6 +93,18 @@ func (r *Runtime) createdTask(ctx context.Context, c client.Container, rec *reco
 	}
 	r.taskIs(rec.ID, taskThere)
 	return task, nil
+}
+
+// hasten has the first process, which runc moves to its cgroup some 15 ms from now, not wait for that. What is under way does so for
+// all.
+func (r *Runtime) hasten() {
+	if !r.hastening.TryLock() {
+		return
+	}
+	defer r.hastening.Unlock()
+	if err := cgroup.Hasten(); err != nil {
+		r.log.Debug("moves to cgroups are not hastened", "err", err)
+	}
 }
 
 // noteHung remembers the pod of a container that runc hung with.
