@@ -33,11 +33,14 @@ func (r *Runtime) Create(ctx context.Context, spec *agent.ContainerSpec) error {
 	c, err := r.newContainer(ctx, spec, image, group, cgroup)
 	if errdefs.IsAlreadyExists(err) {
 		// A snapshot without a container is what remains of a creation that a power cut ended.
-		if _, loadErr := r.client.LoadContainer(ctx, spec.ID); isNotFound(loadErr) {
-			if err = r.client.SnapshotService(r.snapshotter).Remove(ctx, spec.ID); err == nil {
-				c, err = r.newContainer(ctx, spec, image, group, cgroup)
-			}
+		if removed, removeErr := r.removeLone(ctx, spec.ID); removed {
+			c, err = r.newContainer(ctx, spec, image, group, cgroup)
+		} else if removeErr != nil {
+			err = removeErr
 		}
+	}
+	if err != nil {
+		_, _ = r.removeLone(context.WithoutCancel(ctx), spec.ID) // it is told why there is no container
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -51,6 +54,15 @@ func (r *Runtime) Create(ctx context.Context, spec *agent.ContainerSpec) error {
 	}
 	r.records[spec.ID] = recordFrom(info)
 	return nil
+}
+
+// removeLone removes a container's snapshot if there is no such container.
+func (r *Runtime) removeLone(ctx context.Context, id string) (removed bool, err error) {
+	if _, err := r.client.LoadContainer(ctx, id); !isNotFound(err) {
+		return false, nil
+	}
+	err = r.client.SnapshotService(r.snapshotter).Remove(r.leased(ctx), id)
+	return err == nil, err
 }
 
 // reserve takes a container's ID and chooses the shim that it will run below.
@@ -82,6 +94,9 @@ func (r *Runtime) newContainer(ctx context.Context, spec *agent.ContainerSpec, i
 	}
 	if spec.StopSignal != "" {
 		stop = spec.StopSignal
+	}
+	if spec.FirstUser == 0 {
+		ctx = r.leased(ctx) // where its files are another user's, layers may be made that are to go without it
 	}
 	return r.client.NewContainer(ctx, spec.ID,
 		client.WithImage(image),
@@ -131,7 +146,7 @@ func (r *Runtime) Remove(ctx context.Context, id string) error {
 	if cgroupErr != nil || taskErr != nil {
 		return fmt.Errorf("remove container %s: %w", id, errors.Join(taskErr, cgroupErr))
 	}
-	if err := c.Delete(ctx, client.WithSnapshotCleanup); err != nil && !isNotFound(err) {
+	if err := c.Delete(r.leased(ctx), client.WithSnapshotCleanup); err != nil && !isNotFound(err) {
 		return fmt.Errorf("remove container %s: %w", id, err)
 	}
 	r.forget(id)

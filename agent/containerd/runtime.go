@@ -9,7 +9,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -265,7 +264,7 @@ func (r *Runtime) lookup(id string) (record, bool) {
 
 // load finds the containers that were made before this process began.
 func (r *Runtime) load(ctx context.Context) error {
-	if err := r.dropLeases(ctx); err != nil {
+	if err := r.openLeases(ctx); err != nil {
 		return err
 	}
 	all, err := r.client.Containers(ctx)
@@ -289,30 +288,6 @@ func (r *Runtime) load(ctx context.Context) error {
 		r.records[info.ID] = rec
 	}
 	return r.dropOldPrograms(inUse)
-}
-
-// clientLease is the form of the names that containerd's client gives to leases for the time of one call.
-var clientLease = regexp.MustCompile(`^[0-9]{1,9}-[A-Za-z0-9_-]{4}$`)
-
-// dropLeases ends the leases of calls that a covey which was killed did not bring to an end; they would hold what nobody uses for a
-// day. With the machine's own containerd there may be others whose calls go on.
-func (r *Runtime) dropLeases(ctx context.Context) error {
-	if r.cfg.Containerd != "" {
-		return nil
-	}
-	held, err := r.client.LeasesService().List(ctx)
-	if err != nil {
-		return err
-	}
-	for _, lease := range held {
-		if !clientLease.MatchString(lease.ID) {
-			continue
-		}
-		if err := r.client.LeasesService().Delete(ctx, lease); err != nil && !isNotFound(err) {
-			return err
-		}
-	}
-	return nil
 }
 
 // loadState finds out what a container made by an earlier process does now.

@@ -83,8 +83,8 @@ func (n *Node) onlyLinks(pods int) error {
 	return nil
 }
 
-// onlyContainers asks containerd: each container is a pod's, each layer a container's or an image's, no lease is held, and there is a
-// shim for each group and no other.
+// onlyContainers asks containerd: each container is a pod's, each layer a container's or an image's, no lease is held but the one that
+// containers are made under, and there is a shim for each group and no other.
 func (n *Node) onlyContainers(uids []string) error {
 	client, err := containerd.New(filepath.Join(n.StateDir, "containerd.sock"), containerd.WithDefaultNamespace("covey"))
 	if err != nil {
@@ -100,7 +100,7 @@ func (n *Node) onlyContainers(uids []string) error {
 	if shims := n.Shims(); len(shims) > groups {
 		return fmt.Errorf("%d shims for %d groups of containers", len(shims), groups)
 	}
-	leases, err := client.LeasesService().List(ctx)
+	leases, err := client.LeasesService().List(ctx, "id!=covey-creation")
 	if err != nil || len(leases) > 0 {
 		return fmt.Errorf("leases: %v %w", leases, err)
 	}
