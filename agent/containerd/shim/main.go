@@ -16,11 +16,8 @@ import (
 	"github.com/containerd/containerd/v2/pkg/shim"
 	"github.com/containerd/containerd/v2/pkg/shutdown"
 	"github.com/containerd/containerd/v2/plugins"
-	"github.com/containerd/log"
 	"github.com/containerd/plugin"
 	"github.com/containerd/plugin/registry"
-
-	"covey.dev/covey/agent/memory"
 )
 
 func main() {
@@ -51,13 +48,9 @@ func newService(ic *plugin.InitContext) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &service{
-		TTRPCTaskService: inner, logs: map[string]*containerLog{}, tidy: time.AfterFunc(quiet, release),
-	}, nil
-}
-
-func release() {
-	if err := memory.Release(); err != nil {
-		log.L.WithError(err).Debug("give memory back")
+	s := &service{
+		TTRPCTaskService: inner, logs: map[string]*containerLog{}, tidy: time.AfterFunc(quiet, rest),
 	}
+	s.stir()
+	return s, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"runtime/debug"
 
 	bootapi "github.com/containerd/containerd/api/runtime/bootstrap/v1"
 	"github.com/containerd/containerd/api/types"
@@ -20,6 +21,7 @@ type starter struct {
 // Start also says that the shim leaves special mounts to containerd. Where a shim says nothing about that, containerd runs
 // it once more for each container to ask.
 func (s starter) Start(ctx context.Context, params *bootapi.BootstrapParams) (*bootapi.BootstrapResult, error) {
+	debug.SetGCPercent(-1) // this process lives for a moment
 	unlock, err := oneStart(params.GetSocketDir())
 	if err != nil {
 		return nil, err
