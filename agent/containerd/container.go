@@ -26,7 +26,7 @@ func (r *Runtime) Create(ctx context.Context, spec *agent.ContainerSpec) error {
 		return fmt.Errorf("create container %s: %w", spec.ID, err)
 	}
 	cgroup := filepath.Join("/", spec.CgroupParent, spec.ID)
-	group, err := r.reserve(spec)
+	group, err := r.reserve(ctx, spec)
 	if err != nil {
 		return err
 	}
@@ -46,6 +46,7 @@ func (r *Runtime) Create(ctx context.Context, spec *agent.ContainerSpec) error {
 	defer r.mu.Unlock()
 	if err != nil {
 		delete(r.records, spec.ID)
+		r.dropGroup(group)
 		return fmt.Errorf("create container %s: %w", spec.ID, err)
 	}
 	info, err := c.Info(ctx, client.WithoutRefreshedMetadata)
@@ -66,13 +67,16 @@ func (r *Runtime) removeLone(ctx context.Context, id string) (removed bool, err 
 }
 
 // reserve takes a container's ID and chooses the shim that it will run below.
-func (r *Runtime) reserve(spec *agent.ContainerSpec) (group string, err error) {
+func (r *Runtime) reserve(ctx context.Context, spec *agent.ContainerSpec) (group string, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if _, taken := r.records[spec.ID]; taken {
 		return "", fmt.Errorf("create container %s: %w", spec.ID, agent.ErrExists)
 	}
 	group = r.chooseGroup(spec.Pod.UID)
+	if _, known := r.groups[group]; !known {
+		r.startShim(ctx, group)
+	}
 	r.records[spec.ID] = &record{
 		shimGroup: group,
 		Container: agent.Container{ID: spec.ID, Pod: spec.Pod, Name: spec.Name, State: creating},
@@ -192,12 +196,7 @@ func (r *Runtime) forget(id string) {
 	if !r.hasRecords(rec.Pod.UID) {
 		delete(r.hung, rec.Pod.UID)
 	}
-	for _, other := range r.records {
-		if other.shimGroup == rec.shimGroup {
-			return
-		}
-	}
-	delete(r.groups, rec.shimGroup) // its name will not come again
+	r.dropGroup(rec.shimGroup)
 }
 
 // hasRecords is whether a pod has any container. r.mu is held.

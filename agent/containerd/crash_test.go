@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// helper is a covey that starts a ticking container and a talkative one, says so, and waits to be killed.
+// helper is a covey that starts a ticking container and a talkative one, or just makes them, says so, and waits to be killed.
 func helper(dir string) error {
 	m := &testMachine{dir: dir, cgroup: "/" + filepath.Base(dir) + "/pod"}
 	r, err := Open(context.Background(), m.config(nil))
@@ -59,6 +59,9 @@ func helper(dir string) error {
 	for _, spec := range []*agent.ContainerSpec{m.spec("tick", "tick"), m.spec("later", "burst")} {
 		if err := r.Create(context.Background(), spec); err != nil {
 			return err
+		}
+		if os.Getenv("COVEY_TEST_ONLY_MAKE") != "" {
+			continue
 		}
 		if err := r.Start(context.Background(), spec.ID); err != nil {
 			return err
@@ -135,13 +138,13 @@ func checkCounted(t *testing.T, all []string) {
 }
 
 // runKilled has a covey in a process of its own that starts the two containers and is killed.
-func (m *testMachine) runKilled(t *testing.T) {
+func (m *testMachine) runKilled(t *testing.T, env ...string) {
 	t.Helper()
 	if err := os.WriteFile(filepath.Join(m.dir, "image.tar"), imagetest.Archive(t, testImage), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	covey := exec.Command("/proc/self/exe")
-	covey.Env = append(os.Environ(), "COVEY_TEST_RUNTIME="+m.dir)
+	covey.Env = append(append(os.Environ(), "COVEY_TEST_RUNTIME="+m.dir), env...)
 	var stderr bytes.Buffer
 	covey.Stderr = &stderr
 	stdout, err := covey.StdoutPipe()

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/containerd/containerd/v2/client"
@@ -21,7 +22,18 @@ import (
 // used again.
 type shimGroup struct {
 	calls *semaphore.Weighted
-	ended bool // guarded by Runtime.mu
+
+	// Guarded by Runtime.mu.
+	ended bool
+	early io.Closer // has the shim end that was started for it and has had no container; nil when there is none
+}
+
+// letGo ends the group's shim if it was started early and has had no container.
+func (g *shimGroup) letGo() {
+	if g.early != nil {
+		_ = g.early.Close() // of a pipe
+		g.early = nil
+	}
 }
 
 // callsPerShim is how many calls at a time have a shim run runc. It has room for the ends of 32 processes that it has not
@@ -75,6 +87,19 @@ func (r *Runtime) chooseGroup(uid string) string {
 		return best
 	}
 	return r.newGroup()
+}
+
+// dropGroup forgets a group that has no container any more. r.mu is held.
+func (r *Runtime) dropGroup(name string) {
+	for _, rec := range r.records {
+		if rec.shimGroup == name {
+			return
+		}
+	}
+	if g, ok := r.groups[name]; ok {
+		g.letGo()
+		delete(r.groups, name) // its name will not come again
+	}
 }
 
 func (r *Runtime) newGroup() string {
@@ -194,6 +219,7 @@ func (r *Runtime) taskIs(id string, state taskState) {
 		return
 	}
 	rec.task = state
+	r.group(rec.shimGroup).letGo()
 	for _, other := range r.records {
 		if other.shimGroup == rec.shimGroup && other.task != noTask {
 			return

@@ -110,6 +110,7 @@ func Open(ctx context.Context, cfg Config) (*Runtime, error) {
 		return nil, fmt.Errorf("choose containerd: %w", err)
 	}
 	routeLogs(cfg.Logger)
+	awaitShims(cfg.Bin)
 	r := &Runtime{
 		cfg: cfg, log: cfg.Logger, programs: programs,
 		records: map[string]*record{}, watchers: map[*watcher]struct{}{}, groups: map[string]*shimGroup{}, pulls: map[string]int{}, hung: map[string]bool{},
@@ -228,6 +229,7 @@ func (r *Runtime) Run(ctx context.Context) error {
 // close waits for exits that are being recorded, while containerd still serves, and stops it then.
 func (r *Runtime) close() {
 	r.cancelWatch()
+	r.letGo()
 	r.exits.Wait()
 	r.noteNames(r.in(context.Background()))
 	r.containerd.stop()

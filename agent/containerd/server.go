@@ -89,7 +89,7 @@ func serverConfig(cfg Config) (conf *srvconfig.Config, socketDir string) {
 		},
 		Plugins: map[string]any{
 			"io.containerd.server.v1.grpc":  map[string]any{"address": cfg.Address},
-			"io.containerd.server.v1.ttrpc": map[string]any{"address": cfg.Address + ".ttrpc"},
+			"io.containerd.server.v1.ttrpc": map[string]any{"address": ttrpcAddress(cfg)},
 			"io.containerd.shim.v1.manager": map[string]any{"socket_dir": socketDir},
 			// How much of the time garbage may be collected, by which also an idle containerd looks whether there is any: of
 			// the 5 ms that it reckons with at least, every 5 s. By default that is four times a second.
@@ -99,6 +99,9 @@ func serverConfig(cfg Config) (conf *srvconfig.Config, socketDir string) {
 		},
 	}, socketDir
 }
+
+// ttrpcAddress is where shims tell what happens.
+func ttrpcAddress(cfg Config) string { return cfg.Address + ".ttrpc" }
 
 // shimSocketDir is a folder for the shims' sockets, with the state if its path is short enough: with the 64 digits of a
 // socket's name it must fit into the 108 bytes of an address.

@@ -32,7 +32,9 @@ func main() {
 		Requires: []plugin.Type{plugins.EventPlugin, plugins.InternalPlugin},
 		InitFn:   newService,
 	})
-	shim.RunShim(context.Background(), starter{manager.NewShimManager("io.containerd.runc.v2"), older})
+	shim.RunShim(context.Background(), starter{manager.NewShimManager("io.containerd.runc.v2"), older}, func(c *shim.Config) {
+		c.NoSetupLogger = isEarly()
+	})
 }
 
 func newService(ic *plugin.InitContext) (any, error) {
@@ -52,5 +54,8 @@ func newService(ic *plugin.InitContext) (any, error) {
 		TTRPCTaskService: inner, logs: map[string]*containerLog{}, tidy: time.AfterFunc(quiet, rest),
 	}
 	s.stir()
+	if isEarly() {
+		return s, s.standBy(stop.(shutdown.Service))
+	}
 	return s, nil
 }

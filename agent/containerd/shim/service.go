@@ -24,6 +24,7 @@ type service struct {
 	taskapi.TTRPCTaskService
 
 	mu   sync.Mutex
+	idle bool                     // it was started early, and has had no container
 	logs map[string]*containerLog // by container ID
 	tidy *time.Timer              // gives memory back when nothing has come for a while
 }
@@ -63,6 +64,9 @@ func (s *service) RegisterTTRPC(server *ttrpc.Server) error {
 // Create puts pipes in the place of a log address, and begins to read them.
 func (s *service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (*taskapi.CreateTaskResponse, error) {
 	s.stir()
+	if err := s.begin(ctx, r.Bundle); err != nil {
+		return nil, err
+	}
 	destination, ours, err := output.Parse(r.Stdout)
 	if err != nil {
 		return nil, err
