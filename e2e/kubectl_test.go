@@ -23,7 +23,7 @@ func TestKubectlLooks(t *testing.T) {
 		{"api-resources", []string{"deployments", "deploy", "apps/v1", "replicasets", "configmaps", "secrets", "serviceaccounts", "events", "namespaces", "nodes"}},
 		{"api-resources --namespaced=false -o name", []string{"namespaces", "nodes"}},
 		{"api-versions", []string{"apps/v1", "\nv1\n"}},
-		{"get nodes", []string{"NAME", "STATUS", "ROLES", "VERSION", "node-1", "Ready"}},
+		{"get nodes", []string{"NAME", "STATUS", "ROLES", "VERSION", "node-1", "Ready", "control-plane"}},
 		{"get ns", []string{"default", "Active"}},
 		{"get all", []string{"pod/" + name, "deployment.apps/web", "replicaset.apps/web-"}},
 		{"get pods", []string{"NAME", "READY", "STATUS", "RESTARTS", "AGE", "1/1", "Running"}},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"time"
 
@@ -56,7 +57,7 @@ func (n *base) openAgent(source upstream.Source, writer upstream.Writer, confirm
 		InstanceID:   n.cfg.instanceID(),
 		DataDir:      n.cfg.DataDir,
 		StateDir:     n.cfg.StateDir,
-		Labels:       n.cfg.Labels,
+		Labels:       n.labels(),
 		Annotations:  n.annotations(),
 		Peers:        others{n},
 		Repositories: repositories,
@@ -83,6 +84,16 @@ func (n *base) annotations() map[string]string {
 		role = RoleWitness
 	}
 	return map[string]string{nodeIDAnnotation: n.identity.NodeID(), protocolAnnotation: protocol.Spoken().String(), roleAnnotation: role}
+}
+
+// labels of the Node object are those of the configuration, and of a server the role that users of Kubernetes look for.
+func (n *base) labels() map[string]string {
+	labels := map[string]string{}
+	if !n.cfg.Worker {
+		labels[serverLabel] = ""
+	}
+	maps.Copy(labels, n.cfg.Labels)
+	return labels
 }
 
 func (n *node) build() (err error) {

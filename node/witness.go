@@ -24,8 +24,11 @@ import (
 	"covey.dev/covey/store"
 )
 
-// witnessLabel marks the Node object of a witness, and keeps pods away as a taint.
-const witnessLabel = "node-role.kubernetes.io/witness"
+// What kubectl shows as a node's roles: of a server, as in Kubernetes, and of a witness, which keeps pods away as a taint.
+const (
+	serverLabel  = "node-role.kubernetes.io/control-plane"
+	witnessLabel = "node-role.kubernetes.io/witness"
+)
 
 // checkNoPods refuses to make a witness of a node that runs pods: nobody would look after them, and the cluster would take them for well.
 func checkNoPods(cfg Config) error {
@@ -113,6 +116,7 @@ func (n *node) describeWitness(node *corev1.Node, now metav1.Time) {
 	if node.Annotations == nil {
 		node.Annotations = map[string]string{}
 	}
+	delete(node.Labels, serverLabel) // if it was started without --witness before
 	node.Labels[witnessLabel], node.Labels[corev1.LabelHostname] = "", n.cfg.Name
 	node.Labels[corev1.LabelOSStable], node.Labels[corev1.LabelArchStable] = goruntime.GOOS, goruntime.GOARCH
 	for name, value := range n.cfg.Labels {
