@@ -184,11 +184,14 @@ func TestKubectlInATerminal(t *testing.T) {
 func TestKubectlLogs(t *testing.T) {
 	t.Parallel()
 	n := harness.Start(t)
-	n.Apply(shell("talker", `for i in 1 2 3; do echo line $i; done; echo oops >&2; until [ -e /go ]; do sleep 0.1; done; echo line 4; `+sleeps))
+	n.Apply(shell("talker", `for i in 1 2 3; do echo line $i; done; for i in 1 2; do until [ -e /go$i ]; do sleep 0.1; done; [ $i = 1 ] && echo oops >&2; done; echo line 4; `+sleeps))
 	name := n.Pod("app=talker", harness.Ready).Name
 	follow := n.Follow("kubectl", "logs", "-f", name)
 	follow.Until("line 3")
-	n.Kubectl("exec", name, "--", "touch", "/go")
+	// What is written to one of the outputs shortly after the other may come before it.
+	n.Kubectl("exec", name, "--", "touch", "/go1")
+	follow.Until("oops")
+	n.Kubectl("exec", name, "--", "touch", "/go2")
 	follow.Until("line 4")
 	if out := n.Kubectl("logs", name, "--tail=1"); out != "line 4\n" {
 		t.Errorf("--tail=1: %q", out)
