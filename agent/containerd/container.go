@@ -132,9 +132,10 @@ func (r *Runtime) runningTask(ctx context.Context, id string) (client.Task, erro
 // Remove implements agent.Runtime. It works too when the container's shim was killed.
 func (r *Runtime) Remove(ctx context.Context, id string) error {
 	ctx = r.in(ctx)
+	rec, _ := r.lookup(id)
 	c, err := r.client.LoadContainer(ctx, id)
 	if isNotFound(err) {
-		r.forget(id)
+		r.forget(&rec)
 		return nil
 	}
 	if err != nil {
@@ -144,7 +145,6 @@ func (r *Runtime) Remove(ctx context.Context, id string) error {
 	if err != nil && !isNotFound(err) {
 		return fmt.Errorf("remove container %s: %w", id, err)
 	}
-	rec, _ := r.lookup(id)
 	taskErr := r.deleteTask(ctx, c, &rec)
 	cgroupErr := cgroup.Remove(ctx, labels[labelCgroup])
 	if cgroupErr != nil || taskErr != nil {
@@ -153,7 +153,7 @@ func (r *Runtime) Remove(ctx context.Context, id string) error {
 	if err := c.Delete(r.leased(ctx), client.WithSnapshotCleanup); err != nil && !isNotFound(err) {
 		return fmt.Errorf("remove container %s: %w", id, err)
 	}
-	r.forget(id)
+	r.forget(&rec)
 	return nil
 }
 
@@ -184,15 +184,17 @@ func (r *Runtime) deleteTask(ctx context.Context, c client.Container, rec *recor
 	return nil
 }
 
-func (r *Runtime) forget(id string) {
-	r.clearNotes(id)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	rec, ok := r.records[id]
-	if !ok {
+// forget takes what is known of a container away, unless that was done and its ID was taken again.
+func (r *Runtime) forget(rec *record) {
+	r.forgetting.Lock()
+	defer r.forgetting.Unlock()
+	if now, ok := r.lookup(rec.ID); !ok || !now.CreatedAt.Equal(rec.CreatedAt) {
 		return
 	}
-	delete(r.records, id)
+	r.clearNotes(rec.ID) // the ID is free only after that
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.records, rec.ID)
 	if !r.hasRecords(rec.Pod.UID) {
 		delete(r.hung, rec.Pod.UID)
 	}

@@ -213,3 +213,30 @@ func (m *testMachine) left(t testing.TB) (left []string) {
 	}
 	return left
 }
+
+// TestWhatIsForgottenIsTheContainerThatWasMeant has one be forgotten when its ID was taken again: who hears late of its deletion does that.
+func TestWhatIsForgottenIsTheContainerThatWasMeant(t *testing.T) {
+	needRoot(t)
+	m := newMachine(t)
+	r := m.openLoaded(t)
+	create := func() {
+		if err := r.Create(t.Context(), m.spec("one", "sleep")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	create()
+	first, _ := r.(*Runtime).lookup("one")
+	remove(t, r, "one")
+	create()
+	if err := r.Start(t.Context(), "one"); err != nil {
+		t.Fatal(err)
+	}
+	r.(*Runtime).forget(&first)
+	if c := find(t, r, "one"); c.State != agent.StateRunning {
+		t.Errorf("the second container of the ID: %+v", c)
+	}
+	if _, code := run(t, r, "one", "id"); code != 0 {
+		t.Errorf("a command in it ends with %d", code)
+	}
+	remove(t, r, "one")
+}

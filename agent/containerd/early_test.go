@@ -63,7 +63,12 @@ func TestShimsWithoutAContainerEnd(t *testing.T) {
 			}
 			m.close(t)
 		},
-		"killed": func(t *testing.T, m *testMachine) { m.runKilled(t, "COVEY_TEST_ONLY_MAKE=1") },
+		"killed": func(t *testing.T, m *testMachine) {
+			m.runKilled(t, "COVEY_TEST_ONLY_MAKE=1")
+			eventually(t, "all shims have ended", func() bool { return len(m.shims()) == 0 })
+			m.open(t) // which takes away the socket of one that was about to begin
+			m.close(t)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newMachine(t)

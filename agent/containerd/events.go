@@ -80,7 +80,7 @@ func (r *Runtime) handle(envelope *events.Envelope) {
 		ended := exit{FinishedAt: e.ExitedAt.AsTime(), Code: int32(e.ExitStatus), pid: int(e.Pid)}
 		r.exits.Go(func() { r.exited(e.ContainerID, ended) })
 	case *apievents.TaskDelete:
-		r.taskLost(e.ContainerID)
+		r.taskLost(e.ContainerID, int(e.Pid))
 	case *apievents.ImageCreate, *apievents.ImageUpdate, *apievents.ImageDelete:
 		r.exits.Go(func() { r.noteNames(r.in(context.Background())) })
 	case *apievents.ContainerDelete:
@@ -97,9 +97,7 @@ func (r *Runtime) deleted(id string) {
 		return
 	}
 	if _, err := r.client.LoadContainer(ctx, id); isNotFound(err) {
-		if now, ok := r.lookup(id); ok && now.CreatedAt.Equal(rec.CreatedAt) {
-			r.forget(id)
-		}
+		r.forget(&rec)
 	}
 }
 

@@ -191,9 +191,10 @@ func (r *Runtime) catchUp(ctx context.Context) error {
 
 // endOf is how a container ended, if it did.
 func (r *Runtime) endOf(ctx context.Context, id string) (_ exit, over bool, err error) {
+	rec, _ := r.lookup(id)
 	c, err := r.client.LoadContainer(ctx, id)
 	if isNotFound(err) {
-		r.forget(id)
+		r.forget(&rec)
 		return exit{}, false, nil
 	}
 	if err != nil {

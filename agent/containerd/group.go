@@ -228,11 +228,12 @@ func (r *Runtime) taskIs(id string, state taskState) {
 	r.group(rec.shimGroup).ended = true
 }
 
-// taskLost hears that a task is gone; when nobody here deletes it, its shim has died.
-func (r *Runtime) taskLost(id string) {
+// taskLost hears that a task is gone; when nobody here deletes it, its shim has died. The container's ID may have been taken again since,
+// so the process is compared.
+func (r *Runtime) taskLost(id string, pid int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if rec, ok := r.records[id]; ok && rec.task == taskThere {
+	if rec, ok := r.records[id]; ok && rec.task == taskThere && (rec.Pid == 0 || rec.Pid == pid) {
 		rec.task = noTask
 		r.group(rec.shimGroup).ended = true
 	}

@@ -69,7 +69,8 @@ type Runtime struct {
 	hung     map[string]bool // UIDs of pods that runc hung with
 	exits    sync.WaitGroup
 
-	hastening sync.Mutex // held while moves to cgroups are hastened
+	forgetting sync.Mutex // held while a container is forgotten
+	hastening  sync.Mutex // held while moves to cgroups are hastened
 
 	naming sync.Mutex // of the file of images' names
 }

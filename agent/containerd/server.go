@@ -3,10 +3,13 @@ package containerd
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/cmd/containerd/server"
@@ -56,6 +59,7 @@ func startContainerd(ctx context.Context, cfg Config) (*embedded, error) {
 	defer startMu.Unlock()
 	registerOnce.Do(registerPlugins)
 	conf, socketDir := serverConfig(cfg)
+	sweepSockets(socketDir)
 	if err := server.CreateTopLevelDirectories(conf); err != nil {
 		return nil, fmt.Errorf("make containerd's folders: %w", err)
 	}
@@ -112,6 +116,20 @@ func shimSocketDir(state string) string {
 	}
 	sum := sha256.Sum256([]byte(state))
 	return fmt.Sprintf("/run/covey-%x/s", sum[:4])
+}
+
+// sweepSockets removes the sockets of shims that were killed, or that covey was killed while it started.
+func sweepSockets(dir string) {
+	entries, _ := os.ReadDir(dir) // it may not be there yet
+	for _, e := range entries {
+		socket := filepath.Join(dir, e.Name())
+		conn, err := net.Dial("unix", socket)
+		if err == nil {
+			_ = conn.Close()
+		} else if errors.Is(err, syscall.ECONNREFUSED) {
+			_ = os.Remove(socket)
+		}
+	}
 }
 
 // stop ends containerd. Shims and their containers stay.
