@@ -66,6 +66,7 @@ lint: ## golangci-lint, at the version in .ci/lint/go.mod
 
 unit: runtime ## the tests of the packages, with the race detector
 	go test -race ./...
+	go test -run 'Scale$$' ./node/gossip
 
 cross: ## that covey compiles for other machines, of 64 and of 32 bits
 	@for arch in arm64 arm; do echo "$$arch"; export CGO_ENABLED=0 GOOS=linux GOARCH=$$arch GOARM=7; \
