@@ -8,12 +8,13 @@ import (
 	"time"
 )
 
-// settleTime is how long the members must stay as they are before their addresses are written: a restart needs only some
-// that are right.
+// settleTime is how far apart the members' addresses are written at least: while many come or go, a restart needs only some that
+// are right.
 const settleTime = 2 * time.Second
 
-// remember keeps the addresses of the other members in the file, so that a restart finds them. What is there already is not
-// written, and an empty list never takes the place of one that might still lead somewhere.
+// remember keeps the addresses of the other members in the file, so that a restart finds them: at once, for this node may be killed right after
+// another has joined, which would not hear of it for long. What is there already is not written, and an empty list never takes
+// the place of one that might still lead somewhere.
 func (g *Gossip) remember(ctx context.Context) error {
 	written := readAddresses(g.cfg.File)
 	for {
@@ -23,14 +24,14 @@ func (g *Gossip) remember(ctx context.Context) error {
 				g.cfg.Log.Warn("the addresses of the other nodes were not written; a restart needs --join to find them", "error", err)
 			}
 			written = others
+			select {
+			case <-time.After(settleTime):
+			case <-ctx.Done():
+				return nil
+			}
 		}
 		select {
 		case <-changed:
-		case <-ctx.Done():
-			return nil
-		}
-		select {
-		case <-time.After(settleTime):
 		case <-ctx.Done():
 			return nil
 		}
