@@ -186,7 +186,13 @@ func keepsItsWord(t *testing.T, c *harness.Cluster, n *harness.Node, status stri
 		}
 		return nil
 	})
-	server.Kubectl("exec", "loyal", "--", "true")
+	// The leader may know that it is back a moment before this server does.
+	server.Eventually(func() error {
+		if r := server.TryKubectl("exec", "loyal", "--", "true"); r.Code != 0 {
+			return fmt.Errorf("exec on a node that is back: %s", r.Stderr)
+		}
+		return nil
+	})
 	if got := server.Kubectl("get", "events", "--field-selector", "involvedObject.name=loyal", "-o", "jsonpath={.items[*].reason}"); !strings.Contains(got, "Started") {
 		t.Errorf("the events of the pod are %q", got)
 	}
