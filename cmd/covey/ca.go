@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -92,9 +91,7 @@ func (s *session) keys(request client.Request, output string) error {
 		return err
 	}
 	if output == "json" {
-		encoder := json.NewEncoder(s.cmd.OutOrStdout())
-		encoder.SetIndent("", "    ")
-		return encoder.Encode(status)
+		return printJSON(s.cmd.OutOrStdout(), status)
 	}
 	return s.printKeys(status)
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"time"
 
@@ -47,9 +46,7 @@ The exit status is 1 if something is missing.`,
 
 func printFindings(cmd *cobra.Command, findings []node.Finding, output string) error {
 	if output == "json" {
-		encoder := json.NewEncoder(cmd.OutOrStdout())
-		encoder.SetIndent("", "    ")
-		return encoder.Encode(findings)
+		return printJSON(cmd.OutOrStdout(), findings)
 	}
 	p := table.Printer{Out: cmd.OutOrStdout()}
 	p.Columns([]metav1.TableColumnDefinition{{Name: "Check"}, {Name: "Is"}, {Name: "Found"}, {Name: "Remedy"}})

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -159,9 +158,7 @@ func (o *imageOptions) list(cmd *cobra.Command, output string) error {
 	}
 	slices.SortFunc(all, func(a, b image) int { return strings.Compare(a.Ref, b.Ref) })
 	if output == "json" {
-		encoder := json.NewEncoder(cmd.OutOrStdout())
-		encoder.SetIndent("", "    ")
-		return encoder.Encode(all)
+		return printJSON(cmd.OutOrStdout(), all)
 	}
 	p := table.Printer{Out: cmd.OutOrStdout()}
 	p.Columns([]metav1.TableColumnDefinition{{Name: "Image"}, {Name: "Digest"}, {Name: "Size"}, {Name: "Age"}})

@@ -112,3 +112,10 @@ func dropManagedFields(o object) {
 		}
 	}
 }
+
+// printJSON prints what a command of covey's own shows with -o json, indented as objects are.
+func printJSON(out io.Writer, v any) error {
+	encoder := json.NewEncoder(out)
+	encoder.SetIndent("", "    ")
+	return encoder.Encode(v)
+}

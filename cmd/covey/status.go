@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -32,9 +31,7 @@ func newStatusCommand(base *options) *cobra.Command {
 				return err
 			}
 			if output == "json" {
-				encoder := json.NewEncoder(cmd.OutOrStdout())
-				encoder.SetIndent("", "    ")
-				return encoder.Encode(status)
+				return printJSON(cmd.OutOrStdout(), status)
 			}
 			return s.printStatus(status)
 		},

@@ -162,9 +162,7 @@ func newTokenList(base *options) *cobra.Command {
 				tokens = append(tokens, tokenOf(&list.Items[i], now))
 			}
 			if output == "json" {
-				encoder := json.NewEncoder(cmd.OutOrStdout())
-				encoder.SetIndent("", "    ")
-				return encoder.Encode(tokens)
+				return printJSON(cmd.OutOrStdout(), tokens)
 			}
 			p := table.Printer{Out: cmd.OutOrStdout()}
 			p.Columns([]metav1.TableColumnDefinition{{Name: "ID"}, {Name: "Expires"}, {Name: "Uses"}, {Name: "Joins as"}, {Name: "Age"}})
