@@ -85,9 +85,7 @@ func (n *Node) WhileLeader(ctx context.Context, id string) (context.Context, con
 	go func() {
 		defer cancel()
 		for {
-			n.mu.Lock()
-			changed := n.changed
-			n.mu.Unlock()
+			_, changed := n.leadership()
 			if n.LeaderID() != id {
 				return
 			}
