@@ -29,6 +29,17 @@ func newMachine(t *testing.T, clock time.Time) *machine {
 	return &machine{file: filepath.Join(t.TempDir(), "time"), off: clock.Sub(real)}
 }
 
+// remembers has it have seen that time before; none if it is zero.
+func (m *machine) remembers(t *testing.T, seen time.Time) {
+	t.Helper()
+	if seen.IsZero() {
+		return
+	}
+	if err := os.WriteFile(m.file, []byte(seen.Format(time.RFC3339)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestNowAndLatest(t *testing.T) {
 	const hour, year = time.Hour, 365 * 24 * time.Hour
 	for _, test := range []struct {
@@ -53,11 +64,7 @@ func TestNowAndLatest(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			m := newMachine(t, test.own)
-			if !test.seen.IsZero() {
-				if err := os.WriteFile(m.file, []byte(test.seen.Format(time.RFC3339)), 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
+			m.remembers(t, test.seen)
 			c := m.open()
 			for i, peer := range test.peers {
 				if !peer.Before(set) { // without being written down
@@ -163,11 +170,7 @@ func TestStampIsOfThisMachineUnlessItsClockIsWrong(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			m := newMachine(t, test.own)
-			if !test.seen.IsZero() {
-				if err := os.WriteFile(m.file, []byte(test.seen.Format(time.RFC3339)), 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
+			m.remembers(t, test.seen)
 			c := m.open()
 			if !test.told.IsZero() {
 				c.Start(test.told)
