@@ -74,23 +74,32 @@ func (n *base) openAgent(source upstream.Source, writer upstream.Writer, confirm
 	return err
 }
 
-// annotations are what the Node object says of this covey.
-func (n *base) annotations() map[string]string {
-	role := RoleServer
+// startedAs is the role that the flags give this node.
+func (c *Config) startedAs() string {
 	switch {
-	case n.cfg.Worker:
-		role = RoleWorker
-	case n.cfg.Witness:
-		role = RoleWitness
+	case c.Worker:
+		return RoleWorker
+	case c.Witness:
+		return RoleWitness
 	}
-	return map[string]string{nodeIDAnnotation: n.identity.NodeID(), protocolAnnotation: protocol.Spoken().String(), roleAnnotation: role}
+	return RoleServer
 }
 
-// labels of the Node object are those of the configuration, and of a server the role that users of Kubernetes look for.
+// annotations are what the Node object says of this covey.
+func (n *base) annotations() map[string]string {
+	return map[string]string{
+		nodeIDAnnotation: n.identity.NodeID(), protocolAnnotation: protocol.Spoken().String(), roleAnnotation: n.cfg.startedAs(),
+	}
+}
+
+// labels of the Node object are those of the configuration, and the role that users of Kubernetes look for.
 func (n *base) labels() map[string]string {
 	labels := map[string]string{}
-	if !n.cfg.Worker {
+	switch n.cfg.startedAs() {
+	case RoleServer:
 		labels[serverLabel] = ""
+	case RoleWitness:
+		labels[witnessLabel] = ""
 	}
 	maps.Copy(labels, n.cfg.Labels)
 	return labels

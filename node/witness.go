@@ -117,11 +117,9 @@ func (n *node) describeWitness(node *corev1.Node, now metav1.Time) {
 		node.Annotations = map[string]string{}
 	}
 	delete(node.Labels, serverLabel) // if it was started without --witness before
-	node.Labels[witnessLabel], node.Labels[corev1.LabelHostname] = "", n.cfg.Name
+	node.Labels[corev1.LabelHostname] = n.cfg.Name
 	node.Labels[corev1.LabelOSStable], node.Labels[corev1.LabelArchStable] = goruntime.GOOS, goruntime.GOARCH
-	for name, value := range n.cfg.Labels {
-		node.Labels[name] = value
-	}
+	maps.Copy(node.Labels, n.labels())
 	maps.Copy(node.Annotations, n.annotations())
 	node.Spec.Taints = []corev1.Taint{{Key: witnessLabel, Effect: corev1.TaintEffectNoSchedule}}
 	ready := corev1.NodeCondition{
