@@ -38,12 +38,14 @@ func printRows(ctx context.Context, dir, pkg, name, env string) error {
 		return err
 	}
 	var rest strings.Builder
-	for lines := bufio.NewScanner(out); lines.Scan(); {
-		if _, row, ok := strings.Cut(lines.Text(), ": | "); ok {
-			fmt.Println("|", row)
+	for lines := bufio.NewReader(out); err == nil; { // until the test ends
+		var line string
+		line, err = lines.ReadString('\n')
+		if _, row, ok := strings.Cut(line, ": | "); ok {
+			fmt.Print("| ", row)
 			continue
 		}
-		rest.WriteString(lines.Text() + "\n")
+		rest.WriteString(line)
 	}
 	if err := cmd.Wait(); err != nil {
 		return fmt.Errorf("go test -run %s %s: %w\n%s", name, pkg, err, rest.String())
