@@ -22,7 +22,7 @@ var rules = []struct {
 	{"cmd/", "the command line hands the real runtime to the node and is a client of the API otherwise; a simulation needs no cluster", []string{"cmd/", "node", "api/client", "agent/containerd", "scheduler/autoscale/simulate"}},
 	{"node/identity", "keys and certificates know nothing of the cluster", nil},
 	{"node/port", "the port knows protocols by name only", nil},
-	{"node", "the node builds all parts, but the runtime is handed to it", []string{"node/", "api", "api/", "scheduler", "scheduler/autoscaler", "store", "store/protocol", "agent", "agent/memory", "agent/netlist"}},
+	{"node", "the node builds all parts, but the runtime is handed to it", []string{"node/", "api", "api/", "scheduler", "scheduler/autoscaler", "scheduler/controller", "store", "store/protocol", "agent", "agent/memory", "agent/netlist"}},
 	{"api/client", "a client knows the API from outside", nil},
 	{"api/kind", "a kind is pure: no store, no server", []string{"api/kind"}},
 	{"api", "the server speaks for the store", []string{"api/", "store"}},

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"fmt"
 	"slices"
 	"time"
 
@@ -9,6 +8,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/uuid"
+
+	"covey.dev/covey/scheduler/controller"
 )
 
 // unknownReason marks the Ready condition of a node that is lost, as in Kubernetes.
@@ -106,16 +107,10 @@ func lostEvent(was, is *corev1.Node, at time.Time) *corev1.Event {
 	case !lost:
 		reason, message = "NodeReady", "the other nodes hear from it again"
 	}
-	now := metav1.NewTime(at.Truncate(time.Second))
-	const source = "node-controller"
-	return &corev1.Event{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: metav1.NamespaceDefault, Name: fmt.Sprintf("%s.%x", is.Name, at.UnixNano()), UID: uuid.NewUUID(), CreationTimestamp: now,
-		},
+	event := controller.Event{
 		// A node's name stands for its UID, as in Kubernetes.
-		InvolvedObject: corev1.ObjectReference{APIVersion: "v1", Kind: "Node", Name: is.Name, UID: types.UID(is.Name)},
-		Reason:         reason, Message: message, Type: corev1.EventTypeNormal,
-		Source: corev1.EventSource{Component: source}, ReportingController: source,
-		FirstTimestamp: now, LastTimestamp: now, Count: 1,
+		Regarding: corev1.ObjectReference{APIVersion: "v1", Kind: "Node", Name: is.Name, UID: types.UID(is.Name)},
+		Source:    "node-controller", Type: corev1.EventTypeNormal, Reason: reason, Message: message,
 	}
+	return event.Object(at, uuid.NewUUID())
 }

@@ -30,8 +30,7 @@ const (
 
 // record writes an event: a new one, or one more count on an equal one.
 func (r *round) record(e controller.Event) {
-	namespace := cmp.Or(e.Regarding.Namespace, metav1.NamespaceDefault)
-	if r.index.isClosed(namespace) {
+	if r.index.isClosed(cmp.Or(e.Regarding.Namespace, metav1.NamespaceDefault)) {
 		return
 	}
 	group := eventGroup(&e.Regarding, e.Source, e.Type, e.Reason)
@@ -49,7 +48,7 @@ func (r *round) record(e controller.Event) {
 			return
 		}
 	}
-	r.newEvent(namespace, e)
+	r.newEvent(e)
 }
 
 // alike counts the recent events of a group.
@@ -63,20 +62,18 @@ func (r *round) alike(group string) int {
 	return n
 }
 
-func (r *round) newEvent(namespace string, e controller.Event) {
-	key := store.Key{Resource: eventResource, Namespace: namespace}
-	for n := r.env.Now.UnixNano(); key.Name == "" || r.index.facts[key] != nil; n++ {
-		key.Name = fmt.Sprintf("%s.%x", e.Regarding.Name, n) // Kubernetes' form
+func (r *round) newEvent(e controller.Event) {
+	at := r.env.Now
+	ev := e.Object(at, r.env.NewUID())
+	for r.index.facts[eventKey(ev)] != nil {
+		at = at.Add(1)
+		ev.Name = controller.EventName(e.Regarding.Name, at)
 	}
-	ev := &corev1.Event{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: namespace, Name: key.Name, UID: r.env.NewUID(), CreationTimestamp: r.stamp(),
-		},
-		InvolvedObject: e.Regarding, Reason: e.Reason, Message: e.Message, Type: e.Type,
-		Source: corev1.EventSource{Component: e.Source}, ReportingController: e.Source,
-		FirstTimestamp: r.stamp(), LastTimestamp: r.stamp(), Count: 1,
-	}
-	r.change(controller.Create, key, ev)
+	r.change(controller.Create, eventKey(ev), ev)
+}
+
+func eventKey(ev *corev1.Event) store.Key {
+	return store.Key{Resource: eventResource, Namespace: ev.Namespace, Name: ev.Name}
 }
 
 // expire deletes events that are too old, and says when to look again.

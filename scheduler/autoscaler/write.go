@@ -2,21 +2,17 @@ package autoscaler
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"covey.dev/covey/scheduler/controller"
 	"covey.dev/covey/store"
 )
 
-const (
-	component = "horizontal-pod-autoscaler"
-	// batch is how many autoscalers are written in one transaction.
-	batch = 200
-)
+// batch is how many autoscalers are written in one transaction.
+const batch = 200
 
 // write scales the targets and tells of it, some autoscalers at a time. It returns those whose targets have another size now.
 func (a *Autoscaler) write(ctx context.Context, changed []*scaling, now time.Time) (scaled []*scaling, err error) {
@@ -71,19 +67,17 @@ func (a *Autoscaler) writeOne(tx *store.Tx, c *scaling, now time.Time) (scaled b
 }
 
 func (a *Autoscaler) tell(tx *store.Tx, hpa *autoscalingv2.HorizontalPodAutoscaler, e event, now time.Time) {
-	key := store.Key{Resource: "events", Namespace: hpa.Namespace, Name: fmt.Sprintf("%s.%x", hpa.Name, now.UnixNano())}
-	if _, taken := tx.Get(key); taken {
-		return // the clock stands still; the status says the same
-	}
-	stamp := metav1.NewTime(now).Rfc3339Copy()
-	tx.Create(key, &corev1.Event{
-		ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name, UID: a.cfg.NewUID(), CreationTimestamp: stamp},
-		InvolvedObject: corev1.ObjectReference{
+	told := controller.Event{
+		Regarding: corev1.ObjectReference{
 			Kind: "HorizontalPodAutoscaler", APIVersion: autoscalingv2.SchemeGroupVersion.String(),
 			Namespace: hpa.Namespace, Name: hpa.Name, UID: hpa.UID,
 		},
-		Reason: e.reason, Message: e.message, Type: e.kind,
-		Source: corev1.EventSource{Component: component}, ReportingController: component,
-		FirstTimestamp: stamp, LastTimestamp: stamp, Count: 1,
-	})
+		Source: "horizontal-pod-autoscaler", Type: e.kind, Reason: e.reason, Message: e.message,
+	}
+	obj := told.Object(now, a.cfg.NewUID())
+	key := store.Key{Resource: "events", Namespace: obj.Namespace, Name: obj.Name}
+	if _, taken := tx.Get(key); taken {
+		return // the clock stands still; the status says the same
+	}
+	tx.Create(key, obj)
 }

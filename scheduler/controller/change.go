@@ -49,15 +49,6 @@ type Change struct {
 	Object Object
 }
 
-// Event is something to tell about an object.
-type Event struct {
-	Regarding corev1.ObjectReference
-	Source    string // the component that tells it: "deployment-controller"
-	Type      string // Normal or Warning
-	Reason    string
-	Message   string
-}
-
 // Result is a decision. Due is when to decide again even if nothing changes; zero for never.
 type Result struct {
 	Changes []Change
