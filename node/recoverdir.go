@@ -34,6 +34,10 @@ func RecoverDir(ctx context.Context, dataDir string, log *slog.Logger) (revision
 	if err := othersGone(ctx, id, gossip.Remembered(filepath.Join(dataDir, peersFile))); err != nil {
 		return 0, err
 	}
+	// So that the next start completes it should this be cut off.
+	if err := writeFile(filepath.Join(dataDir, recoverFile), "yes\n"); err != nil {
+		return 0, fmt.Errorf("recover %s: %w", dataDir, err)
+	}
 	return recoverState(dataDir, log)
 }
 

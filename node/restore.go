@@ -16,10 +16,6 @@ import (
 	"covey.dev/covey/store"
 )
 
-// revisionMargin is how far behind a backup's revision those of the restored state begin, so that none that was given out after
-// the backup comes again for something else.
-const revisionMargin = 1 << 20
-
 // restoreOrder has what others belong to written first and deleted last.
 var restoreOrder = []string{"namespaces", "nodes", "priorityclasses.scheduling.k8s.io", "", "replicasets.apps", "pods"}
 
@@ -77,7 +73,7 @@ func advance(dataDir string) error {
 // fill makes a store in dir with the state of old.
 func fill(ctx context.Context, dir, nodeID string, old *store.Snapshot, log *slog.Logger) error {
 	st, err := store.Open(store.Config{
-		Dir: dir, NodeID: nodeID, After: old.Revision() + revisionMargin, Scheme: kind.Scheme(), Logger: log,
+		Dir: dir, NodeID: nodeID, After: old.Revision() + store.RevisionMargin, Scheme: kind.Scheme(), Logger: log,
 	})
 	if err != nil {
 		return err

@@ -147,7 +147,10 @@ func signal(c chan struct{}) {
 
 // Snapshot implements raft.Machine. The state file is brought up to date first, so that the next start need not restore
 // the snapshot. There is none of a state that lacks entries which Raft takes for applied: the log would be cut behind them.
-func (m *machine) Snapshot() func(io.Writer) error {
+func (m *machine) Snapshot() func(io.Writer) error { return m.snapshotAt(0) }
+
+// snapshotAt is Snapshot, of a state whose revision is later by a margin.
+func (m *machine) snapshotAt(margin uint64) func(io.Writer) error {
 	v, broken := m.table.current.Load(), m.broken
 	return func(w io.Writer) error {
 		if broken != nil {
@@ -156,7 +159,7 @@ func (m *machine) Snapshot() func(io.Writer) error {
 		if err := m.flush(); err != nil {
 			return err
 		}
-		return v.writeStream(w)
+		return (&Snapshot{revision: v.revision + margin, tree: v.tree}).writeStream(w)
 	}
 }
 
