@@ -51,7 +51,7 @@ func (c *call) snapshot(notOlderThan string) (*store.Snapshot, error) {
 		return nil, err
 	}
 	local := c.cfg.Store.Snapshot()
-	if notOlderThan != "" && wanted <= local.Revision() {
+	if notOlderThan != "" && wanted <= local.Revision() && !c.cfg.Partial {
 		return local, nil
 	}
 	current, err := c.current()

@@ -36,13 +36,24 @@ func list(c *call, opts *listOptions) error {
 		return err
 	}
 	recs, rest := opts.collect(from, int(opts.Limit))
-	list := listMeta(fmt.Sprint(from.snapshot.Revision()))
+	list := listMeta(c.revision(from.snapshot))
 	if rest != nil {
 		last := recs[len(recs)-1]
 		list.Continue = token{Revision: from.snapshot.Revision(), After: last.Key()}.encode()
 		list.RemainingItemCount = rest.count
 	}
 	return c.respondRecords(http.StatusOK, recs, list)
+}
+
+// longAgo is a revision that a watch from is told to begin anew, or brings all that ever happened.
+const longAgo = 1
+
+// revision is the one that a list of a state has.
+func (c *call) revision(of *store.Snapshot) string {
+	if c.cfg.Partial {
+		return fmt.Sprint(longAgo)
+	}
+	return fmt.Sprint(of.Revision())
 }
 
 func (c *call) keyOf(obj kind.Object) store.Key {

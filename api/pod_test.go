@@ -2,11 +2,13 @@ package api_test
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/gorilla/websocket"
+	corev1 "k8s.io/api/core/v1"
 
 	"covey.dev/covey/api"
 	"covey.dev/covey/store"
@@ -129,6 +131,24 @@ func TestStreamsOfANodeThatIsCutOffWarn(t *testing.T) {
 		}
 		if none := s.do("GET", pods+"/none", ""); none.code != http.StatusNotFound || none.header.Get("Warning") != want {
 			t.Errorf("that a pod is not there: %d, warning %q", none.code, none.header.Get("Warning"))
+		}
+	}
+}
+
+// TestAPartOfTheStateIsNotTakenForAll lists what a node knows of the state that is a part of it, which no client may take for the cluster's.
+func TestAPartOfTheStateIsNotTakenForAll(t *testing.T) {
+	s := start(t, func(c *api.Config) {
+		c.Store, c.Stale, c.Partial = cutOff{c.Store.(*store.Store)}, func() string { return "this is a part" }, true
+	})
+	s.must(http.StatusCreated, "POST", pods, podOn("n1"))
+	for _, any := range []string{"", "?resourceVersion=0", "?limit=500"} {
+		r := s.do("GET", pods+any, "")
+		var list corev1.PodList
+		if err := json.Unmarshal(r.body, &list); err != nil {
+			t.Fatal(err)
+		}
+		if r.header.Get("Warning") != `299 - "this is a part"` || len(list.Items) != 1 || list.ResourceVersion != "1" {
+			t.Errorf("list%s: warning %q, %d pods at revision %s", any, r.header.Get("Warning"), len(list.Items), list.ResourceVersion)
 		}
 	}
 }

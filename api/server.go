@@ -56,6 +56,9 @@ type Config struct {
 	// Stale is what a read is answered with as a warning that nobody can be asked for acknowledged writes, so that it shows what was
 	// known last; nil, or nothing, has it wait instead.
 	Stale func() (warning string)
+	// Partial says that Store is a part of the cluster's state: no read is without that warning, and lists are of no revision that
+	// their clients could go on from elsewhere.
+	Partial bool
 	// Observe is told of each request that was answered; it may be nil.
 	Observe func(Observed)
 }

@@ -98,6 +98,13 @@ func (s *stream) reached() uint64 {
 	return s.revision
 }
 
+// saw reports whether the stream has brought anything of a key.
+func (s *stream) saw(key string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(s.events, func(e seen) bool { return e.key == key })
+}
+
 // await writes something and waits for it, which is behind all that there was.
 func (s *stream) await(t *testing.T, last uint64) {
 	t.Helper()

@@ -1,14 +1,21 @@
 package e2e
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
 
 	"covey.dev/covey/e2e/harness"
 )
@@ -207,4 +214,86 @@ func logsSay(n *harness.Node, pod, want string) error {
 
 func memberName(c *harness.Cluster, n *harness.Node) string {
 	return fmt.Sprintf("node-%d", slices.Index(c.Nodes, n)+1)
+}
+
+// TestClientsOfAWorkerMissNothing has a client follow changes through a worker, while the server that this passes it on to is cut off, and
+// then the worker itself. In the end it has seen all that happened meanwhile.
+func TestClientsOfAWorkerMissNothing(t *testing.T) {
+	t.Parallel()
+	c := harness.StartCluster(t, 3)
+	c.AddWorkers(1)
+	worker := c.Nodes[3]
+	client, err := kubernetes.NewForConfig(worker.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	s := &stream{node: worker, clients: client}
+	s.list(ctx)
+	var following sync.WaitGroup
+	following.Go(func() { s.follow(ctx) })
+	defer following.Wait()
+	defer stop()
+	change := func(through *harness.Node, name string) {
+		t.Helper()
+		maps := through.Clients.CoreV1().ConfigMaps("default")
+		object := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"test": written}}}
+		if _, err := maps.Create(ctx, object, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const patience = 30 * time.Second // before client-go finds out by itself that a connection is dead
+	seen := func(name string) {
+		t.Helper()
+		worker.Within(patience, func() error {
+			if !s.saw(name) {
+				return fmt.Errorf("a client of the worker has not seen that %s was made", name)
+			}
+			return nil
+		})
+	}
+	change(c.Nodes[0], "before")
+	seen("before")
+
+	cut := followedBy(t, worker)
+	c.Isolate(cut)
+	change(c.Nodes[cut%3], "without-a-server")
+	seen("without-a-server")
+	c.Heal()
+
+	c.Isolate(4)
+	worker.Eventually(func() error { // which has no config maps that no pod of its own uses
+		list, err := client.CoreV1().ConfigMaps("default").List(ctx, metav1.ListOptions{})
+		if err == nil && len(list.Items) > 0 {
+			err = errors.New("the worker does not answer by itself yet")
+		}
+		return err
+	})
+	change(c.Nodes[0], "without-the-worker")
+	c.Heal()
+	change(c.Nodes[0], "after")
+	seen("after")
+	seen("without-the-worker")
+	if _, err := client.CoreV1().ConfigMaps("default").List(ctx, metav1.ListOptions{ResourceVersion: "0"}); err != nil {
+		t.Error(err)
+	}
+	if err := client.CoreV1().ConfigMaps("default").Delete(ctx, "after", metav1.DeleteOptions{}); err != nil {
+		t.Errorf("a client that was there while the worker was cut off: %v", err)
+	}
+}
+
+// followedBy is the number of the server that tells a worker what to run, and that it passes clients on to first.
+func followedBy(t *testing.T, worker *harness.Node) (number int) {
+	t.Helper()
+	said := regexp.MustCompile(`msg="a server is followed" server=(\w+)`).FindAllStringSubmatch(worker.Log(), -1)
+	if len(said) == 0 {
+		t.Fatal("the worker follows no server")
+	}
+	id := said[len(said)-1][1]
+	line := regexp.MustCompile(`(?m)^node-(\d) .* ` + id + `$`).FindStringSubmatch(worker.Covey("status"))
+	if line == nil {
+		t.Fatalf("the worker follows %s, which is no server", id)
+	}
+	number, _ = strconv.Atoi(line[1])
+	return number
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -67,12 +68,34 @@ func (w *worker) divert(ctx context.Context, protos []string, conn net.Conn) boo
 			w.log.Debug("a server does not take a connection that is to be passed on", "server", server, "error", err)
 			continue
 		}
-		if err := forward.Send(ctx, conn, out); err != nil {
+		passing, end := w.whileAlive(ctx, server)
+		if err := forward.Send(passing, conn, out); err != nil {
 			w.log.Debug("a connection that was passed on ended", "server", server, "error", err)
 		}
+		end()
 		return true
 	}
 	return false
+}
+
+// whileAlive returns a context that ends with ctx, or when the server is no longer alive: a connection with it may take minutes to say so.
+func (w *worker) whileAlive(ctx context.Context, server string) (alive context.Context, end context.CancelFunc) {
+	alive, end = context.WithCancel(ctx)
+	go func() { // which ends with alive
+		defer end()
+		for {
+			servers, changed := w.servers()
+			if !slices.Contains(servers, server) {
+				return
+			}
+			select {
+			case <-changed:
+			case <-alive.Done():
+				return
+			}
+		}
+	}()
+	return alive, end
 }
 
 func (w *worker) dialForward(ctx context.Context, server string) (net.Conn, error) {

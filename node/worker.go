@@ -69,7 +69,7 @@ func (w *worker) serve(ctx context.Context) error {
 	g.Go(func() error {
 		return w.askWhetherRemoved(ctx, w.checkpoint, func() bool { return !w.client.Follows() })
 	})
-	g.Go(func() error { return serve(ctx, clients, w.good(w.localAPI()), w.log) })
+	g.Go(func() error { return w.serveAlone(ctx, clients) })
 	g.Go(func() error { return w.upstream.Run(ctx) })
 	g.Go(func() error { return w.agent.Run(ctx) })
 	g.Go(func() error { return w.client.Run(ctx) })

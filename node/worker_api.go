@@ -22,6 +22,12 @@ type lastKnown struct{ *store.Mirror }
 // Linearizable implements api.Store: nobody can be asked.
 func (lastKnown) Linearizable(context.Context) (*store.Snapshot, error) { return nil, api.ErrAlone }
 
+// Watch implements api.Store. What is told here lacks what other nodes' pods do, and its revisions would make a client go on behind that
+// at the next server.
+func (lastKnown) Watch(uint64, ...string) (*store.Watcher, error) {
+	return nil, apierrors.NewServiceUnavailable("no server of the cluster can be reached from this worker: it can be asked what is known, not to follow what changes")
+}
+
 // Update implements api.Store.
 func (lastKnown) Update(context.Context, func(*store.Tx) error) (uint64, error) {
 	return 0, apierrors.NewServiceUnavailable("no server of the cluster can be reached from this worker: nothing can be changed")
@@ -57,6 +63,7 @@ func (w *worker) newLocalAPI() (*api.Server, error) {
 		Version: w.cfg.Version,
 		Clock:   w.clock.Stamp,
 		Logger:  w.log,
+		Partial: true,
 		Ready:   func() error { return errors.New("no server can be reached") },
 		Stale: func() string {
 			return "no server of the cluster can be reached: this is what worker " + w.cfg.Name + " was told last, and of its own pods only"
