@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"covey.dev/covey/node/gossip"
 	"covey.dev/covey/store"
 )
 
@@ -33,13 +34,25 @@ func (n *node) afterHandOver(ctx context.Context) (late context.Context, stop co
 	return late, stop
 }
 
-// handOver has another server lead: one that votes and is alive.
+// handOver has another server lead: one that votes and is alive. It asks one after the other, since the gossip may hear from one by ways
+// that are not this server's.
 func (n *node) handOver(ctx context.Context) error {
-	members := n.store.Members()
-	for _, g := range n.gossip.Members() {
-		if !g.Witness && g.ID != n.identity.NodeID() && slices.Contains(members, store.Member{ID: g.ID, Voter: true}) {
-			return n.store.HandOver(ctx, g.ID)
+	err := errNoSuccessor
+	for _, id := range successors(n.store.Members(), n.gossip.Members(), n.identity.NodeID(), n.store.Contact) {
+		if err = n.store.HandOver(ctx, id); err == nil || ctx.Err() != nil {
+			break
 		}
 	}
-	return errNoSuccessor
+	return err
+}
+
+// successors are the servers that may lead in place of self, the one that it has heard from last first.
+func successors(members []store.Member, alive []gossip.Member, self string, contact func(id string) time.Time) (ids []string) {
+	for _, g := range alive {
+		if !g.Witness && g.ID != self && slices.Contains(members, store.Member{ID: g.ID, Voter: true}) {
+			ids = append(ids, g.ID)
+		}
+	}
+	slices.SortStableFunc(ids, func(a, b string) int { return contact(b).Compare(contact(a)) })
+	return ids
 }

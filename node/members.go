@@ -62,13 +62,14 @@ func (n *node) settleMembers(ctx context.Context) (time.Duration, error) {
 		for i := range servers {
 			servers[i].Steady = servers[i].Steady && !slow[servers[i].ID]
 		}
-		behind, err := n.changeMembers(ctx, memberChanges(servers, n.cfg.Voters))
+		changes, held := memberChanges(servers, n.cfg.Voters)
+		behind, err := n.changeMembers(ctx, changes)
 		switch {
 		case err != nil:
 			return 0, err
 		case behind != "":
 			slow[behind] = true
-		case len(slow) > 0 || doubtful:
+		case len(slow) > 0 || doubtful || held:
 			return memberRetry, nil
 		default:
 			return wait, nil

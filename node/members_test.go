@@ -21,9 +21,9 @@ func seen(text string) []server {
 	for _, word := range strings.Fields(text) {
 		id, zone, _ := strings.Cut(word, "/")
 		has := func(mark string) bool { return strings.Contains(id, mark) }
-		name := strings.Trim(id, "+*!~<-?")
+		name := strings.Trim(id, "+*!%~<-?")
 		servers = append(servers, server{
-			ID: name, Zone: zone, Member: !has("+"), Voter: has("*"), Leader: name == "a", Alive: !has("!"), Lost: has("!!"),
+			ID: name, Zone: zone, Member: !has("+"), Voter: has("*"), Leader: name == "a", Alive: !has("!"), Heard: !has("!") && !has("%"), Lost: has("!!"),
 			Steady: !has("!") && !has("~"), Wanted: !has("-"), Leaves: has("<"), Witness: has("?"),
 		})
 	}
@@ -34,6 +34,7 @@ func TestMemberChanges(t *testing.T) {
 	for _, test := range []struct {
 		name, servers, want string
 		voters              int
+		held                bool
 	}{
 		{name: "alone", servers: "a*"},
 		{name: "two servers have one voter", servers: "a* +b", want: "b"},
@@ -59,6 +60,12 @@ func TestMemberChanges(t *testing.T) {
 		{name: "one leaves, another takes its vote", servers: "a* b* c*< d", want: "d* -c"},
 		{name: "the leader leaves", servers: "a*< b* c* d", want: "d*"},
 		{name: "the leader of two leaves", servers: "a*< b", want: "b*"},
+		{name: "the leader of three leaves", servers: "a*< b* c*", want: "c"},
+		{name: "the leader leaves when another has died", servers: "a*< b*! c*", held: true},
+		{name: "the leader leaves, and does not reach another", servers: "a*< b*% c*", held: true},
+		{name: "one leaves when another has died", servers: "a* b*! c*<", want: "b -c"},
+		{name: "fewer are to vote than have died", servers: "a*/x b*!/y c*!/z d*/x e*/x", voters: 3, held: true},
+		{name: "fewer are to vote than have died long ago", servers: "a*/x b*!!/y c*!!/z d*/x e*/x", voters: 3, want: "b c"},
 		{name: "one leaves before it is there", servers: "a* +b<"},
 
 		{name: "two servers and a witness", servers: "a* b +c?", want: "c b* c*"},
@@ -72,7 +79,11 @@ func TestMemberChanges(t *testing.T) {
 		{name: "one zone is gone", servers: "a*/x b/x c*/y d*!!/z", want: "b* d"},
 	} {
 		var got []string
-		for _, change := range memberChanges(seen(test.servers), test.voters) {
+		changes, held := memberChanges(seen(test.servers), test.voters)
+		if held != test.held {
+			t.Errorf("%s: held is %v", test.name, held)
+		}
+		for _, change := range changes {
 			text := change.ID
 			if change.Voter {
 				text += "*"

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -67,6 +68,7 @@ func (n *node) servers(ctx context.Context) (servers []server, doubtful bool) {
 	}
 	for i := range servers {
 		s := &servers[i]
+		s.Heard = s.Alive && (s.Leader || time.Since(n.store.Contact(s.ID)) < contactTime)
 		s.Leaves = s.Leaves || !s.Wanted && n.gone.has(s.ID)
 	}
 	return servers, doubtful

@@ -13,6 +13,7 @@ type server struct {
 	Voter  bool
 	Leader bool
 	Alive  bool // as the gossip says
+	Heard  bool // has answered the leader lately, too
 	Lost   bool // was not alive for so long that another is to vote in its place
 	Steady bool // was alive for long enough to be given a vote
 	Wanted bool // has a Node object
@@ -29,9 +30,9 @@ type memberChange struct {
 
 // memberChanges says who is to be added, to vote or to go, in that order: every server that is alive holds a replica, and an odd
 // number of them votes, at most the wanted one (0: by the number of servers). Two servers have one voter: the loss of the other one then
-// stops nothing.
-func memberChanges(servers []server, wanted int) []memberChange {
-	var changes, last []memberChange
+// stops nothing. held says that servers keep their votes which are one too many, because most of the others do not answer.
+func memberChanges(servers []server, wanted int) (changes []memberChange, held bool) {
+	var last []memberChange
 	var stay []server
 	for _, s := range servers {
 		switch {
@@ -58,11 +59,26 @@ func memberChanges(servers []server, wanted int) []memberChange {
 		}
 	}
 	for _, s := range stay {
-		if s.Voter && !slices.Contains(votes, s) && len(votes) > 0 {
+		switch {
+		case !s.Voter || slices.Contains(votes, s) || len(votes) == 0:
+		case !decide(votes):
+			held = true
+		default:
 			changes = append(changes, memberChange{ID: s.ID})
 		}
 	}
-	return append(changes, last...)
+	return append(changes, last...), held
+}
+
+// decide reports whether so many of the voters are heard that they are a majority.
+func decide(voters []server) bool {
+	heard := 0
+	for _, s := range voters {
+		if s.Heard {
+			heard++
+		}
+	}
+	return heard > len(voters)/2
 }
 
 // usualVoters is how many of so many servers vote.
