@@ -53,6 +53,11 @@ func TestWorkersRunPods(t *testing.T) {
 	}
 	// What the client checks is the server's certificate, which is good for the worker's address.
 	server.Kubectl("--server", "https://"+c.Address(3), "get", "nodes")
+	for _, command := range []string{"promote", "recover"} {
+		if r := worker.TryCovey(command); r.Code == 0 || !strings.Contains(r.Stderr, "node-2 is a worker, which neither votes nor has the state: run this on a server") {
+			t.Errorf("covey %s on a worker: %s", command, r.Output())
+		}
+	}
 	if out := worker.Covey("token", "create", "--worker"); len(strings.TrimSpace(out)) < 80 {
 		t.Errorf("a worker makes a token: %q", out)
 	}

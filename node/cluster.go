@@ -201,8 +201,8 @@ func (n *node) handler() http.Handler {
 		RestorePath:  administrators(n.restoreHandler),
 		LeavePath:    administrators(n.ofNode(n.leaveHandler)),
 		KeysPath:     administrators(n.keysHandler),
-		RecoverPath:  administrators(n.recoverHandler),
-		PromotePath:  administrators(n.promoteHandler),
+		RecoverPath:  administrators(n.ofServer(n.recoverHandler)),
+		PromotePath:  administrators(n.ofServer(n.promoteHandler)),
 	}
 	images := n.registryHandler()
 	return n.good(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

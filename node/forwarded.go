@@ -3,12 +3,15 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"covey.dev/covey/node/forward"
 	"covey.dev/covey/node/identity"
@@ -48,6 +51,17 @@ func (n *node) ofNode(handler http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if by, ok := forward.From(r.Context()); ok {
 			n.peers.Node(by.ID).ServeHTTP(w, r)
+			return
+		}
+		handler(w, r)
+	}
+}
+
+// ofServer answers what is done to the server that is asked: a worker is none, and which server it passes a request on to nobody chose.
+func (n *node) ofServer(handler http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if by, ok := forward.From(r.Context()); ok {
+			refuse(w, apierrors.NewBadRequest(fmt.Sprintf("%s is a worker, which neither votes nor has the state: run this on a server", by.Name)))
 			return
 		}
 		handler(w, r)
