@@ -75,3 +75,25 @@ func TestPodCIDROfADeletedNodeIsGivenOutAgain(t *testing.T) {
 		t.Errorf("%v (%v)", node.Spec.PodCIDR, err)
 	}
 }
+
+// TestAWitnessThatRunsPodsGetsAPodCIDROfItsOwn has a node register that is known and had no pods until then.
+func TestAWitnessThatRunsPodsGetsAPodCIDROfItsOwn(t *testing.T) {
+	f := setup(t)
+	f.create(t, store.Key{Resource: "nodes", Name: "witness"}, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "witness"}})
+	for _, name := range []string{"server", "witness", "new", "witness"} {
+		if _, err := f.register(proposing(name, "10.42.3.0/24")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	owner := map[string]string{}
+	for node := range store.List[*corev1.Node](f.store.Snapshot(), "nodes", "") {
+		cidr := node.Spec.PodCIDR
+		if owner[cidr] != "" || len(node.Spec.PodCIDRs) != 1 || node.Spec.PodCIDRs[0] != cidr {
+			t.Errorf("%s has the pod CIDRs %q %v, %q is of %q", node.Name, cidr, node.Spec.PodCIDRs, cidr, owner[cidr])
+		}
+		owner[cidr] = node.Name
+	}
+	if owner["10.42.3.0/24"] != "server" || len(owner) != 3 {
+		t.Errorf("pod CIDRs: %v", owner)
+	}
+}

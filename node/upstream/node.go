@@ -29,7 +29,14 @@ func (w *StoreWriter) Register(ctx context.Context, node *corev1.Node) (*corev1.
 			return nil
 		}
 		old := rec.Object().(*corev1.Node)
-		if merged := merge(old, node); !equality.Semantic.DeepEqual(old, merged) {
+		merged := merge(old, node)
+		if merged.Spec.PodCIDR == "" { // it ran no pods until now
+			merged.Spec.PodCIDR = node.Spec.PodCIDR
+			if err := choosePodCIDR(tx, merged); err != nil {
+				return err
+			}
+		}
+		if !equality.Semantic.DeepEqual(old, merged) {
 			tx.Put(key, merged, rec.Revision())
 		}
 		return nil
@@ -48,9 +55,6 @@ func merge(old, node *corev1.Node) *corev1.Node {
 	merged := old.DeepCopy()
 	merged.Labels = overlay(merged.Labels, node.Labels)
 	merged.Annotations = overlay(merged.Annotations, node.Annotations)
-	if merged.Spec.PodCIDR == "" {
-		merged.Spec.PodCIDR, merged.Spec.PodCIDRs = node.Spec.PodCIDR, node.Spec.PodCIDRs
-	}
 	node.Status.DeepCopyInto(&merged.Status)
 	keepTimes(merged.Status.Conditions, old.Status.Conditions)
 	return merged

@@ -41,8 +41,8 @@ func (u *Upstream) Register(ctx context.Context, node *corev1.Node) (*corev1.Nod
 		return stored, nil
 	}
 	known, ok := store.Get[*corev1.Node](u.source.Snapshot(), store.Key{Resource: "nodes", Name: node.Name})
-	if ctx.Err() != nil || !errors.Is(asked.Err(), context.DeadlineExceeded) || !ok {
-		return nil, err
+	if ctx.Err() != nil || !errors.Is(asked.Err(), context.DeadlineExceeded) || !ok || known.Spec.PodCIDR == "" {
+		return nil, err // one without a network for pods, as a witness has none, has to wait for one
 	}
 	u.log.Warn("the cluster cannot be asked: the node goes on with what it knew last, and registers later", "node", node.Name, "error", err)
 	r.put(node)

@@ -310,6 +310,10 @@ func TestNodeThatIsCutOffGoesOnWithWhatItKnew(t *testing.T) {
 	if _, err := u.Register(f.ctx, node); err == nil {
 		t.Error("a node that was never registered goes on without the cluster")
 	}
+	f.create(t, store.Key{Resource: "nodes", Name: "n1"}, &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1"}})
+	if _, err := u.Register(f.ctx, node); err == nil {
+		t.Error("a node that has no network for pods, as a witness, goes on without the cluster")
+	}
 	if _, err := f.register(node); err != nil {
 		t.Fatal(err)
 	}
