@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"sort"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -71,19 +72,29 @@ func settleFromFile(flags *pflag.FlagSet, file string, given map[string]bool) er
 // settingText writes a YAML value as it would stand on the command line.
 func settingText(value any) (string, error) {
 	switch v := value.(type) {
-	case string:
-		return v, nil
 	case map[string]any:
 		pairs := make([]string, 0, len(v))
 		for key, val := range v {
-			pairs = append(pairs, fmt.Sprintf("%s=%v", key, val))
+			pairs = append(pairs, key+"="+scalarText(val))
 		}
 		sort.Strings(pairs)
 		return strings.Join(pairs, ","), nil
 	case nil, []any:
 		return "", errors.New("must be a single value or a map")
 	default:
-		return fmt.Sprint(v), nil
+		return scalarText(v), nil
+	}
+}
+
+// scalarText is a single value of YAML, whose numbers come as floating point: 1000000 is not to be 1e+06. One that is not there is empty.
+func scalarText(value any) string {
+	switch v := value.(type) {
+	case nil:
+		return ""
+	case float64:
+		return strconv.FormatFloat(v, 'f', -1, 64)
+	default:
+		return fmt.Sprint(v)
 	}
 }
 

@@ -23,6 +23,8 @@ func TestSettle(t *testing.T) {
 	}{
 		{name: "default", listen: "default"},
 		{name: "file", file: "listen: from-file\nlabel: {zone: a}\n", listen: "from-file", label: "a"},
+		{name: "large number", file: "listen: 10000000\nlabel: {zone: 20261127}\n", listen: "10000000", label: "20261127"},
+		{name: "label without a value", file: "listen: x\nlabel: {zone: }\n", listen: "x", label: ""},
 		{name: "environment over file", file: "listen: from-file", env: map[string]string{"COVEY_LISTEN": "from-env"}, listen: "from-env"},
 		{name: "flag over all", file: "listen: from-file", env: map[string]string{"COVEY_LISTEN": "from-env"}, args: []string{"--listen=from-flag"}, listen: "from-flag"},
 		{name: "environment label", env: map[string]string{"COVEY_LABEL": "zone=b"}, listen: "default", label: "b"},
