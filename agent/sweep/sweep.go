@@ -3,9 +3,12 @@ package sweep
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"covey.dev/covey/agent/containerd/cgroup"
 	"covey.dev/covey/agent/network"
@@ -14,7 +17,7 @@ import (
 
 // Node is a node that is stopped.
 type Node struct {
-	DataDir, StateDir string        // absolute
+	DataDir, StateDir string        // absolute; they may be links
 	InstanceID        string        // that its interfaces, tables and cgroups are named with
 	Service           string        // cgroup that it ran in and shims are in still (/covey), if it is to go; empty: it stays
 	Grace             time.Duration // that containers have to end after SIGTERM
@@ -23,6 +26,12 @@ type Node struct {
 // Sweep takes away all that the node has on the machine but its data directory. It goes on after an error, and may be
 // called again.
 func Sweep(ctx context.Context, n Node) error {
+	stateDir := n.StateDir
+	for _, dir := range []*string{&n.DataDir, &n.StateDir} {
+		if err := resolve(dir); err != nil {
+			return err
+		}
+	}
 	pods := "/covey-" + n.InstanceID
 	terminate(ctx, pods, n.Grace)
 	errs := []error{killPrograms(n.DataDir), cgroup.Remove(ctx, pods), cgroup.Remove(ctx, n.Service)}
@@ -31,7 +40,38 @@ func Sweep(ctx context.Context, n Node) error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	return os.RemoveAll(n.StateDir)
+	return remove(stateDir)
+}
+
+// resolve makes a directory that is a link the one that it leads to, by which the kernel names mounts and programs.
+func resolve(dir *string) error {
+	resolved, err := filepath.EvalSymlinks(*dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		*dir = resolved
+	}
+	return err
+}
+
+// remove takes a directory away. One that is a mount is the machine's, and stays empty.
+func remove(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	errs := []error{err}
+	for _, entry := range entries {
+		errs = append(errs, os.RemoveAll(filepath.Join(dir, entry.Name())))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	if err := os.Remove(dir); !errors.Is(err, unix.EBUSY) {
+		return err
+	}
+	return nil
 }
 
 // unpin ends the namespaces of pods that share one of processes.

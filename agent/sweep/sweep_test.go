@@ -22,13 +22,14 @@ import (
 	"covey.dev/covey/agent/sandbox"
 )
 
-// left starts what a node leaves when it is killed: a container that heeds SIGTERM or not, a shim, a sandbox with an
-// address, a volume in memory.
+// left is what a node leaves when it is killed: a container that heeds SIGTERM or not, a shim, a sandbox with an address, a volume in
+// memory.
 type left struct {
 	Node
 	container, shim *exec.Cmd
 }
 
+// leave starts it; the container's script says something once it is as far as the test wants it.
 func leave(t *testing.T, script string) left {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -70,7 +71,15 @@ func leave(t *testing.T, script string) left {
 		t.Fatal(err)
 	}
 	l.shim = l.start(t, exec.Command(filepath.Join(bin, "shim"), "1000"))
-	l.container = l.start(t, exec.Command("sh", "-c", script))
+	container := exec.Command("sh", "-c", script)
+	began, err := container.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.container = l.start(t, container)
+	if _, err := began.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
 	join(t, "/covey-"+l.InstanceID+"/poduid/container", l.container.Process.Pid)
 	join(t, l.Service, l.shim.Process.Pid)
 	t.Cleanup(func() { _ = Sweep(context.Background(), l.Node) })
@@ -122,7 +131,7 @@ func (l *left) expectNothing(t *testing.T) {
 }
 
 func TestNothingIsLeftOfANode(t *testing.T) {
-	l := leave(t, "trap 'exit 7' TERM; while :; do sleep 0.05; done")
+	l := leave(t, "trap 'exit 7' TERM; echo; while :; do sleep 0.05; done")
 	if err := Sweep(t.Context(), l.Node); err != nil {
 		t.Fatal(err)
 	}
@@ -142,8 +151,54 @@ func TestNothingIsLeftOfANode(t *testing.T) {
 	}
 }
 
+// TestTheDirectoriesAreLinks: the kernel names mounts and programs by where the links lead to.
+func TestTheDirectoriesAreLinks(t *testing.T) {
+	l := leave(t, "echo; exec sleep 1000")
+	for _, dir := range []*string{&l.DataDir, &l.StateDir} {
+		link := *dir + "-link"
+		if err := os.Symlink(*dir, link); err != nil {
+			t.Fatal(err)
+		}
+		*dir = link
+	}
+	if err := Sweep(t.Context(), l.Node); err != nil {
+		t.Fatal(err)
+	}
+	l.expectNothing(t)
+	if err := l.shim.Wait(); err == nil {
+		t.Error("the shim was not killed")
+	}
+}
+
+// TestTheStateDirectoryIsAMount of the machine's, which stays.
+func TestTheStateDirectoryIsAMount(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, as covey does")
+	}
+	dir := t.TempDir()
+	n := Node{DataDir: filepath.Join(dir, "data"), StateDir: filepath.Join(dir, "state"), InstanceID: "5eed5eed"}
+	if err := os.Mkdir(n.StateDir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("tmpfs", n.StateDir, "tmpfs", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(n.StateDir, unix.MNT_DETACH) })
+	if err := os.WriteFile(filepath.Join(n.StateDir, "covey.sock"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := Sweep(t.Context(), n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if left, err := os.ReadDir(n.StateDir); err != nil || len(left) > 0 {
+		t.Errorf("in the state directory: %v %v", left, err)
+	}
+}
+
 func TestAContainerThatDoesNotEndIsKilled(t *testing.T) {
-	l := leave(t, "trap '' TERM; while :; do sleep 0.05; done")
+	l := leave(t, "trap '' TERM; echo; while :; do sleep 0.05; done")
 	l.Grace = 200 * time.Millisecond
 	if err := Sweep(t.Context(), l.Node); err != nil {
 		t.Fatal(err)
