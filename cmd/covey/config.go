@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"sort"
 	"strconv"
 	"strings"
@@ -106,6 +107,28 @@ func names(flags *pflag.FlagSet) []string {
 		}
 	})
 	return list
+}
+
+// fileFlags name files and directories.
+var fileFlags = []string{"data-dir", "state-dir", "registry-config", "audit-log", "audit-policy"}
+
+// fromHere has the flags that were given name files as they are called from here: the service runs elsewhere.
+func fromHere(flags *pflag.FlagSet) error {
+	for _, name := range fileFlags {
+		f := flags.Lookup(name)
+		path := f.Value.String()
+		if !f.Changed || path == "" || path == "-" {
+			continue
+		}
+		abs, err := filepath.Abs(path)
+		if err == nil {
+			err = f.Value.Set(abs)
+		}
+		if err != nil {
+			return fmt.Errorf("--%s: %w", name, err)
+		}
+	}
+	return nil
 }
 
 // configured is a configuration file's content with the flags that were given on the command line set in it.

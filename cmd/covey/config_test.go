@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -105,6 +106,43 @@ func TestWhatIsConfiguredIsRead(t *testing.T) {
 	if !slices.Equal(read.join, given.join) || !maps.Equal(read.labels, given.labels) || read.maxPods != 30 ||
 		read.nodeName != "kept" || read.housekeeping.EvictionHard != "nodefs.available<5%" {
 		t.Errorf("read %+v of\n%s", read, content)
+	}
+}
+
+// TestPathsAreThoseOfWhoInstalls: the service does not run in the directory that covey install is run in.
+func TestPathsAreThoseOfWhoInstalls(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	var o startOptions
+	flags := pflag.NewFlagSet("install", pflag.ContinueOnError)
+	o.addFlags(flags)
+	if err := flags.Parse([]string{"--data-dir=data", "--audit-log=-", "--audit-policy=./policy.yaml"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := fromHere(flags); err != nil {
+		t.Fatal(err)
+	}
+	content, err := configured(nil, flags)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := fmt.Sprintf("audit-log: '-'\naudit-policy: %s/policy.yaml\ndata-dir: %s/data\n", dir, dir)
+	if string(content) != want {
+		t.Errorf("configured\n%s\nwant\n%s", content, want)
+	}
+}
+
+// TestNoOtherDirectoryIsTakenForTheNodes: what covey uninstall removes does not depend on where it is run.
+func TestNoOtherDirectoryIsTakenForTheNodes(t *testing.T) {
+	for _, dir := range []string{"data", "./data", ""} {
+		o := startOptions{dataDir: dir, stateDir: "/run/covey"}
+		if err := o.fixed(); err == nil || !strings.Contains(err.Error(), "data-dir is \""+dir+"\": want an absolute path") {
+			t.Errorf("%q: %v", dir, err)
+		}
+	}
+	o := startOptions{dataDir: "/var/lib/covey", stateDir: "/run/covey"}
+	if err := o.fixed(); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -40,6 +40,9 @@ func install(cmd *cobra.Command, o *startOptions) error {
 	if err != nil {
 		return err
 	}
+	if err := fromHere(cmd.Flags()); err != nil {
+		return err
+	}
 	old, err := os.ReadFile(service.ConfigFile)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -53,6 +56,9 @@ func install(cmd *cobra.Command, o *startOptions) error {
 		return err
 	}
 	if _, err := o.config(cmd); err != nil {
+		return err
+	}
+	if err := o.fixed(); err != nil {
 		return err
 	}
 	if !o.witness { // which runs no pods

@@ -194,6 +194,16 @@ func directory(flag, path string) (string, error) {
 	return abs, nil
 }
 
+// fixed refuses directories that are others for the service than where covey is run by hand.
+func (o *startOptions) fixed() error {
+	for flag, dir := range map[string]string{"data-dir": o.dataDir, "state-dir": o.stateDir} {
+		if !filepath.IsAbs(dir) {
+			return fmt.Errorf("%s: %s is %q: want an absolute path", service.ConfigFile, flag, dir)
+		}
+	}
+	return nil
+}
+
 // ended starts a node again that asks for it, in this process, and gives one that has left its cluster an exit status of its own, after
 // which the service is not started again.
 func ended(log *slog.Logger, err error) error {

@@ -86,9 +86,5 @@ func installedDirs() (dataDir, stateDir string, err error) {
 	if err := settle(flags, func(string) (string, bool) { return "", false }); err != nil {
 		return "", "", err
 	}
-	if dataDir, err = filepath.Abs(o.dataDir); err != nil {
-		return "", "", err
-	}
-	stateDir, err = filepath.Abs(o.stateDir)
-	return dataDir, stateDir, err
+	return o.dataDir, o.stateDir, o.fixed()
 }

@@ -11,6 +11,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -71,7 +72,8 @@ func ask(ctx context.Context, r Request, server string) (Grant, error) {
 	if err != nil {
 		return Grant{}, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+server+Path, bytes.NewReader(body))
+	at := url.URL{Scheme: "https", Host: server, Path: Path} // a zone, as in [fe80::1%eth0]:7443, is written otherwise in a URL
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, at.String(), bytes.NewReader(body))
 	if err != nil {
 		return Grant{}, refusal{fmt.Errorf("--join: %w", err)}
 	}

@@ -223,6 +223,17 @@ func TestJoinWaitsForTheCluster(t *testing.T) {
 	}
 }
 
+// TestJoinAtALinkLocalAddress, which says on which interface it is.
+func TestJoinAtALinkLocalAddress(t *testing.T) {
+	_, _, token := serve(t, nil)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	_, err := ask(ctx, Request{Token: token, NodeID: "2", Name: "second"}, "[fe80::1%lo]:7443")
+	if err == nil || !strings.Contains(err.Error(), "dial tcp [fe80::1%lo]:7443") {
+		t.Errorf("error %v, want one of the network", err)
+	}
+}
+
 func TestParseToken(t *testing.T) {
 	good := Token{ID: "abcdef", Secret: "0123456789abcdef", CA: strings.Repeat("a", 64)}
 	if got, err := ParseToken(good.String() + "\n"); err != nil || got != good {
