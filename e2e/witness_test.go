@@ -36,6 +36,16 @@ func TestTwoServersAndAWitness(t *testing.T) {
 		t.Logf("the witness: %s", regexp.MustCompile(`Pss: +\d+ kB`).Find(memory))
 	}
 
+	const noImages = "node node-3 is a witness, which has neither pods nor images"
+	for _, args := range [][]string{{"image", "ls"}, {"registry", "ls"}} {
+		if r := witness.TryCovey(args...); r.Code == 0 || !strings.Contains(r.Stderr, noImages) {
+			t.Errorf("covey %v of a witness: %s", args, r.Output())
+		}
+	}
+	if r := second.TryCovey("image", "load", "--node", "node-3", harness.Bin("hello.tar")); r.Code == 0 || !strings.Contains(r.Stderr, noImages) {
+		t.Errorf("an image is loaded into a witness: %s", r.Output())
+	}
+
 	first.Kill()
 	second.Kubectl("create", "configmap", "written", "--from-literal=with=a-witness", "--request-timeout=60s")
 	second.Eventually(func() error {

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -147,15 +148,38 @@ func (n *node) describeWitness(node *corev1.Node, now metav1.Time) {
 // agentHandler answers for this node's pods.
 func (n *node) agentHandler() http.Handler {
 	if n.agent == nil {
-		return http.NotFoundHandler()
+		return http.HandlerFunc(n.hasNoPods)
 	}
 	return n.agent.Handler()
 }
 
 // registryHandler answers who pushes and pulls images at /v2/.
 func (n *node) registryHandler() http.Handler {
-	if n.agent == nil {
-		return http.NotFoundHandler()
+	users := http.Handler(http.HandlerFunc(n.hasNoPods))
+	if n.agent != nil {
+		users = n.agent.Registry()
 	}
-	return registry.Handler(n.store, n.agent.Registry(), n.clock.Now, n.log)
+	return registry.Handler(n.store, users, n.clock.Now, n.log)
+}
+
+// hasNoPods answers what a witness is asked about pods and images, in the form of Kubernetes and in that of registries.
+func (n *node) hasNoPods(w http.ResponseWriter, _ *http.Request) {
+	text := fmt.Sprintf("node %s is a witness, which has neither pods nor images: ask another node", n.cfg.Name)
+	type registryError struct {
+		Code    string `json:"code"`
+		Message string `json:"message"`
+	}
+	answer := struct {
+		metav1.Status `json:",inline"`
+		Errors        []registryError `json:"errors"`
+	}{
+		metav1.Status{
+			TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}, Status: metav1.StatusFailure,
+			Code: http.StatusNotFound, Reason: metav1.StatusReasonNotFound, Message: text,
+		},
+		[]registryError{{"UNSUPPORTED", text}},
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusNotFound)
+	_ = json.NewEncoder(w).Encode(answer)
 }

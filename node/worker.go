@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"covey.dev/covey/api/kind"
+	"covey.dev/covey/node/gossip"
 	"covey.dev/covey/node/link"
 	"covey.dev/covey/node/peer"
 	"covey.dev/covey/node/remote"
@@ -92,20 +93,28 @@ func (w *worker) announce(ctx context.Context) error {
 	return nil
 }
 
-// servers are the IDs of the servers that are alive, in an order of this worker's own: so the workers spread over them.
+// servers are the IDs of the servers that are alive, in the order in which this worker asks them.
 func (w *worker) servers() (ids []string, changed <-chan struct{}) {
 	changed = w.gossip.Changed()
-	for _, m := range w.gossip.Members() {
-		if !m.Worker {
-			ids = append(ids, m.ID)
+	return serversFor(w.identity.NodeID(), w.gossip.Members()), changed
+}
+
+// serversFor are the servers among the members in an order of the worker's own: so the workers spread over them. Witnesses come last: they
+// have no images that clients could push or pull, and are small machines.
+func serversFor(worker string, members []gossip.Member) (ids []string) {
+	rank := func(m gossip.Member) string {
+		sum := sha256.Sum256([]byte(worker + m.ID))
+		if m.Witness {
+			return "witness" + string(sum[:])
 		}
+		return "server" + string(sum[:])
 	}
-	rank := func(id string) string {
-		sum := sha256.Sum256([]byte(w.identity.NodeID() + id))
-		return string(sum[:])
+	servers := slices.DeleteFunc(slices.Clone(members), func(m gossip.Member) bool { return m.Worker })
+	slices.SortFunc(servers, func(a, b gossip.Member) int { return strings.Compare(rank(a), rank(b)) })
+	for _, m := range servers {
+		ids = append(ids, m.ID)
 	}
-	slices.SortFunc(ids, func(a, b string) int { return strings.Compare(rank(a), rank(b)) })
-	return ids, changed
+	return ids
 }
 
 // serverLinks reaches servers only, whatever a node says of itself.
