@@ -33,6 +33,19 @@ const (
 // ErrLeft is returned by Run when the node has left its cluster, and at each start after that.
 var ErrLeft = errors.New("this node has left its cluster")
 
+// ErrSole is why a node may not leave its cluster.
+var ErrSole = errors.New("it is the only server that is alive and may lead, and the state would be lost; covey uninstall takes it off this machine")
+
+// Sole reports whether the node that was asked cannot leave: no other server is alive that may lead.
+func (s *Status) Sole() bool {
+	return !slices.ContainsFunc(s.Members, func(m MemberStatus) bool {
+		if m.Name == s.Node {
+			return m.Role == RoleWorker
+		}
+		return m.Alive && !m.Witness && m.Role != RoleWorker
+	})
+}
+
 func checkLeft(dataDir string) error {
 	file := filepath.Join(dataDir, leftFile)
 	if _, err := os.Stat(file); err != nil {
@@ -73,7 +86,7 @@ func (n *node) leave(ctx context.Context) error {
 	self := n.identity.NodeID()
 	leads := func(m gossip.Member) bool { return m.ID != self && !m.Worker && !m.Witness && !m.Leaving }
 	if !slices.ContainsFunc(n.gossip.Members(), leads) {
-		return errors.New("it is the only server that is alive and may lead, and the state would be lost; covey uninstall takes it off this machine")
+		return ErrSole
 	}
 	return n.depart(ctx, n.leaveRaft)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 	"time"
 
@@ -42,6 +43,9 @@ func (s *session) leave(o *drainOptions, noDrain bool) error {
 	var status node.Status
 	if err := s.Into(s.ctx(), client.Request{Path: node.StatusPath}, &status); err != nil {
 		return err
+	}
+	if status.Sole() { // before its pods are evicted
+		return fmt.Errorf("node %s: %w", status.Node, node.ErrSole)
 	}
 	if !noDrain {
 		r, err := s.lookup("nodes")
