@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"covey.dev/covey/api/client"
@@ -86,7 +87,7 @@ func registryLogin(base *options, cmd *cobra.Command, addresses []string, ttl ti
 		return err
 	}
 	if err := files.Add(addresses, user, password, ca); err != nil {
-		return err
+		return errors.Join(err, s.deleteLogin(user))
 	}
 	s.say("Logged in to %s as %s", strings.Join(addresses, ", "), user)
 	s.say("Credential: %s", files.ConfigFile())
@@ -102,6 +103,11 @@ func registryLogin(base *options, cmd *cobra.Command, addresses []string, ttl ti
 
 // registryAddresses are those that were named, or the API server's.
 func (s *session) registryAddresses(named []string) ([]string, error) {
+	for _, address := range named {
+		if address == "" || strings.Contains(address, "/") {
+			return nil, fmt.Errorf("%q: want the address of a node as images are named by it, such as 192.0.2.7:7443", address)
+		}
+	}
 	if len(named) > 0 {
 		return named, nil
 	}
@@ -163,20 +169,31 @@ func newRegistryLogout(base *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			users, err := files.Remove(addresses)
+			users, err := files.Users(addresses)
 			if err != nil {
 				return err
 			}
 			if len(users) == 0 {
 				return fmt.Errorf("%s has no login to %s", files.ConfigFile(), strings.Join(addresses, ", "))
 			}
-			return forEach(users, func(user string) error {
-				if _, _, err := s.Do(s.ctx(), client.Request{Method: http.MethodDelete, Path: tokensPath + "/" + loginPrefix + user}); err != nil {
-					return fmt.Errorf("login %s: %w", user, err)
-				}
-				s.say("Logged out: %s", user)
-				return nil
-			})
+			// The files are the last to know which login to take back.
+			if err := forEach(users, s.deleteLogin); err != nil {
+				return err
+			}
+			if err := files.Remove(addresses, users); err != nil {
+				return err
+			}
+			s.say("Logged out: %s", strings.Join(users, ", "))
+			return nil
 		},
 	}
+}
+
+// deleteLogin takes a login back; one that is gone is no error.
+func (s *session) deleteLogin(user string) error {
+	_, _, err := s.Do(s.ctx(), client.Request{Method: http.MethodDelete, Path: tokensPath + "/" + loginPrefix + user})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("login %s: %w", user, err)
+	}
+	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -64,19 +65,23 @@ func (f Files) Add(addresses []string, user, password string, authority []byte) 
 	return nil
 }
 
-// Remove takes the addresses out, and gives the users whose credentials they had. Those of other addresses that are the same user's go
-// as well.
-func (f Files) Remove(addresses []string) (users []string, err error) {
-	err = f.change(func(auths map[string]json.RawMessage) error {
-		gone := map[string]bool{}
-		for _, address := range addresses {
-			if user := userOf(auths[address]); user != "" && !gone[user] {
-				gone[user] = true
-				users = append(users, user)
-			}
+// Users are those whose credentials the addresses have.
+func (f Files) Users(addresses []string) (users []string, err error) {
+	_, auths, err := f.read()
+	for _, address := range addresses {
+		if user := userOf(auths[address]); user != "" && !slices.Contains(users, user) {
+			users = append(users, user)
 		}
+	}
+	return users, err
+}
+
+// Remove takes the addresses out, and those of other addresses that are the same users'.
+func (f Files) Remove(addresses, users []string) error {
+	addresses = slices.Clone(addresses)
+	err := f.change(func(auths map[string]json.RawMessage) error {
 		for address, entry := range auths {
-			if gone[userOf(entry)] {
+			if slices.Contains(users, userOf(entry)) {
 				delete(auths, address)
 				addresses = append(addresses, address)
 			}
@@ -91,7 +96,7 @@ func (f Files) Remove(addresses []string) (users []string, err error) {
 			_ = os.Remove(filepath.Dir(file)) // unless there is something else
 		}
 	}
-	return users, err
+	return err
 }
 
 func userOf(entry json.RawMessage) string {
@@ -103,25 +108,31 @@ func userOf(entry json.RawMessage) string {
 	return user
 }
 
+// read is docker's configuration, and the credentials in it.
+func (f Files) read() (config, auths map[string]json.RawMessage, err error) {
+	config, auths = map[string]json.RawMessage{}, map[string]json.RawMessage{}
+	file := f.ConfigFile()
+	content, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return config, auths, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(content, &config)
+	}
+	if err == nil && len(config["auths"]) > 0 {
+		err = json.Unmarshal(config["auths"], &auths)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("read %s: %w", file, err)
+	}
+	return config, auths, nil
+}
+
 // change edits the credentials in docker's configuration and leaves the rest of it as it is.
 func (f Files) change(edit func(auths map[string]json.RawMessage) error) error {
-	file := f.ConfigFile()
-	config := map[string]json.RawMessage{}
-	content, err := os.ReadFile(file)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
+	config, auths, err := f.read()
+	if err != nil {
 		return err
-	default:
-		if err := json.Unmarshal(content, &config); err != nil {
-			return fmt.Errorf("read %s: %w", file, err)
-		}
-	}
-	auths := map[string]json.RawMessage{}
-	if len(config["auths"]) > 0 {
-		if err := json.Unmarshal(config["auths"], &auths); err != nil {
-			return fmt.Errorf("read %s: auths: %w", file, err)
-		}
 	}
 	if err := edit(auths); err != nil {
 		return err
@@ -129,10 +140,11 @@ func (f Files) change(edit func(auths map[string]json.RawMessage) error) error {
 	if config["auths"], err = json.Marshal(auths); err != nil {
 		return err
 	}
-	if content, err = json.MarshalIndent(config, "", "\t"); err != nil {
+	content, err := json.MarshalIndent(config, "", "\t")
+	if err != nil {
 		return err
 	}
-	return replace(file, content)
+	return replace(f.ConfigFile(), content)
 }
 
 // replace writes a file that only its owner may read, whole or not at all.

@@ -28,9 +28,12 @@ func TestFiles(t *testing.T) {
 	if got := read(t, f.CertificateFiles("10.0.0.8:7443")[0]); got != "the authority" {
 		t.Errorf("the certificate is %q", got)
 	}
-	users, err := f.Remove([]string{"10.0.0.7:7443"})
+	users, err := f.Users([]string{"10.0.0.7:7443"})
 	if err != nil || !slices.Equal(users, []string{"u1"}) {
-		t.Errorf("removed %v, %v", users, err)
+		t.Errorf("the users are %v, %v", users, err)
+	}
+	if err := f.Remove([]string{"10.0.0.7:7443"}, users); err != nil {
+		t.Error(err)
 	}
 	if config := read(t, f.ConfigFile()); strings.Contains(config, "10.0.0") || !strings.Contains(config, "other.example") {
 		t.Errorf("left is %s", config)
