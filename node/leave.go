@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -33,7 +34,7 @@ const (
 // ErrLeft is returned by Run when the node has left its cluster, and at each start after that.
 var ErrLeft = errors.New("this node has left its cluster")
 
-// ErrSole is why a node may not leave its cluster.
+// ErrSole is why a server or a witness may not leave its cluster.
 var ErrSole = errors.New("it is the only server that is alive and may lead, and the state would be lost; covey uninstall takes it off this machine")
 
 // Sole reports whether the node that was asked cannot leave: no other server is alive that may lead.
@@ -46,12 +47,20 @@ func (s *Status) Sole() bool {
 	})
 }
 
+// leftText is what is in it: as long as it is there, what the node had of the cluster is to go.
+const leftText = "This node has left its cluster.\n"
+
+// checkLeft forgets the cluster that the node has left if it was killed before it had done so.
 func checkLeft(dataDir string) error {
 	file := filepath.Join(dataDir, leftFile)
-	if _, err := os.Stat(file); err != nil {
+	text, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	return fmt.Errorf("%w: to have it join one again, remove %s and start it with --join and --token", ErrLeft, file)
+	if err == nil && string(text) == leftText {
+		err = forget(dataDir)
+	}
+	return errors.Join(fmt.Errorf("%w: to have it join one again, remove %s and start it with --join and --token", ErrLeft, file), err)
 }
 
 // forget removes what a node that has left had of the cluster; its key, images and settings stay.
@@ -98,7 +107,7 @@ func (n *base) depart(ctx context.Context, out func(context.Context) error) erro
 	}
 	err := out(ctx)
 	if err == nil {
-		err = os.WriteFile(filepath.Join(n.cfg.DataDir, leftFile), nil, 0o600)
+		err = os.WriteFile(filepath.Join(n.cfg.DataDir, leftFile), []byte(leftText), 0o600)
 	}
 	if err != nil {
 		return errors.Join(err, n.gossip.SetLeaving(false))
