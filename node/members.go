@@ -27,6 +27,7 @@ func (n *node) term(ctx context.Context) error {
 	g.Go(func() error { return n.keepReadiness(ctx) })
 	g.Go(func() error { return n.keepKeys(ctx) })
 	g.Go(func() error { return n.keepProtocol(ctx) })
+	g.Go(func() error { return n.removeExpired(ctx) })
 	return g.Wait()
 }
 

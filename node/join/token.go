@@ -33,13 +33,13 @@ func (t Token) String() string { return t.ID + "." + t.Secret + "." + t.CA }
 
 // The keys in a token's Secret are those of Kubernetes' bootstrap tokens; uses and role are covey's.
 const (
-	SecretPrefix  = "bootstrap-token-"
-	SecretType    = corev1.SecretTypeBootstrapToken
-	keySecret     = "token-secret"
-	keyExpiration = "expiration"
-	keyUses       = "uses"
-	keyRole       = "role" // roleWorker, or not there
-	roleWorker    = "worker"
+	SecretPrefix = "bootstrap-token-"
+	SecretType   = corev1.SecretTypeBootstrapToken
+	keySecret    = "token-secret"
+	Expiration   = "expiration" // RFC 3339; none is never
+	keyUses      = "uses"
+	keyRole      = "role" // roleWorker, or not there
+	roleWorker   = "worker"
 )
 
 // another is how to come by one that is good.
@@ -51,7 +51,7 @@ func check(secret *corev1.Secret, token Token, worker bool, now time.Time) error
 		subtle.ConstantTimeCompare(secret.Data[keySecret], []byte(token.Secret)) != 1 {
 		return fmt.Errorf("the token %s.… is unknown: it is mistyped, used up or deleted; %s", token.ID, another)
 	}
-	if text := string(secret.Data[keyExpiration]); text != "" {
+	if text := string(secret.Data[Expiration]); text != "" {
 		until, err := time.Parse(time.RFC3339, text)
 		if err != nil {
 			return fmt.Errorf("the token %s.… has an expiration that is not a time: %q", token.ID, text)
