@@ -44,7 +44,7 @@ func uninstall(cmd *cobra.Command, purge bool) error {
 		if err := node.Purge(dataDir); err != nil {
 			return err
 		}
-		gone = append(gone, service.ConfigFile, service.LogFile)
+		gone = append(gone, service.ConfigFile, service.LogFile, service.OldLogFile)
 	}
 	for _, file := range gone {
 		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
