@@ -75,6 +75,10 @@ func TestANodeIsInstalledSurvivesAPowerCutAndGoes(t *testing.T) {
 	m.Eventually(ready, two)
 	m.Eventually(greetAll, func(out string) bool { return strings.Count(out, "here") == 2 })
 
+	m.Run("systemctl stop covey && touch /var/lib/covey/left") // as of a node that has left its cluster
+	if out := m.Run("covey install 2>&1 || echo it ends with $?"); !strings.Contains(out, "to have it join one again, remove /var/lib/covey/left") || !strings.Contains(out, "it ends with 1") {
+		t.Errorf("an installation that fails says\n%s", out)
+	}
 	m.Run("covey uninstall --purge")
 	if after := m.Run(machineState); after != before {
 		t.Errorf("the machine was\n%s\nand is\n%s", before, after)

@@ -34,21 +34,24 @@ type Init struct {
 	stop  [][]string          // commands that stop and disable it
 	links string              // pattern of what enables the service, to be removed
 	after [][]string          // commands once the file is gone
+	said  []string            // command that shows what covey itself said last, where start waits until the node is ready
 	run   func(context.Context, []string) error
+	ask   func(context.Context, []string) string
 }
 
 func systemd() *Init {
 	return &Init{
-		Name: "systemd", file: "/etc/systemd/system/covey.service", mode: 0o644, text: unit, run: command,
+		Name: "systemd", file: "/etc/systemd/system/covey.service", mode: 0o644, text: unit, run: command, ask: answer,
 		start: [][]string{{"systemctl", "daemon-reload"}, {"systemctl", "enable", "--quiet", "covey"}, {"systemctl", "restart", "covey"}},
 		stop:  [][]string{{"systemctl", "disable", "--quiet", "--now", "covey"}},
 		after: [][]string{{"systemctl", "daemon-reload"}, {"systemctl", "reset-failed"}},
+		said:  []string{"journalctl", "--quiet", "--no-pager", "--boot", "--output=cat", "--lines=3", "_SYSTEMD_UNIT=covey.service"},
 	}
 }
 
 func openRC() *Init {
 	return &Init{
-		Name: "OpenRC", Cgroup: "/covey", file: "/etc/init.d/covey", mode: 0o755, text: script, run: command,
+		Name: "OpenRC", Cgroup: "/covey", file: "/etc/init.d/covey", mode: 0o755, text: script, run: command, ask: answer,
 		start: [][]string{{"rc-update", "--quiet", "add", "covey", "default"}, {"rc-service", "covey", "restart"}},
 		stop:  [][]string{{"rc-service", "--ifstarted", "covey", "stop"}},
 		links: "/etc/runlevels/*/covey", // rc-update fails where there is none
@@ -71,7 +74,14 @@ func (i *Init) Start(ctx context.Context) error {
 	if err := Write(i.file, []byte(i.text(Program)), i.mode); err != nil {
 		return err
 	}
-	return i.all(ctx, i.start)
+	err := i.all(ctx, i.start)
+	if err == nil || len(i.said) == 0 || ctx.Err() != nil {
+		return err
+	}
+	if text := i.ask(ctx, i.said); text != "" {
+		err = fmt.Errorf("%w\nWhat covey said last:\n%s", err, text)
+	}
+	return err
 }
 
 // Stop stops the service and takes it away. Containers go on. One that was never installed is no error.
@@ -109,6 +119,15 @@ func command(ctx context.Context, words []string) error {
 		return fmt.Errorf("%s: %w\n%s", strings.Join(words, " "), err, bytes.TrimSpace(out))
 	}
 	return nil
+}
+
+// answer is what a command prints; nothing where it fails.
+func answer(ctx context.Context, words []string) string {
+	out, err := exec.CommandContext(ctx, words[0], words[1:]...).Output() //nolint:gosec // one of those above
+	if err != nil {
+		return ""
+	}
+	return string(bytes.TrimSpace(out))
 }
 
 // Write puts a file in place as a whole or not at all.

@@ -73,6 +73,25 @@ func TestAServiceIsStartedAndStopped(t *testing.T) {
 	}
 }
 
+// TestAServiceThatDoesNotStartSaysWhy: systemctl alone says where to look for it.
+func TestAServiceThatDoesNotStartSaysWhy(t *testing.T) {
+	i, _ := recorded(t, systemd(), "systemctl restart covey")
+	i.ask = func(_ context.Context, words []string) string {
+		if words[0] != "journalctl" {
+			t.Errorf("ran %v", words)
+		}
+		return "error: join the cluster at 192.0.2.7:7443: the token abcdef.… expired"
+	}
+	err := i.Start(t.Context())
+	if err == nil || !strings.HasPrefix(err.Error(), "failed\n") || !strings.Contains(err.Error(), "the token abcdef.… expired") {
+		t.Errorf("error %v", err)
+	}
+	i.ask = func(context.Context, []string) string { return "" }
+	if err := i.Start(t.Context()); err == nil || err.Error() != "failed" {
+		t.Errorf("without a journal: error %v", err)
+	}
+}
+
 func TestAServiceThatDoesNotStopIsNotTakenAway(t *testing.T) {
 	i, _ := recorded(t, systemd(), "systemctl disable --quiet --now covey")
 	if err := i.Start(t.Context()); err != nil {
