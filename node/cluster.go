@@ -44,6 +44,11 @@ func (n *base) openIdentity(ctx context.Context) (seeds []string, err error) {
 		return nil, err
 	}
 	exists := identity.Exists(dir)
+	if exists {
+		if err := n.settleName(dir); err != nil {
+			return nil, err
+		}
+	}
 	switch {
 	case exists && n.cfg.Worker && !identity.IsWorker(dir):
 		return nil, errors.New("--worker: this node is a server; take it out of the cluster and purge its data directory before it joins as a worker")
@@ -68,6 +73,11 @@ func (n *base) openIdentity(ctx context.Context) (seeds []string, err error) {
 	if n.identity, err = identity.Open(dir, n.clock.Now); err != nil {
 		return nil, err
 	}
+	if !exists && !n.cfg.Worker {
+		if err := identity.SetName(dir, n.cfg.Name); err != nil {
+			return nil, err
+		}
+	}
 	n.warnOfToken(exists)
 	n.identity.IssueBy(n.clock.Latest)
 	n.clock.Remember()
@@ -76,6 +86,22 @@ func (n *base) openIdentity(ctx context.Context) (seeds []string, err error) {
 	}
 	n.serverCert = n.identity.NewServer(n.cfg.Name, n.hosts()...)
 	return append(seeds, n.cfg.Join...), nil
+}
+
+// settleName keeps the name that the node has in its cluster. Under another one it would be there twice, and its pods belong to the first.
+func (n *base) settleName(dir string) error {
+	name, err := identity.Name(dir)
+	switch {
+	case err != nil || name == n.cfg.Name:
+		return err
+	case name == "": // of a version that did not remember it
+		return identity.SetName(dir, n.cfg.Name)
+	case n.cfg.HostName:
+		n.log.Warn("the machine has another name than this node, which keeps its own", "machine", n.cfg.Name, "node", name)
+		n.cfg.Name = name
+		return nil
+	}
+	return fmt.Errorf("--node-name %s: this node is %s in its cluster; to rename it have it leave (covey leave), and join with the new name", n.cfg.Name, name)
 }
 
 // warnOfToken says that a node which has a cluster does not join the one of its token.

@@ -28,6 +28,7 @@ type Config struct {
 	Advertise string            // the address others reach this node at; empty: all that the machine has
 	Overlay   string            // the way to the pods of nodes that share no link with this one: vxlan, none; empty: vxlan
 	Name      string            // of the Node object
+	HostName  bool              // Name is what the machine is called: a node that has another one keeps that
 	Labels    map[string]string // of the Node object
 	Join      []string          // host:port of nodes whose cluster to join; empty: begin one
 	Token     string            // lets this node join

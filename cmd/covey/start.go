@@ -113,6 +113,7 @@ func (o *startOptions) run(ctx context.Context, cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	cfg.HostName = !cmd.Flags().Changed("node-name")
 	cfg.Ready = func(r node.Ready) {
 		service.Ready(ctx, r.Server)
 		if r.Kubeconfig == "" {

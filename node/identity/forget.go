@@ -9,7 +9,7 @@ import (
 // Forget removes the cluster from the identity in dir, and leaves the node's key. Its keys go first: without it Exists
 // says no.
 func Forget(dir string) error {
-	for _, name := range []string{keysFile, certFile, joinedFile} {
+	for _, name := range []string{keysFile, certFile, joinedFile, nameFile} {
 		if err := os.Remove(filepath.Join(dir, name)); err != nil && !os.IsNotExist(err) {
 			return fmt.Errorf("forget the cluster: %w", err)
 		}
