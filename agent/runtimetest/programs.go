@@ -17,7 +17,7 @@ import (
 //	echo WORD...     prints the words
 //	exit N           ends with exit code N
 //	sleep [SECONDS]  until SIGTERM (exit code 143) or that time has passed (0)
-//	stubborn         until SIGKILL
+//	stubborn         prints that it ignores signals, until SIGKILL
 //	cat              copies its input to its output
 //	err WORD...      prints the words to the standard error stream
 //	env              prints the environment, sorted
@@ -35,9 +35,13 @@ func builtinPrograms() map[string]Program {
 			}
 			return code
 		},
-		"sleep":    sleep,
-		"stubborn": func(ctx context.Context, _ *Process) int { <-ctx.Done(); return 0 },
-		"cat":      cat,
+		"sleep": sleep,
+		"stubborn": func(ctx context.Context, p *Process) int {
+			code := say(p.Stdout, []string{"ignoring signals"})
+			<-ctx.Done()
+			return code
+		},
+		"cat": cat,
 		"env": func(_ context.Context, p *Process) int {
 			// As with a real environment, the last of equal names wins.
 			values := map[string]string{}

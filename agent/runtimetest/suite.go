@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -83,15 +84,17 @@ type machine struct {
 	stop  func()
 }
 
-// watch collects exits until the runtime is reopened or the test ends.
+// watch collects exits, from when it returns until the runtime is reopened or the test ends.
 func (m *machine) watch() {
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
+	begun, done := make(chan struct{}), make(chan struct{})
+	begin := sync.OnceFunc(func() { close(begun) })
 	watched := m.Runtime
 	go func() {
 		defer close(done)
+		defer begin()
 		if err := watched.Watch(ctx, func(id string) {
-			if id != "" {
+			if begin(); id != "" {
 				m.exits <- id
 			}
 		}); !errors.Is(err, context.Canceled) {
@@ -107,6 +110,7 @@ func (m *machine) watch() {
 		}
 	}
 	m.t.Cleanup(m.stop)
+	<-begun
 }
 
 // reopen restarts the runtime.

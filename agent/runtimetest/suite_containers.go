@@ -71,6 +71,7 @@ func testExitCodes(t *testing.T, m *machine) {
 func testSignals(t *testing.T, m *machine) {
 	spec := m.spec("stubborn")
 	id := m.run(spec)
+	m.eventually("it ignores signals", func() bool { return m.log(spec) != "" })
 	if err := m.Runtime.Signal(t.Context(), id, syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}

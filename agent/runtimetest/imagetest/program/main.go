@@ -43,6 +43,7 @@ func run(name string, args []string) int {
 		return sleep(args)
 	case "stubborn":
 		signal.Ignore(syscall.SIGTERM, syscall.SIGINT)
+		say(os.Stdout, "ignoring signals")
 		for { // an empty select would be found to be a deadlock
 			time.Sleep(time.Hour)
 		}
