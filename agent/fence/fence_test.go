@@ -153,21 +153,28 @@ func inCgroup(t *testing.T) (cgroup string, process *exec.Cmd) {
 // TestTheWatchdogEndsWhatIsNotRenewed runs a real one.
 func TestTheWatchdogEndsWhatIsNotRenewed(t *testing.T) {
 	cgroup, process := inCgroup(t)
-	dir, begun := t.TempDir(), uptime()
-	const first, second = 500 * time.Millisecond, 1500 * time.Millisecond
+	dir := t.TempDir()
 	pods := map[string]string{"a": cgroup}
-	if err := (&lease{Until: begun + first, Pods: pods}).write(dir); err != nil {
-		t.Fatal(err)
+	grant := func(until time.Duration) {
+		t.Helper()
+		if err := (&lease{Until: until, Pods: pods}).write(dir); err != nil {
+			t.Fatal(err)
+		}
 	}
+	grant(uptime() + time.Hour)
 	command := []string{os.Args[0], "watchdog"}
 	for range 2 { // the second finds the first
 		if err := ensureWatchdog(dir, command); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := (&lease{Until: begun + second, Pods: pods}).write(dir); err != nil {
+	const first, second = 3 * time.Second, 4 * time.Second
+	begun := uptime()
+	grant(begun + first)
+	if err := wakeWatchdog(dir); err != nil {
 		t.Fatal(err)
 	}
+	grant(begun + second)
 	if _, err := process.Process.Wait(); err != nil {
 		t.Fatal(err)
 	}
@@ -180,7 +187,7 @@ func TestTheWatchdogEndsWhatIsNotRenewed(t *testing.T) {
 	if err := wakeWatchdog(dir); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		held, err := lock(dir)
 		if err == nil {
 			_ = held.Close()

@@ -38,7 +38,7 @@ func leave(t *testing.T, script string) left {
 	dir := t.TempDir()
 	sum := sha256.Sum256([]byte(dir))
 	l := left{Node: Node{
-		DataDir: filepath.Join(dir, "data"), StateDir: filepath.Join(dir, "state"), InstanceID: hex.EncodeToString(sum[:4]), Grace: 5 * time.Second,
+		DataDir: filepath.Join(dir, "data"), StateDir: filepath.Join(dir, "state"), InstanceID: hex.EncodeToString(sum[:4]), Grace: 30 * time.Second,
 	}}
 	l.Service = "/service-of-" + l.InstanceID
 	pod := filepath.Join(l.StateDir, "pods", "uid", "ns")
