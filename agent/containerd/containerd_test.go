@@ -69,7 +69,6 @@ type testMachine struct {
 	bootID      string // "": the real one
 	hostDir     string
 	pullTimeout time.Duration
-	stepTimeout time.Duration
 	podsPerShim int
 	diskSpace   func(string) (free, total uint64, err error)
 	stop        func(testing.TB)
@@ -111,7 +110,7 @@ func (m *testMachine) config(t testing.TB) Config {
 		Root:       filepath.Join(m.dir, "root"), State: state, Bin: filepath.Join(m.dir, "bin"),
 		Address: filepath.Join(state, "containerd.sock"),
 		Logger:  logger,
-		HostDir: m.hostDir, PullTimeout: m.pullTimeout, StepTimeout: m.stepTimeout, PodsPerShim: m.podsPerShim,
+		HostDir: m.hostDir, PullTimeout: m.pullTimeout, PodsPerShim: m.podsPerShim,
 		bootID: m.bootID, diskSpace: m.diskSpace,
 	}
 }
@@ -158,7 +157,7 @@ func (m *testMachine) reopen(t *testing.T) agent.Runtime {
 
 // checkClean fails the test when a process, mount or cgroup of the machine is left, after giving shims a moment to end.
 func (m *testMachine) checkClean(t testing.TB) {
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(30 * time.Second)
 	for {
 		left := m.left(t)
 		if len(left) == 0 {
