@@ -46,7 +46,7 @@ func (f *fixture) heard(event string) {
 // eventually waits for what does not show in the cluster.
 func (f *fixture) eventually(what string, ok func() bool) {
 	f.t.Helper()
-	deadline, tick := time.After(20*time.Second), time.NewTicker(5*time.Millisecond)
+	deadline, tick := time.After(30*time.Second), time.NewTicker(5*time.Millisecond)
 	defer tick.Stop()
 	for !ok() {
 		select {
@@ -201,7 +201,7 @@ func TestAChangedConfigMapReachesTheVolume(t *testing.T) {
 }
 
 func TestAnImageThatIsLoadedIsWaitedForNoLonger(t *testing.T) {
-	f := setup(t)
+	f := setup(t, timeStandsStill)
 	p := newPod("a", "sleep")
 	p.Spec.Containers[0].Image = "later:1"
 	uid := f.add(p)
@@ -217,11 +217,7 @@ func TestAnImageThatIsLoadedIsWaitedForNoLonger(t *testing.T) {
 	if body, err := io.ReadAll(resp.Body); err != nil || !strings.Contains(string(body), `{"image":`) {
 		t.Fatalf("%s, %v", body, err)
 	}
-	begun := time.Now()
 	f.await(uid, "ready", isReady)
-	if took := time.Since(begun); took > 5*time.Second {
-		t.Errorf("the pod waited for %s", took)
-	}
 	f.remove(uid, 1)
 }
 

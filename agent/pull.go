@@ -35,6 +35,11 @@ type pulled struct {
 func (p *puller) pull(ctx context.Context, req PullRequest, ring *keyring.Keyring) (pulled, error) {
 	tries := ring.For(req.Ref)
 	result := p.group.DoChan(fmt.Sprintf("%s %t %q", req.Ref, req.Refresh, tries), func() (any, error) {
+		if !req.Refresh {
+			if image, err := p.runtime.Image(p.ctx, req.Ref); err == nil {
+				return pulled{Pulled: Pulled{Image: image}}, nil // it has come since the caller looked
+			}
+		}
 		begun := time.Now()
 		got, err := p.tryEach(req, ring, tries)
 		if err == nil {

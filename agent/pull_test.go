@@ -1,12 +1,33 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"covey.dev/covey/agent/keyring"
 )
+
+// holds are images that cannot be pulled, and one of which is there.
+type holds struct {
+	Images
+	image Image
+}
+
+func (h holds) Image(context.Context, string) (Image, error) { return h.image, nil }
+
+// TestAnImageThatHasComeIsNotPulled is about one that another pod's pull brought after this one's looked for it.
+func TestAnImageThatHasComeIsNotPulled(t *testing.T) {
+	there := Image{Ref: "docker.io/library/app:1", SizeBytes: 7}
+	p := &puller{runtime: holds{image: there}, ctx: t.Context()}
+	got, err := p.pull(t.Context(), PullRequest{Ref: there.Ref}, &keyring.Keyring{})
+	if err != nil || got.Image != there || len(got.From) > 0 {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
 
 // deaf is an upstream that takes events only.
 type deaf struct{ Upstream }
