@@ -68,7 +68,8 @@ func TestKeysAreReplaced(t *testing.T) {
 // TestPartsOfAClusterMeetAgain has a forget b, as it does when b is cut off for long.
 func TestPartsOfAClusterMeetAgain(t *testing.T) {
 	a := run(t, nil, "a", filepath.Join(t.TempDir(), "peers"))
-	b := run(t, a.id, "b", filepath.Join(t.TempDir(), "peers"), a.address())
+	// No other test's connection has this address, and so takes the port meanwhile.
+	b := runAt(t, a.id, "127.0.2.1:0", nil, "b", filepath.Join(t.TempDir(), "peers"), a.address())
 	a.sees(t, "a", "b")
 	address := b.address()
 	b.stop()

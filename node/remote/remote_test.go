@@ -249,8 +249,7 @@ func TestWorkerFollowsAnotherServer(t *testing.T) {
 	first, second := f.server(w1), f.server(w1)
 	c := f.client(first, second)
 	f.knows(c, "pods/a")
-	first.CloseClientConnections()
-	first.Close()
+	_ = first.Config.Close() // with its listener, so that nobody comes back to it
 	f.put(pods, pod("b", "w1"))
 	f.knows(c, "pods/a", "pods/b")
 	if err := c.WriteEvents(f.ctx, nil); err != nil {
