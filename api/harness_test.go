@@ -25,7 +25,7 @@ import (
 )
 
 const (
-	patience = 10 * time.Second
+	patience = 30 * time.Second
 	history  = 256 // events kept for watches
 )
 

@@ -60,7 +60,7 @@ func newClusterWithHistory(t *testing.T, events int) *cluster {
 	})
 	select {
 	case <-st.Leading():
-	case <-time.After(20 * time.Second):
+	case <-time.After(30 * time.Second):
 		t.Fatal("the store does not lead")
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)

@@ -335,9 +335,7 @@ func TestFullDisk(t *testing.T) {
 	if !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("Update: %v", err)
 	}
-	waiting, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
-	defer cancel()
-	if snap, err := s.Linearizable(waiting); err != nil || value(snap, "default", "a") != "1" {
+	if snap, err := s.Linearizable(testContext(t)); err != nil || value(snap, "default", "a") != "1" {
 		t.Errorf("reads do not go on: %v", err)
 	}
 	full.Store(false)
@@ -350,7 +348,7 @@ func TestQuietStoreLeavesItsFilesAlone(t *testing.T) {
 	dir := t.TempDir()
 	s, _ := start(t, dir, eager)
 	set(t, s, "default", "a", "1")
-	for deadline := time.Now().Add(10 * time.Second); s.machine.Revision() < s.Snapshot().Revision(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); s.machine.Revision() < s.Snapshot().Revision(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the state file does not follow")
 		}

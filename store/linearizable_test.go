@@ -83,7 +83,7 @@ func (s *simulation) run(length time.Duration) {
 	s.wires.fail(0, 0)
 	last := set(s, s.get(s.ids[0]), "default", "last", "written")
 	for _, st := range streams {
-		for until := time.Now().Add(20 * time.Second); st.revision() < last && time.Now().Before(until); time.Sleep(5 * time.Millisecond) {
+		for until := time.Now().Add(30 * time.Second); st.revision() < last && time.Now().Before(until); time.Sleep(5 * time.Millisecond) {
 		}
 	}
 	stop()

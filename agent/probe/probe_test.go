@@ -73,7 +73,11 @@ func TestHTTP(t *testing.T) {
 		{toSecure, corev1.HTTPGetAction{Path: "/ok", Port: securePort, Scheme: corev1.URISchemeHTTPS}, ""},
 		{toSecure, corev1.HTTPGetAction{Path: "/ok", Port: securePort}, "statuscode: 400"},
 	} {
-		ok, message := Check(context.Background(), &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: &c.get}, TimeoutSeconds: 1}, c.to)
+		probe := &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: &c.get}, TimeoutSeconds: 30}
+		if c.get.Path == "/slow" {
+			probe.TimeoutSeconds = 1
+		}
+		ok, message := Check(context.Background(), probe, c.to)
 		if ok != (c.want == "") || !strings.Contains(message, c.want) {
 			t.Errorf("%s %s: %v, %.200q, want %q", c.get.Scheme, c.get.Path, ok, message, c.want)
 		}
@@ -86,7 +90,7 @@ func TestTCP(t *testing.T) {
 		t.Fatal(err)
 	}
 	to, port := target(t, l.Addr().String())
-	p := &corev1.Probe{ProbeHandler: corev1.ProbeHandler{TCPSocket: &corev1.TCPSocketAction{Port: port}}}
+	p := &corev1.Probe{ProbeHandler: corev1.ProbeHandler{TCPSocket: &corev1.TCPSocketAction{Port: port}}, TimeoutSeconds: 30}
 	if ok, message := Check(context.Background(), p, to); !ok {
 		t.Error(message)
 	}
@@ -107,8 +111,8 @@ func TestGRPC(t *testing.T) {
 	go func() { done <- server.Serve(l) }()
 	to, port := target(t, l.Addr().String())
 	service := "shop"
-	p := &corev1.Probe{ProbeHandler: corev1.ProbeHandler{GRPC: &corev1.GRPCAction{Port: port.IntVal}}}
-	named := &corev1.Probe{ProbeHandler: corev1.ProbeHandler{GRPC: &corev1.GRPCAction{Port: port.IntVal, Service: &service}}}
+	p := &corev1.Probe{ProbeHandler: corev1.ProbeHandler{GRPC: &corev1.GRPCAction{Port: port.IntVal}}, TimeoutSeconds: 30}
+	named := &corev1.Probe{ProbeHandler: corev1.ProbeHandler{GRPC: &corev1.GRPCAction{Port: port.IntVal, Service: &service}}, TimeoutSeconds: 30}
 	if ok, message := Check(context.Background(), p, to); !ok {
 		t.Error(message)
 	}

@@ -157,7 +157,7 @@ func TestExecAndAttachOverBothProtocols(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+				ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 				defer cancel()
 				var out, errOut bytes.Buffer
 				opts := remotecommand.StreamOptions{Stdout: &out}
@@ -198,7 +198,7 @@ func TestAttachEndsWithItsClient(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	err = executor.StreamWithContext(ctx, remotecommand.StreamOptions{Stdout: cancels(cancel)})
 	if !errors.Is(err, context.Canceled) {
@@ -206,7 +206,7 @@ func TestAttachEndsWithItsClient(t *testing.T) {
 	}
 	select {
 	case <-left:
-	case <-time.After(20 * time.Second):
+	case <-time.After(30 * time.Second):
 		t.Error("the attachment goes on")
 	}
 }

@@ -49,7 +49,7 @@ func newSite(t testing.TB) *site {
 	s.background(st.Run)
 	select {
 	case <-st.Leading():
-	case <-time.After(20 * time.Second):
+	case <-time.After(30 * time.Second):
 		t.Fatal("the store does not lead")
 	}
 	s.scale = New(Config{Store: st, Sampler: s, Targets: deployments, Clock: s.clock, NewUID: s.uid, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
