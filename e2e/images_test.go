@@ -23,7 +23,7 @@ func TestAnImageOnOneNodeIsEnough(t *testing.T) {
 	}
 	n.Apply(on("early", "node-2", "hello:1.0", "IfNotPresent"))
 	n.Apply(strings.ReplaceAll(on("late", "node-3", "busybox:1", "Always"), "}]", ", command: [sleep, '3600']}]"))
-	n.Pod("app=early", waitsWith("ImagePullBackOff"))
+	n.Pod("app=early", waitsForImage)
 	late := n.Pod("app=late", isRunning)
 	has(t, "a pod whose registry cannot be reached", n.Kubectl("describe", "pod", late.Name),
 		"It came from node-1.", "The registry could not be asked whether it has another")
@@ -113,7 +113,7 @@ func TestImagesArePushedToAnyNode(t *testing.T) {
 	second.Kill()
 	first.Eventually(func() error { return ready(first, "node-2", corev1.ConditionUnknown) })
 	first.Apply(strings.ReplaceAll(on("lonely", "node-3", "IfNotPresent"), "team/app", "lonely"))
-	lonely := first.Pod("app=lonely", waitsWith("ErrImagePull"))
+	lonely := first.Pod("app=lonely", waitsForImage)
 	has(t, "a pod whose image is on a node that is off", first.Kubectl("describe", "pod", lonely.Name),
 		"no node that can be reached has covey.local/lonely:1", "of the nodes node-2 has it, and cannot be reached")
 	second.Start()
@@ -152,13 +152,12 @@ func isRunning(p *corev1.Pod) error {
 	return nil
 }
 
-func waitsWith(reason string) func(*corev1.Pod) error {
-	return func(p *corev1.Pod) error {
-		for _, s := range p.Status.ContainerStatuses {
-			if s.State.Waiting != nil && s.State.Waiting.Reason == reason {
-				return nil
-			}
+// waitsForImage is for a pod whose image could not be pulled, once or more often.
+func waitsForImage(p *corev1.Pod) error {
+	for _, s := range p.Status.ContainerStatuses {
+		if w := s.State.Waiting; w != nil && (w.Reason == "ErrImagePull" || w.Reason == "ImagePullBackOff") {
+			return nil
 		}
-		return fmt.Errorf("pod %s does not wait with %s: %+v", p.Name, reason, p.Status.ContainerStatuses)
 	}
+	return fmt.Errorf("pod %s does not wait for its image: %+v", p.Name, p.Status.ContainerStatuses)
 }

@@ -50,7 +50,7 @@ func (n *Node) deleteWorkload() {
 // settled waits until nothing of the workload is left, and returns what is left after a while. A pod is gone from the API
 // when covey has removed what it had on the machine; shims and the kernel need a moment more.
 func (n *Node) settled() []string {
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
 		left := n.workload()
 		if len(left) == 0 || time.Now().After(deadline) {
 			return left
@@ -167,7 +167,7 @@ func (n *Node) sweep() {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
 		}
 	}
-	for deadline := time.Now().Add(5 * time.Second); len(n.pids()) > 0 && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(patience); len(n.pids()) > 0 && time.Now().Before(deadline); {
 		time.Sleep(10 * time.Millisecond)
 	}
 	mounts := n.mounts()

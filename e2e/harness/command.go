@@ -84,7 +84,7 @@ func (n *Node) command(ctx context.Context, program string, args ...string) *exe
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+n.Kubeconfig(), "HOME="+n.Dir, "KUBECTL_EXPLAIN_OPENAPIV3=true", "TERM=dumb")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.WaitDelay = time.Second
+	cmd.WaitDelay = patience // only what outlives the command keeps its output open
 	return cmd
 }
 

@@ -29,8 +29,8 @@ func plugged(t *testing.T, count int) (*Switch, []*network) {
 	return s, networks
 }
 
-// sends sends datagrams from one network to the other for a time, and returns how many arrived, and how long the first took.
-func sends(t *testing.T, from, to *network, address string, count int) (arrived int, took time.Duration) {
+// sends sends datagrams from one network to the other, and returns how many arrived, and how long the first took. Each is waited for that long.
+func sends(t *testing.T, from, to *network, address string, count int, wait time.Duration) (arrived int, took time.Duration) {
 	t.Helper()
 	var server net.PacketConn
 	if err := to.enter(func() (err error) {
@@ -53,7 +53,7 @@ func sends(t *testing.T, from, to *network, address string, count int) (arrived 
 	}()
 	buf := make([]byte, 16)
 	for arrived < count {
-		_ = server.SetReadDeadline(time.Now().Add(time.Second))
+		_ = server.SetReadDeadline(time.Now().Add(wait))
 		if _, _, err := server.ReadFrom(buf); err != nil {
 			return arrived, took
 		}
@@ -68,9 +68,14 @@ func TestSwitch(t *testing.T) {
 	t.Parallel()
 	s, n := plugged(t, 3)
 	const first, second = "10.98.0.1:9", "10.98.0.2:9"
+	const lost = time.Second // after which a frame is not coming
 	all := func(what string, from, to *network, address string, want bool) {
 		t.Helper()
-		if got, _ := sends(t, from, to, address, 1); (got == 1) != want {
+		wait := lost
+		if want {
+			wait = patience
+		}
+		if got, _ := sends(t, from, to, address, 1, wait); (got == 1) != want {
 			t.Errorf("%s: %d frames arrived", what, got)
 		}
 	}
@@ -88,13 +93,13 @@ func TestSwitch(t *testing.T) {
 	all("1 to 2, healed", n[0], n[1], second, true)
 
 	s.Lose(0.5)
-	if got, _ := sends(t, n[0], n[1], second, 100); got < 20 || got > 80 {
+	if got, _ := sends(t, n[0], n[1], second, 100, lost); got < 20 || got > 80 {
 		t.Errorf("%d of 100 frames arrived, want about half", got)
 	}
 	s.Heal()
 	const delay = 200 * time.Millisecond
 	s.Delay(delay)
-	if got, took := sends(t, n[0], n[1], second, 10); got != 10 || took < delay {
+	if got, took := sends(t, n[0], n[1], second, 10, patience); got != 10 || took < delay {
 		t.Errorf("%d of 10 frames arrived, the first after %v", got, took)
 	}
 }
