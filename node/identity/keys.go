@@ -100,10 +100,11 @@ func (k *Keys) ForWorker() Keys {
 // ErrRotating is returned for a rotation while one is under way.
 var ErrRotating = errors.New("a rotation is under way")
 
-// RotateCA returns keys with a new CA that signs from now on. The old one is trusted for the overlap.
+// RotateCA returns keys with a new CA that signs from now on. The old one is trusted for the overlap. Without one, as when a server was
+// stolen, it does not wait for a rotation that is under way, and ends that.
 func (k *Keys) RotateCA(now time.Time, overlap time.Duration) (Keys, error) {
-	if len(k.Authorities) > 1 {
-		return Keys{}, fmt.Errorf("%w: the old CA is trusted until %s", ErrRotating, k.Authorities[1].Until.Format(time.RFC3339))
+	if len(k.Authorities) > 1 && overlap > 0 {
+		return Keys{}, fmt.Errorf("%w: the old CA is trusted until %s; with --overlap 0s both are replaced at once", ErrRotating, k.Authorities[1].Until.Format(time.RFC3339))
 	}
 	fresh, key, err := newAuthority()
 	if err != nil {
@@ -123,14 +124,14 @@ func (k *Keys) RotateCA(now time.Time, overlap time.Duration) (Keys, error) {
 }
 
 // RotateGossip returns keys with a new gossip key, which all nodes must have before it encrypts: Settle sees to that. From then on the
-// old one is understood for the overlap.
+// old one is understood for the overlap. Without one it does not wait for a rotation that is under way.
 func (k *Keys) RotateGossip(now time.Time, overlap time.Duration) (Keys, error) {
-	if len(k.Gossip) > 1 {
-		return Keys{}, fmt.Errorf("%w: of the gossip key", ErrRotating)
+	if len(k.Gossip) > 1 && overlap > 0 {
+		return Keys{}, fmt.Errorf("%w: of the gossip key; --overlap 0s does not wait for it", ErrRotating)
 	}
 	next := k.Clone()
 	next.Generation++
-	next.Gossip = append(next.Gossip, newGossipKey(now, overlap))
+	next.Gossip = append(next.Gossip[:1], newGossipKey(now, overlap))
 	return next, nil
 }
 

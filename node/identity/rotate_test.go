@@ -166,6 +166,53 @@ func TestOneRotationAtATime(t *testing.T) {
 
 // TestGossipKeyIsReplaced goes through the steps: everybody has the new key before it encrypts, and the old one is understood for a
 // while after.
+// TestAStolenServersKeysAreReplacedAtOnce, though it was stolen in the middle of a rotation and has the new ones too.
+func TestAStolenServersKeysAreReplacedAtOnce(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	keys, err := NewKeys(now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rotate := func(k Keys, overlap time.Duration) Keys {
+		t.Helper()
+		k, err := k.RotateCA(now, overlap)
+		if err == nil {
+			k, err = k.RotateGossip(now, overlap)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	stolen := rotate(keys, 24*time.Hour)
+	for name, begun := range map[string]Keys{"new gossip key waits": stolen, "new gossip key encrypts": settled(stolen, now)} {
+		after := settled(rotate(begun, 0), now)
+		after = settled(after, now.Add(time.Second))
+		if len(after.Authorities) != 1 || len(after.Gossip) != 1 {
+			t.Fatalf("%s: %d CAs and %d gossip keys are left", name, len(after.Authorities), len(after.Gossip))
+		}
+		for _, known := range stolen.Authorities {
+			if after.Authorities[0].Fingerprint() == known.Fingerprint() {
+				t.Errorf("%s: a CA that the thief has is trusted", name)
+			}
+		}
+		for _, known := range stolen.Gossip {
+			if after.Gossip[0].ID() == known.ID() {
+				t.Errorf("%s: a gossip key that the thief has encrypts", name)
+			}
+		}
+		if _, err := after.open(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// settled are the keys once all nodes have them.
+func settled(k Keys, now time.Time) Keys {
+	next, _, _ := k.Settle(now, true)
+	return next
+}
+
 func TestGossipKeyIsReplaced(t *testing.T) {
 	keys, err := NewKeys(start)
 	if err != nil {
