@@ -98,6 +98,24 @@ func TestCAAndGossipKeyAreRotated(t *testing.T) {
 	first.Eventually(func() error { return ready(first, "node-3", corev1.ConditionTrue) })
 	third.Kubectl("get", "configmap", "written")
 
+	// Without an overlap, and with a restart in the middle, the worker comes back by its key.
+	held = certificateOf(t, worker)
+	second.Covey("ca", "rotate", "--overlap", "0s")
+	worker.Kill()
+	worker.Start()
+	worker.Eventually(func() error {
+		if bytes.Equal(certificateOf(t, worker), held) {
+			return errors.New("the worker has the certificate of a CA that is trusted no more")
+		}
+		return ready(second, "node-4", corev1.ConditionTrue)
+	})
+	worker.Eventually(func() error {
+		if r := worker.TryKubectl("--kubeconfig", second.Kubeconfig(), "exec", pod.Name, "--", "true"); r.Code != 0 {
+			return errors.New(r.Output())
+		}
+		return nil
+	})
+
 	has(t, "covey leave", worker.Covey("leave", "--force"), "node/node-4 left the cluster")
 	if code := worker.Ends(); code != 3 {
 		t.Errorf("covey ends with status %d after the worker has left", code)

@@ -2,10 +2,13 @@ package node
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
+	"path/filepath"
 	"time"
 
+	"covey.dev/covey/node/gossip"
 	"covey.dev/covey/node/identity"
 	"covey.dev/covey/node/keys"
 )
@@ -90,15 +93,7 @@ func (w *worker) renewNow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
-	defer cancel()
-	server, err := w.client.Server(ctx)
-	if err != nil {
-		return err
-	}
-	cert, err := keys.Renew(ctx, func(ctx context.Context) (net.Conn, error) {
-		return w.links.DialServer(ctx, server, identity.KeyProtocol)
-	}, request)
+	cert, err := w.certify(ctx, request)
 	if err != nil {
 		return err
 	}
@@ -107,4 +102,32 @@ func (w *worker) renewNow(ctx context.Context) error {
 	}
 	w.log.Info("this node's certificate is renewed", "renewAt", w.identity.RenewAt())
 	return nil
+}
+
+// certify has one of the servers make a certificate. It proves the key alone: the certificate that there is may be of a CA that is trusted no
+// more, and then no server lets this worker follow it, or join the gossip, so that it knows only where nodes were.
+func (w *worker) certify(ctx context.Context, request []byte) ([]byte, error) {
+	var dials []func(context.Context) (net.Conn, error)
+	servers, _ := w.servers()
+	for _, server := range servers {
+		dials = append(dials, func(ctx context.Context) (net.Conn, error) {
+			return w.links.DialServer(ctx, server, identity.KeyProtocol)
+		})
+	}
+	for _, address := range append(gossip.Remembered(filepath.Join(w.cfg.DataDir, peersFile)), w.cfg.Join...) {
+		dials = append(dials, func(ctx context.Context) (net.Conn, error) {
+			return w.links.DialServerAt(ctx, address, identity.KeyProtocol)
+		})
+	}
+	errs := []error{errors.New("no server can be asked")}
+	for _, dial := range dials {
+		asking, cancel := context.WithTimeout(ctx, fetchTimeout)
+		cert, err := keys.Renew(asking, dial, request)
+		cancel()
+		if err == nil {
+			return cert, nil
+		}
+		errs = append(errs, err)
+	}
+	return nil, errors.Join(errs...)
 }

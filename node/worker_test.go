@@ -175,3 +175,24 @@ func TestAWorkerRefusesNodesThatWereRemoved(t *testing.T) {
 		t.Errorf("a node that joined again is not greeted: %v", err)
 	}
 }
+
+// TestACertificateOfACAThatIsGoneIsDue, whatever the time.
+func TestACertificateOfACAThatIsGoneIsDue(t *testing.T) {
+	c := newCluster(t)
+	id := c.joined(t.TempDir(), "worker")
+	if left := time.Until(id.RenewAt()); left < 24*time.Hour {
+		t.Errorf("a new certificate is due in %v", left)
+	}
+	keys := c.ca.Keys()
+	keys, err := keys.RotateCA(time.Now(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, _, _ = keys.Settle(time.Now().Add(time.Second), true)
+	if _, err := id.Install(keys.ForWorker()); err != nil {
+		t.Fatal(err)
+	}
+	if at := id.RenewAt(); !at.IsZero() {
+		t.Errorf("it is due at %v", at)
+	}
+}

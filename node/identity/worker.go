@@ -130,8 +130,16 @@ func (id *Identity) Request() ([]byte, error) { return newRequest(id.key) }
 // RenewAfter is how long after it was made a worker's certificate is to be replaced at the latest, whatever the clock says.
 const RenewAfter = nodeLife * 2 / 3
 
-// RenewAt is when a worker has to ask for another certificate.
-func (id *Identity) RenewAt() time.Time { return renewAt(id.held.Load(), nodeLife) }
+// RenewAt is when a worker has to ask for another certificate: long ago if that which it has is of a CA that is trusted no more.
+func (id *Identity) RenewAt() time.Time {
+	held := id.held.Load()
+	for _, ca := range id.shared.Load().trusted {
+		if held.CheckSignatureFrom(ca) == nil {
+			return renewAt(held, nodeLife)
+		}
+	}
+	return time.Time{}
+}
 
 // Renew puts a worker's new certificate (PEM) in the place of the one it has, from the next connection on.
 func (id *Identity) Renew(cert []byte) error {
