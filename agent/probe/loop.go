@@ -47,7 +47,7 @@ func Loop(ctx context.Context, p *corev1.Probe, started time.Time, t Target, rep
 		case <-timer.C:
 		}
 		begun := time.Now()
-		ok, message := Check(ctx, p, t)
+		ok, message := ask(ctx, p, t)
 		if ctx.Err() != nil {
 			return
 		}
@@ -56,4 +56,23 @@ func Loop(ctx context.Context, p *corev1.Probe, started time.Time, t Target, rep
 		}
 		timer.Reset(max(time.Until(begun.Add(seconds(p.PeriodSeconds, 1))), 0))
 	}
+}
+
+// standstill is how late a timer fires at least when this process did not run: it was frozen (SIGSTOP), or its machine was.
+const standstill = time.Second
+
+// ask checks, and once more when the probe's time passed while this process stood still: the container may have answered in time.
+func ask(ctx context.Context, p *corev1.Probe, t Target) (ok bool, message string) {
+	timeout, fired := seconds(p.TimeoutSeconds, 1), make(chan time.Duration, 1)
+	deadline := time.Now().Add(timeout)
+	timer := time.AfterFunc(timeout, func() { fired <- time.Since(deadline) })
+	ok, message = Check(ctx, p, t)
+	late := time.Since(deadline)
+	if !timer.Stop() {
+		late = <-fired
+	}
+	if ok || late < standstill {
+		return ok, message
+	}
+	return Check(ctx, p, t)
 }
