@@ -65,7 +65,7 @@ lint: ## golangci-lint, at the version in .ci/lint/go.mod
 	@cd e2e && ../.ci/golangci-lint run ./...
 
 unit: runtime ## the tests of the packages, with the race detector
-	go test -race -timeout 25m ./...
+	go test -race -timeout 30m ./...
 	go test -run 'Scale$$' ./node/gossip
 
 cross: ## that covey compiles for other machines, of 64 and of 32 bits
@@ -73,7 +73,7 @@ cross: ## that covey compiles for other machines, of 64 and of 32 bits
 		go vet ./... && go build -trimpath -o /dev/null ./cmd/covey || exit 1; done
 
 e2e: build older example-image test-image kubectl registry-clients vm-image ## the real binary with real containers, driven by the real kubectl
-	cd e2e && go test -count=1 -timeout 25m ./...
+	cd e2e && go test -count=1 -timeout 45m ./...
 
 vm-image: deps ## bin/vm: a kernel and a small Debian for virtual machines
 	@.ci/vm-image
