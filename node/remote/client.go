@@ -191,12 +191,6 @@ func (c *Client) Linearizable(ctx context.Context) (*store.Snapshot, error) {
 	return c.Snapshot(), nil
 }
 
-// Server is the ID of the server that is followed, once there is one.
-func (c *Client) Server(ctx context.Context) (string, error) {
-	server, _, err := c.await(ctx)
-	return server, err
-}
-
 // Follows reports whether a server is followed now.
 func (c *Client) Follows() bool {
 	c.mu.Lock()
