@@ -20,7 +20,7 @@ type Port struct {
 	tcp    net.Listener
 	tls    *tls.Config
 	log    *slog.Logger
-	routes map[string]*listener
+	routes map[string]*Listener
 	names  []string
 	crowd  crowd
 	divert func(ctx context.Context, protos []string, conn net.Conn) bool
@@ -32,15 +32,15 @@ func Listen(addr string, log *slog.Logger) (*Port, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", addr, err)
 	}
-	return &Port{tcp: tcp, log: log, routes: map[string]*listener{}, crowd: crowd{most: mostStrangers}}, nil
+	return &Port{tcp: tcp, log: log, routes: map[string]*Listener{}, crowd: crowd{most: mostStrangers}}, nil
 }
 
 // Addr is the address that was opened, with its real port.
 func (p *Port) Addr() *net.TCPAddr { return p.tcp.Addr().(*net.TCPAddr) }
 
 // Listener serves the connections that negotiate one of protos; "" stands for clients that name none. Call it before Run.
-func (p *Port) Listener(protos ...string) net.Listener {
-	l := &listener{addr: p.tcp.Addr(), conns: make(chan net.Conn), closed: make(chan struct{})}
+func (p *Port) Listener(protos ...string) *Listener {
+	l := &Listener{addr: p.tcp.Addr(), conns: make(chan net.Conn), closed: make(chan struct{})}
 	for _, proto := range protos {
 		p.routes[proto] = l
 		if proto != "" {
@@ -134,15 +134,20 @@ func looksLikeHTTP(header [5]byte) bool {
 	return false
 }
 
-// listener is the net.Listener of some protocols.
-type listener struct {
+// Listener is the net.Listener of some protocols.
+type Listener struct {
 	addr   net.Addr
 	conns  chan net.Conn
 	closed chan struct{}
 	once   sync.Once
 }
 
-func (l *listener) deliver(ctx context.Context, conn net.Conn) bool {
+// Turn listens for the same connections until it is closed, which leaves l open.
+func (l *Listener) Turn() *Listener {
+	return &Listener{addr: l.addr, conns: l.conns, closed: make(chan struct{})}
+}
+
+func (l *Listener) deliver(ctx context.Context, conn net.Conn) bool {
 	select {
 	case l.conns <- conn:
 		return true
@@ -152,7 +157,8 @@ func (l *listener) deliver(ctx context.Context, conn net.Conn) bool {
 	return false
 }
 
-func (l *listener) Accept() (net.Conn, error) {
+// Accept implements net.Listener.
+func (l *Listener) Accept() (net.Conn, error) {
 	select {
 	case conn := <-l.conns:
 		return conn, nil
@@ -161,9 +167,11 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 }
 
-func (l *listener) Close() error {
+// Close implements net.Listener.
+func (l *Listener) Close() error {
 	l.once.Do(func() { close(l.closed) })
 	return nil
 }
 
-func (l *listener) Addr() net.Addr { return l.addr }
+// Addr implements net.Listener.
+func (l *Listener) Addr() net.Addr { return l.addr }
