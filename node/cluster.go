@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"covey.dev/covey/node/clock"
@@ -22,7 +21,6 @@ import (
 	"covey.dev/covey/node/link"
 	"covey.dev/covey/node/metrics"
 	"covey.dev/covey/node/registry"
-	"covey.dev/covey/store"
 	"covey.dev/covey/store/protocol"
 )
 
@@ -133,13 +131,13 @@ func (n *base) join(ctx context.Context, dir string) (seeds []string, err error)
 	if err != nil {
 		return nil, err
 	}
-	request := join.Request{Servers: n.cfg.Join, Token: token, NodeID: nodeID, Name: n.cfg.Name, Protocol: protocol.Spoken(), Log: n.log}
-	if n.cfg.Worker {
-		if request.CSR, err = identity.NewRequest(dir); err != nil {
-			return nil, err
-		}
+	csr, err := identity.NewRequest(dir)
+	if err != nil {
+		return nil, err
 	}
-	grant, err := join.Ask(ctx, request)
+	grant, err := join.Ask(ctx, join.Request{
+		Servers: n.cfg.Join, Token: token, NodeID: nodeID, Name: n.cfg.Name, CSR: csr, Worker: n.cfg.Worker, Protocol: protocol.Spoken(), Log: n.log,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -254,68 +252,4 @@ func (n *base) good(handler http.Handler) http.Handler {
 		}
 		handler.ServeHTTP(w, r)
 	})
-}
-
-// joinable implements join.Cluster.
-type joinable struct{ *node }
-
-func (j joinable) UseToken(ctx context.Context, nodeID, namespace, name string, use func(*corev1.Secret) (*corev1.Secret, error)) error {
-	key := store.Key{Resource: "secrets", Namespace: namespace, Name: name}
-	_, err := j.store.Update(ctx, func(tx *store.Tx) error {
-		old, _ := store.Get[*corev1.Secret](tx.Snapshot(), key)
-		secret, err := use(old)
-		if err != nil {
-			return err
-		}
-		readmit(tx, nodeID)
-		if secret == old {
-			return nil
-		}
-		rec, _ := tx.Get(key)
-		if secret == nil {
-			tx.Delete(key, rec.Revision())
-		} else {
-			tx.Put(key, secret, rec.Revision())
-		}
-		return nil
-	})
-	return err
-}
-
-func (j joinable) NameTaken(name, nodeID string) bool {
-	m, ok := j.gossip.Named(name)
-	return ok && m.ID != nodeID
-}
-
-func (j joinable) Agreed() int { return j.store.Snapshot().Agreed() }
-
-func (j joinable) Grant() (join.Grant, error) {
-	return join.Grant{Keys: j.identity.Keys(), Seeds: j.seeds(), Incarnation: j.incarnation, Time: j.clock.Now()}, nil
-}
-
-// GrantWorker makes a certificate that is good for the address that the worker has, unless that is another node's.
-func (j joinable) GrantWorker(name string, csr []byte, address net.IP) (join.Grant, error) {
-	cert, err := j.issueWorker(name, csr, address)
-	keys := j.identity.Keys()
-	return join.Grant{Keys: keys.ForWorker(), Certificate: cert, Seeds: j.seeds(), Time: j.clock.Now()}, err
-}
-
-func (n *node) issueWorker(name string, csr []byte, address net.IP) ([]byte, error) {
-	nodeID, err := identity.RequestID(csr)
-	if err != nil {
-		return nil, err
-	}
-	for _, m := range n.gossip.Members() {
-		if m.ID != nodeID && m.At(address) {
-			address = nil // several nodes behind one
-		}
-	}
-	return n.identity.IssueWorker(name, csr, address)
-}
-
-func (j joinable) seeds() (addresses []string) {
-	for _, m := range j.gossip.Members() {
-		addresses = append(addresses, m.Addresses...)
-	}
-	return addresses
 }

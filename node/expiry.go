@@ -18,7 +18,7 @@ const keepExpired = 24 * time.Hour
 // expirations are what says when a Secret of that type has ended.
 var expirations = map[corev1.SecretType]string{join.SecretType: join.Expiration, registry.LoginType: registry.LoginExpiration}
 
-// removeExpired deletes tokens and logins that ended long ago, until ctx ends.
+// removeExpired deletes tokens and logins that ended long ago, and admissions of nodes that never started, until ctx ends.
 func (n *node) removeExpired(ctx context.Context) error {
 	return follow(ctx, n.store, func(snap *store.Snapshot) (time.Duration, error) {
 		if len(expired(snap, n.now())) > 0 {
@@ -28,12 +28,12 @@ func (n *node) removeExpired(ctx context.Context) error {
 				}
 				return nil
 			}); err != nil {
-				n.log.Debug("expired tokens and logins are not deleted yet", "error", err)
+				n.log.Debug("expired tokens, logins and admissions are not deleted yet", "error", err)
 				return memberRetry, nil
 			}
 		}
 		return keysPatience, nil // days more or less do not matter
-	}, "secrets")
+	}, "secrets", admissionsTable)
 }
 
 func expired(snap *store.Snapshot, now time.Time) (gone []*store.Record) {
@@ -44,6 +44,11 @@ func expired(snap *store.Snapshot, now time.Time) (gone []*store.Record) {
 		}
 		until, err := time.Parse(time.RFC3339, string(secret.Data[expirations[secret.Type]]))
 		if err == nil && now.After(until.Add(keepExpired)) {
+			gone = append(gone, rec)
+		}
+	}
+	for rec := range snap.List(admissionsTable, "") {
+		if a, ok := admissionIn(rec); !ok || now.Sub(a.Time) >= join.AdmissionLife {
 			gone = append(gone, rec)
 		}
 	}

@@ -43,6 +43,16 @@ func TestWhatHasExpiredGoes(t *testing.T) {
 	put("an-hour-ago", join.SecretType, time.Hour)
 	put("a-users", corev1.SecretTypeOpaque, 2*day)
 	put("old-token", join.SecretType, 2*day)
+	admitted := func(id string, ago time.Duration) {
+		t.Helper()
+		if _, err := st.Update(t.Context(), func(tx *store.Tx) error {
+			return note(tx, join.Admission{NodeID: id, Time: time.Now().Add(-ago)})
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	admitted("just-now", 0)
+	admitted("never-started", 2*join.AdmissionLife)
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- n.removeExpired(ctx) }()
@@ -64,6 +74,9 @@ func TestWhatHasExpiredGoes(t *testing.T) {
 		return 0, enough
 	}, "secrets"); !errors.Is(err, enough) {
 		t.Error(err)
+	}
+	if noted := admissions(st.Snapshot()); len(noted) != 1 || noted[0].NodeID != "just-now" {
+		t.Errorf("admissions that are left: %v", noted)
 	}
 	stop()
 	if err := <-done; err != nil {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"covey.dev/covey/api/kind"
@@ -21,7 +22,7 @@ var restoreOrder = []string{"namespaces", "nodes", "priorityclasses.scheduling.k
 
 // keptByRestore are objects that say how the cluster is now, not how it should be.
 func keptByRestore(k store.Key) bool {
-	return k.Resource == "nodes" || k.Resource == upstream.PodCIDRs || k.Resource == keysTable || k.Resource == nodeKeysTable || k.Resource == "events"
+	return slices.Contains([]string{"nodes", upstream.PodCIDRs, keysTable, nodeKeysTable, admissionsTable, "events"}, k.Resource)
 }
 
 // RestoreDir makes the state in a stopped node's data directory the one of a backup, and the node the only server of its

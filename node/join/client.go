@@ -25,7 +25,8 @@ type Request struct {
 	Token   Token
 	NodeID  string
 	Name    string
-	CSR     []byte // of a node that is to be a worker
+	CSR     []byte // that proves the node's key
+	Worker  bool   // wanted to be, and CSR be granted
 	// Protocol is which protocol versions the new node speaks.
 	Protocol protocol.Range
 	Log      *slog.Logger
@@ -68,7 +69,13 @@ func Ask(ctx context.Context, r Request) (Grant, error) {
 func ask(ctx context.Context, r Request, server string) (Grant, error) {
 	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
 	defer cancel()
-	body, err := json.Marshal(request{TokenID: r.Token.ID, Secret: r.Token.Secret, NodeID: r.NodeID, Name: r.Name, CSR: r.CSR, Protocol: r.Protocol})
+	wish := request{TokenID: r.Token.ID, Secret: r.Token.Secret, NodeID: r.NodeID, Name: r.Name, Protocol: r.Protocol}
+	if r.Worker {
+		wish.CSR = r.CSR
+	} else {
+		wish.Proof = r.CSR
+	}
+	body, err := json.Marshal(wish)
 	if err != nil {
 		return Grant{}, err
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"log"
 	"log/slog"
@@ -28,20 +29,21 @@ var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 type cluster struct {
 	id     *identity.Identity
 	secret *corev1.Secret
+	noted  []Admission
 	clock  atomic.Int64 // nanoseconds since now
 	agreed int
 }
 
 func (c *cluster) Agreed() int { return c.agreed }
 
-func (c *cluster) UseToken(_ context.Context, _, namespace, name string, use func(*corev1.Secret) (*corev1.Secret, error)) error {
+func (c *cluster) Admit(_ context.Context, a Admission, namespace, name string, use func(*corev1.Secret, []Admission) (*corev1.Secret, error)) error {
 	var old *corev1.Secret
 	if namespace == "kube-system" && name == "bootstrap-token-abcdef" {
 		old = c.secret
 	}
-	secret, err := use(old)
+	secret, err := use(old, c.noted)
 	if err == nil {
-		c.secret = secret
+		c.secret, c.noted = secret, append(c.noted, a)
 	}
 	return err
 }
@@ -155,6 +157,63 @@ func TestTokenIsUsedUp(t *testing.T) {
 	}
 	if _, err := join(t, address, token); err == nil {
 		t.Error("a third node was let in")
+	}
+}
+
+// newNode is a request of a node with a key of its own, called second.
+func newNode(t *testing.T) func(*Request) {
+	t.Helper()
+	csr, err := identity.NewRequest(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	nodeID, err := identity.RequestID(csr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(r *Request) { r.CSR, r.NodeID = csr, nodeID }
+}
+
+// TestALostAnswerCostsNoSecondUse has a node come again that was let in, and others who say that they are it.
+func TestALostAnswerCostsNoSecondUse(t *testing.T) {
+	c, address, token := serve(t, map[string]string{"uses": "1"})
+	second := newNode(t)
+	for range 2 {
+		if _, err := join(t, address, token, second); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, change := range map[string]func(*Request){
+		"another node":               newNode(t),
+		"a node without its key":     func(r *Request) { second(r); r.CSR = nil },
+		"a node with another's key":  func(r *Request) { newNode(t)(r); id := r.NodeID; second(r); r.NodeID = id },
+		"one with another token":     func(r *Request) { second(r); r.Token.ID = "zzzzzz" },
+		"one that is a worker since": func(r *Request) { second(r); r.Worker = true },
+	} {
+		if _, err := join(t, address, token, change); err == nil || !strings.Contains(err.Error(), "is unknown") && !strings.Contains(err.Error(), "proven") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	c.clock.Store(int64(AdmissionLife))
+	if _, err := join(t, address, token, second); err == nil || !strings.Contains(err.Error(), "is unknown") {
+		t.Errorf("after an hour: %v", err)
+	}
+}
+
+// TestTwoNodesOfOneNameAtOnce are machines with the same image: the second waits until the first has started or is given up.
+func TestTwoNodesOfOneNameAtOnce(t *testing.T) {
+	c, address, token := serve(t, map[string]string{"uses": "2"})
+	if _, err := join(t, address, token, newNode(t)); err != nil {
+		t.Fatal(err)
+	}
+	other := Request{Token: token, Name: "second", Log: slog.New(slog.DiscardHandler)}
+	newNode(t)(&other)
+	if _, err := ask(t.Context(), other, address); err == nil || errors.As(err, new(refusal)) || !strings.Contains(err.Error(), `another node joins as "second" just now`) {
+		t.Errorf("error %v, want one that says to wait", err)
+	}
+	c.clock.Store(int64(nameLife))
+	if _, err := ask(t.Context(), other, address); err != nil {
+		t.Errorf("after a minute: %v", err)
 	}
 }
 
@@ -302,10 +361,10 @@ func TestWorkerJoins(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := join(t, address, token, func(r *Request) { r.CSR = csr }); err == nil || !strings.Contains(err.Error(), "proven") {
+	if _, err := join(t, address, token, func(r *Request) { r.Worker, r.CSR = true, csr }); err == nil || !strings.Contains(err.Error(), "proven") {
 		t.Errorf("a worker joins with a key that it does not have: %v", err)
 	}
-	grant, err := join(t, address, token, func(r *Request) { r.CSR, r.NodeID = csr, nodeID })
+	grant, err := join(t, address, token, func(r *Request) { r.Worker, r.CSR, r.NodeID = true, csr, nodeID })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,10 +24,10 @@ const (
 
 // Cluster is what the handler asks about the cluster.
 type Cluster interface {
-	// UseToken replaces a Secret by what use makes of it: nil deletes it, the same leaves it alone. use gets nil for one
-	// that is not there, may be called again, and its error is returned as it is. Without one the node may be a part of the
-	// cluster from then on, also if it was removed before.
-	UseToken(ctx context.Context, nodeID, namespace, name string, use func(*corev1.Secret) (*corev1.Secret, error)) error
+	// Admit notes an admission, and replaces a Secret by what use makes of it: nil deletes it, the same leaves it alone. use gets
+	// nil for one that is not there and what is noted already, may be called again, and its error is returned as it is. Without
+	// one the node may be a part of the cluster from then on, also if it was removed before.
+	Admit(ctx context.Context, a Admission, namespace, name string, use func(*corev1.Secret, []Admission) (*corev1.Secret, error)) error
 	// NameTaken reports whether another node than nodeID is called name and is alive.
 	NameTaken(name, nodeID string) bool
 	// Agreed is the protocol version that every node has to speak.
@@ -85,22 +85,31 @@ func remoteIP(r *http.Request) net.IP {
 
 func admit(ctx context.Context, c Cluster, req request, from net.IP, now time.Time) (Grant, error) {
 	worker := req.CSR != nil
-	if worker {
-		if id, err := identity.RequestID(req.CSR); err != nil || id != req.NodeID {
-			return Grant{}, refusal{errors.Join(errors.New("the node has not proven that it has the key that it names"), err)}
-		}
+	proven, err := proves(req)
+	if err != nil {
+		return Grant{}, refusal{err}
 	}
 	token := Token{ID: req.TokenID, Secret: req.Secret}
-	err := c.UseToken(ctx, req.NodeID, metav1.NamespaceSystem, SecretPrefix+req.TokenID, func(secret *corev1.Secret) (*corev1.Secret, error) {
-		if err := check(secret, token, worker, now); err != nil {
-			return nil, refusal{err}
+	wish := Admission{NodeID: req.NodeID, Name: req.Name, TokenID: req.TokenID, Worker: worker, Time: now}
+	err = c.Admit(ctx, wish, metav1.NamespaceSystem, SecretPrefix+req.TokenID, func(secret *corev1.Secret, noted []Admission) (*corev1.Secret, error) {
+		spent := proven && again(noted, wish)
+		if !spent {
+			if err := check(secret, token, worker, now); err != nil {
+				return nil, refusal{err}
+			}
 		}
 		// Before the token is used up: the node may come again, with another name.
 		if c.NameTaken(req.Name, req.NodeID) {
 			return nil, refusal{fmt.Errorf("another node is called %q: start this one with another --node-name", req.Name)}
 		}
+		if err := nameHeld(noted, wish); err != nil {
+			return nil, err
+		}
 		if err := req.Protocol.OrFirst().Check(c.Agreed()); err != nil {
 			return nil, refusal{err}
+		}
+		if spent {
+			return secret, nil
 		}
 		return spend(secret)
 	})
@@ -116,4 +125,19 @@ func admit(ctx context.Context, c Cluster, req request, from net.IP, now time.Ti
 	}
 	grant.Protocol = c.Agreed()
 	return grant, err
+}
+
+// proves reports whether the request proves that it is from the node that it names, which a server of a covey before this does not.
+func proves(req request) (bool, error) {
+	proof := req.Proof
+	if req.CSR != nil {
+		proof = req.CSR
+	}
+	if proof == nil {
+		return false, nil
+	}
+	if id, err := identity.RequestID(proof); err != nil || id != req.NodeID {
+		return false, errors.Join(errors.New("the node has not proven that it has the key that it names"), err)
+	}
+	return true, nil
 }

@@ -18,6 +18,8 @@ type request struct {
 	Name    string `json:"name"`   // of its Node object
 	// CSR is a worker's request for a certificate, which proves that it has the key of NodeID; empty from a server.
 	CSR []byte `json:"csr,omitempty"`
+	// Proof is a server's request for a certificate, which proves the same and is answered with none.
+	Proof []byte `json:"proof,omitempty"`
 	// Protocol is which protocol versions it speaks; one from before there were any says nothing.
 	Protocol protocol.Range `json:"protocol"`
 }
