@@ -343,19 +343,11 @@ func TestAWatchOnAServerThatWasAwayExpires(t *testing.T) {
 // TestWhatEndsWithoutAnAnswerSaysSo cuts the leader off, under a write and before one.
 func TestWhatEndsWithoutAnAnswerSaysSo(t *testing.T) {
 	c, stores, _ := newCluster(t, 3)
-	leader := stores[leaderOf(t, stores)]
-	var links [][2]string
-	for i := range stores {
-		links = append(links, [2]string{leader.id, fmt.Sprint("n", i)}, [2]string{fmt.Sprint("n", i), leader.id})
-	}
-	c.wires.fail(0, 0, links...)
-	for _, begun := range []bool{true, false} {
-		ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
-		_, err := leader.Update(ctx, increment)
-		cancel()
-		if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrUnknown) != begun {
-			t.Errorf("begun=%v: %v", begun, err)
-		}
+	leader := stores[c.cutOffWriting(t, stores, increment)]
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	if _, err := leader.Update(ctx, increment); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrUnknown) {
+		t.Errorf("a write of a server that knows that it is alone ends with %v", err)
 	}
 	c.wires.fail(0, 0)
 	snap, err := leader.Linearizable(testContext(t))

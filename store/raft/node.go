@@ -189,6 +189,7 @@ func (n *Node) Run(ctx context.Context) error {
 	})
 	n.raft.RegisterObserver(observer)
 	defer n.raft.DeregisterObserver(observer)
+	n.wake() // a leader may be known since Open
 	var watching sync.WaitGroup
 	watching.Go(func() { n.heed(ctx) })
 	if n.transport != nil {
