@@ -4,12 +4,9 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"os"
-	"path/filepath"
-
-	"golang.org/x/sys/unix"
 
 	"covey.dev/covey/agent"
+	"covey.dev/covey/agent/sweep"
 )
 
 // Sweep takes a stopped node's containers, mounts, interfaces, tables and cgroups off this machine, and its state directory.
@@ -36,20 +33,5 @@ func Purge(dataDir string) error {
 		return err
 	}
 	defer func() { _ = held.Close() }()
-	entries, err := os.ReadDir(dataDir)
-	if err != nil {
-		return err
-	}
-	for _, entry := range entries {
-		if entry.Name() == "lost+found" {
-			continue // the file system's own
-		}
-		if err := os.RemoveAll(filepath.Join(dataDir, entry.Name())); err != nil {
-			return err
-		}
-	}
-	if err := os.Remove(dataDir); err != nil && !errors.Is(err, unix.EBUSY) && !errors.Is(err, unix.ENOTEMPTY) {
-		return err // a disk of its own stays mounted
-	}
-	return nil
+	return sweep.Remove(dataDir)
 }

@@ -40,7 +40,7 @@ func Sweep(ctx context.Context, n Node) error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	return remove(stateDir)
+	return Remove(stateDir)
 }
 
 // resolve makes a directory that is a link the one that it leads to, by which the kernel names mounts and programs.
@@ -55,17 +55,21 @@ func resolve(dir *string) error {
 	return err
 }
 
-// remove takes a directory away. One that is a mount is the machine's, and stays empty.
-func remove(dir string) error {
+// Remove takes a directory away that has no mounts below it. One that is a mount is the machine's, and stays empty but for what its file system keeps there.
+func Remove(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	errs := []error{err}
+	errs, whole := []error{err}, true
 	for _, entry := range entries {
+		if entry.Name() == "lost+found" {
+			whole = false
+			continue
+		}
 		errs = append(errs, os.RemoveAll(filepath.Join(dir, entry.Name())))
 	}
-	if err := errors.Join(errs...); err != nil {
+	if err := errors.Join(errs...); err != nil || !whole {
 		return err
 	}
 	if err := os.Remove(dir); !errors.Is(err, unix.EBUSY) {

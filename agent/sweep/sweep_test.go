@@ -209,3 +209,30 @@ func TestAContainerThatDoesNotEndIsKilled(t *testing.T) {
 	}
 	_ = l.shim.Wait()
 }
+
+// TestRemoveLeavesTheFileSystemsOwn in a directory that is a disk.
+func TestRemoveLeavesTheFileSystemsOwn(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	for _, name := range []string{"lost+found", "store/segments"} {
+		if err := os.MkdirAll(filepath.Join(dir, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := Remove(dir); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 || left[0].Name() != "lost+found" {
+		t.Errorf("left are %v: %v", left, err)
+	}
+	if err := os.Remove(filepath.Join(dir, "lost+found")); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time nothing is there
+		if err := Remove(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the directory is still there: %v", err)
+	}
+}
