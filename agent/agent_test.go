@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -34,6 +35,7 @@ type cluster struct {
 	secrets map[string]*corev1.Secret
 	events  []string
 	unready map[string]int // statuses that said not ready, by UID
+	tooSoon []string       // pods that were said to have ended while they ran
 	// revision counts what was written.
 	revision uint64
 	// configChanged is what a running agent follows ConfigMaps with.
@@ -95,11 +97,21 @@ func (c *cluster) WriteStatus(_ context.Context, updates []agent.PodStatus) (rev
 				if !isReady(pod) {
 					c.unready[up.Pod.UID]++
 				}
+				if runsThoughEnded(&up.Status) {
+					c.tooSoon = append(c.tooSoon, pod.Name)
+				}
 				c.pods[up.Pod.UID] = pod
 			}
 		}
 	})
 	return revision, nil
+}
+
+// runsThoughEnded holds for a pod in whose place another is started though it still runs.
+func runsThoughEnded(s *corev1.PodStatus) bool {
+	return (s.Phase == corev1.PodFailed || s.Phase == corev1.PodSucceeded) &&
+		slices.ContainsFunc(slices.Concat(s.InitContainerStatuses, s.ContainerStatuses, s.EphemeralContainerStatuses),
+			func(c corev1.ContainerStatus) bool { return c.State.Running != nil })
 }
 
 func (c *cluster) Remove(_ context.Context, ref agent.PodRef) error {
@@ -159,6 +171,11 @@ func setup(t *testing.T, change ...func(*fixture)) *fixture {
 	}
 	f := &fixture{t: t, cluster: newCluster(), runtime: runtimetest.NewFake()}
 	t.Cleanup(f.runtime.Close)
+	t.Cleanup(func() {
+		if len(f.cluster.tooSoon) > 0 {
+			t.Errorf("said to have ended while they ran: %q", f.cluster.tooSoon)
+		}
+	})
 	f.runtime.AddImage(runtimetest.FakeImage{Image: agent.Image{Ref: "docker.io/library/app:1"}})
 	state, err := os.MkdirTemp("", "cv")
 	if err != nil {

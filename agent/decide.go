@@ -93,15 +93,7 @@ func (v *view) latest(name string) *Container {
 
 // takingUp holds while what an earlier run of covey left running is not looked at yet: its stored status stands.
 func (v *view) takingUp() bool {
-	if v.setUp || v.problem != nil || v.deleting() {
-		return false
-	}
-	for name := range v.containers {
-		if v.latest(name).State == StateRunning {
-			return true
-		}
-	}
-	return false
+	return !v.setUp && v.problem == nil && !v.deleting() && anyRuns(v.containers)
 }
 
 func (v *view) deleting() bool { return v.gone || v.pod.DeletionTimestamp != nil }

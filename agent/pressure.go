@@ -283,9 +283,10 @@ func (w *worker) hasBegun(ctx context.Context) bool {
 // hasProcesses says whether something of the pod runs.
 func (w *worker) hasProcesses(ctx context.Context) bool {
 	byName, err := w.containers(ctx)
-	if err != nil {
-		return false
-	}
+	return err == nil && anyRuns(byName)
+}
+
+func anyRuns(byName map[string][]Container) bool {
 	for _, list := range byName {
 		if slices.ContainsFunc(list, func(c Container) bool { return c.State == StateRunning }) {
 			return true

@@ -34,18 +34,20 @@ func podStatus(v *view, hostIP string) corev1.PodStatus {
 	return s
 }
 
-// verdictOnPod says why the agent ended the pod. What was said of a pod that has ended stays.
+// verdictOnPod says why the agent ended the pod, once nothing of it runs any more: others take a failure for leave to start its
+// replacement and to give its room away. What was said of a pod that has ended stays.
 func (v *view) verdictOnPod(s *corev1.PodStatus) {
 	if final(v.pod.Status.Phase) {
 		return
 	}
+	if v.evicted != nil && v.evicted.pressure {
+		v.condition(s, corev1.DisruptionTarget, true, corev1.PodReasonTerminationByKubelet, v.evicted.message)
+	}
 	s.Reason, s.Message = "", ""
 	switch {
+	case anyRuns(v.containers):
 	case v.evicted != nil:
 		s.Phase, s.Reason, s.Message = corev1.PodFailed, v.evicted.says(), v.evicted.message
-		if v.evicted.pressure {
-			v.condition(s, corev1.DisruptionTarget, true, corev1.PodReasonTerminationByKubelet, v.evicted.message)
-		}
 	case v.overdue():
 		s.Phase = corev1.PodFailed
 		s.Reason, s.Message = "DeadlineExceeded", "Pod was active on the node longer than the specified deadline"
@@ -244,26 +246,20 @@ func imageID(c *Container) string {
 	return repository(c.Image) + "@" + c.ImageID
 }
 
-// phase follows the kubelet's rules.
+// phase follows the kubelet's rules. It is final only when nothing runs, sidecars and ephemeral containers included.
 func (v *view) phase(s *corev1.PodStatus) corev1.PodPhase {
-	if v.failedInit() != nil {
+	runs := anyRuns(v.containers)
+	if v.failedInit() != nil && !runs {
 		return corev1.PodFailed
 	}
 	if !v.initialized() {
 		return corev1.PodPending
 	}
-	var running, waiting, stopped, succeeded int
-	for i := range s.InitContainerStatuses {
-		// The other init containers are through.
-		if s.InitContainerStatuses[i].State.Running != nil {
-			running++
-		}
-	}
+	var waiting, stopped, succeeded int
 	for i := range s.ContainerStatuses {
 		c := &s.ContainerStatuses[i]
 		switch {
 		case c.State.Running != nil:
-			running++
 		case c.State.Terminated != nil:
 			stopped++
 			if c.State.Terminated.ExitCode == 0 {
@@ -278,7 +274,7 @@ func (v *view) phase(s *corev1.PodStatus) corev1.PodPhase {
 	switch {
 	case waiting > 0:
 		return corev1.PodPending
-	case running > 0, v.goesOn():
+	case runs, v.goesOn():
 		return corev1.PodRunning
 	case stopped == succeeded:
 		return corev1.PodSucceeded

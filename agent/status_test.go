@@ -73,6 +73,37 @@ func TestPodStatus(t *testing.T) {
 			v.pod.Spec.ActiveDeadlineSeconds, v.pod.Status.StartTime = &seconds, &begun
 			v.has("c", 0, StateExited, 143, 0)
 		}, corev1.PodFailed, "terminated Error"},
+		{"too late, and being stopped", func(v *view) {
+			seconds, begun := int64(10), metav1.NewTime(noon.Add(-time.Minute))
+			v.pod.Spec.ActiveDeadlineSeconds, v.pod.Status.StartTime = &seconds, &begun
+			v.has("c", 0, StateRunning, 0, 0)
+		}, corev1.PodRunning, "running"},
+		{"evicted beside a container that has ended", func(v *view) {
+			v.pod.Spec.Containers = append(v.pod.Spec.Containers, corev1.Container{Name: "d", Image: "app:1"})
+			v.evicted = &evicted{}
+			v.has("c", 0, StateExited, 143, 0)
+			v.has("d", 0, StateRunning, 0, 0)
+		}, corev1.PodRunning, "terminated Error"},
+		{"evicted while an init container runs", func(v *view) {
+			withInit(v)
+			v.evicted = &evicted{}
+			v.has("i", 0, StateRunning, 0, 0)
+		}, corev1.PodPending, "waiting PodInitializing"},
+		{"rejected", func(v *view) { v.evicted = &evicted{} }, corev1.PodFailed, "waiting ContainerCreating"},
+		{"behind a failed init container, a sidecar still runs", func(v *view) {
+			withInit(v)
+			never(v)
+			always := corev1.ContainerRestartPolicyAlways
+			v.pod.Spec.InitContainers[0].RestartPolicy = &always
+			v.verdicts[v.has("i", 0, StateRunning, 0, 0).ID] = verdict{started: true}
+			v.has("j", 0, StateExited, 1, 0)
+		}, corev1.PodPending, "waiting PodInitializing"},
+		{"done, an ephemeral container still runs", func(v *view) {
+			never(v)
+			v.pod.Spec.EphemeralContainers = []corev1.EphemeralContainer{{EphemeralContainerCommon: corev1.EphemeralContainerCommon{Name: "e", Image: "app:1"}}}
+			v.has("c", 0, StateExited, 0, 0)
+			v.has("e", 0, StateRunning, 0, 0)
+		}, corev1.PodRunning, "terminated Completed"},
 		{"ended long ago, its records lost", func(v *view) {
 			v.pod.Status.Phase = corev1.PodSucceeded
 			v.pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "c", State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{Reason: "Completed"}}}}
@@ -84,6 +115,26 @@ func TestPodStatus(t *testing.T) {
 				t.Errorf("%s: %s, want %s: %s", s.Phase, got, c.phase, c.want)
 			}
 		})
+	}
+}
+
+// TestAnEvictedPodFailsOnceItIsStopped also has it say at once that it is to go.
+func TestAnEvictedPodFailsOnceItIsStopped(t *testing.T) {
+	v := aView(func(v *view) { v.evicted = &evicted{message: "low on memory", pressure: true} })
+	c := v.has("c", 0, StateRunning, 0, 0)
+	for _, step := range []struct {
+		state  ContainerState
+		phase  corev1.PodPhase
+		reason string
+	}{{StateRunning, corev1.PodRunning, ""}, {StateExited, corev1.PodFailed, "Evicted"}} {
+		c.State = step.state
+		s := podStatus(v, "192.0.2.1")
+		if s.Phase != step.phase || s.Reason != step.reason || (s.Message != "") != (step.reason != "") {
+			t.Errorf("%s: the pod is %s, %q, %q, want %s, %q", step.state, s.Phase, s.Reason, s.Message, step.phase, step.reason)
+		}
+		if d := condition(&s, corev1.DisruptionTarget); d.Status != corev1.ConditionTrue || d.Message != "low on memory" {
+			t.Errorf("%s: %+v", step.state, d)
+		}
 	}
 }
 
