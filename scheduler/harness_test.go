@@ -71,9 +71,14 @@ func newClusterWithHistory(t *testing.T, events int) *cluster {
 func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
 // schedule runs a scheduler until the test ends or the returned func is called.
-func (c *cluster) schedule() (stop func()) {
+func (c *cluster) schedule() (stop func()) { return c.scheduleAgainst(func() {}) }
+
+// scheduleAgainst is a scheduler that meets others: each round that has read the state calls meet before it decides, so that
+// what meet writes is written before what the round decides, and is received after it.
+func (c *cluster) scheduleAgainst(meet func()) (stop func()) {
 	ctx, cancel := context.WithCancel(c.ctx)
-	s := scheduler.New(scheduler.Config{Store: c.Store, Clock: c.clock, Now: c.now, Logger: quiet()})
+	now := func() time.Time { meet(); return c.now() }
+	s := scheduler.New(scheduler.Config{Store: c.Store, Clock: c.clock, Now: now, Logger: quiet()})
 	return c.run("scheduler", cancel, func() error { return s.Run(ctx) })
 }
 

@@ -65,7 +65,8 @@ type Scheduler struct {
 	resources map[string]bool
 
 	watch *store.Watcher
-	own   uint64 // the revision of the last own commit: its events say nothing new
+	own   uint64 // the revision of the last own commit: its events say nothing new but of what lags
+	lags  keys   // what the index has as it was before the last own commit
 	index *index
 	queue *queue
 	due   map[work]time.Time
@@ -149,7 +150,7 @@ func (s *Scheduler) resync(ctx context.Context) error {
 		return fmt.Errorf("watch the store: %w", err)
 	}
 	s.taints, s.ready = map[string]seen{}, map[string]bool{}
-	s.own, s.index, s.queue, s.due = 0, newIndex(), newQueue(), map[work]time.Time{}
+	s.own, s.lags, s.index, s.queue, s.due = 0, keys{}, newIndex(), newQueue(), map[work]time.Time{}
 	for resource := range s.resources {
 		for rec := range snap.List(resource, "") {
 			s.observe(rec.Key(), rec.Object())
@@ -191,6 +192,7 @@ func (s *Scheduler) round(ctx context.Context) error {
 		return nil
 	}
 	s.own = revision
+	clear(s.lags)
 	return s.catchUp(ctx, revision)
 }
 
@@ -232,15 +234,26 @@ func (s *Scheduler) receive(ctx context.Context) error {
 		return fmt.Errorf("follow the watch: %w", err)
 	}
 	for _, e := range events {
-		switch {
-		case e.Revision == s.own:
-		case e.Cur != nil:
-			s.observe(e.Cur.Key(), e.Cur.Object())
-		default:
-			s.observe(e.Prev.Key(), nil)
-		}
+		s.takeIn(e)
 	}
 	return nil
+}
+
+// takeIn observes an event. What others wrote before an own commit, and is received after it, lays an older state over
+// what was decided; the own event then puts that right.
+func (s *Scheduler) takeIn(e store.Event) {
+	key := cmp.Or(e.Cur, e.Prev).Key()
+	if _, lags := s.lags[key]; e.Revision == s.own && !lags {
+		return
+	}
+	if e.Revision < s.own {
+		s.lags[key] = struct{}{}
+	}
+	if e.Cur == nil {
+		s.observe(key, nil)
+		return
+	}
+	s.observe(key, e.Cur.Object())
 }
 
 func (s *Scheduler) sleep(ctx context.Context, d time.Duration) bool {

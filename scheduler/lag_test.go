@@ -1,0 +1,80 @@
+package scheduler_test
+
+import (
+	"sync/atomic"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"covey.dev/covey/scheduler/controller"
+	"covey.dev/covey/store"
+)
+
+var first = store.Key{Resource: pods, Namespace: "default", Name: "first"}
+
+func annotate(c *cluster) {
+	edit(c, first, func(p *corev1.Pod) bool { metav1.SetMetaDataAnnotation(&p.ObjectMeta, "by", "another"); return true })
+}
+
+// TestAPodIsBoundOnce has a pod written by somebody while the round runs that would bind it.
+func TestAPodIsBoundOnce(t *testing.T) {
+	for name, test := range map[string]struct {
+		write func(*cluster)
+		bound int // times
+		node  string
+	}{
+		"annotated": {annotate, 1, "a"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t)
+			c.addNode("a", "2")
+			c.create(pods, important("first", 0, "1"))
+			write := test.write
+			c.scheduleAgainst(func() {
+				if write != nil {
+					write(c)
+				}
+				write = nil
+			})
+			c.until("a commit", func(s *store.Snapshot) bool { return s.Count("serviceaccounts", "") == 2 })
+			c.create(pods, important("second", 0, "1")) // what is queued before it is placed with it at the latest
+			snap := c.until("the second pod to be bound", func(s *store.Snapshot) bool { return podOf(s, "second").Spec.NodeName != "" })
+			bound := 0
+			for _, e := range list[*corev1.Event](snap, events, "default") {
+				if e.Reason == "Scheduled" && e.InvolvedObject.Name == "first" {
+					bound += int(e.Count)
+				}
+			}
+			if got := podOf(snap, "first").Spec.NodeName; got != test.node || bound != test.bound {
+				t.Errorf("bound %d times and on %q, want %d times and %q", bound, got, test.bound, test.node)
+			}
+		})
+	}
+}
+
+// TestADeletedPodHoldsNoRoom has a pod written by somebody while the round runs that deletes it, because its node is lost.
+func TestADeletedPodHoldsNoRoom(t *testing.T) {
+	c := newCluster(t)
+	pod := important("first", 0, "1")
+	pod.Spec.NodeName = "a"
+	c.create(pods, pod)
+	var writes atomic.Int32
+	c.scheduleAgainst(func() {
+		if writes.Add(-1) >= 0 {
+			annotate(c)
+		}
+	})
+	c.until("a commit", func(s *store.Snapshot) bool { return s.Count("serviceaccounts", "") == 2 })
+	writes.Store(3) // a round may be under way
+	c.clock.Step(controller.NodeQuarantine)
+	c.until("the pod to go", func(s *store.Snapshot) bool { return podOf(s, "first") == nil })
+	c.addNode("a", "1")
+	c.create(pods, important("second", 0, "1"))
+	snap := c.until("the second pod to be looked at", func(s *store.Snapshot) bool {
+		return conditionOf(podOf(s, "second"), corev1.PodScheduled).Status != ""
+	})
+	if got := conditionOf(podOf(snap, "second"), corev1.PodScheduled); got.Status != corev1.ConditionTrue {
+		t.Errorf("the room of a pod that is gone is not used: %s", got.Message)
+	}
+}
