@@ -100,7 +100,8 @@ func newFact(key store.Key, obj store.Object) *fact {
 func newPodFact(pod *corev1.Pod) *podFact {
 	p := &podFact{
 		node:    pod.Spec.NodeName,
-		ended:   pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed,
+		ended:   ended(pod),
+		waits:   waits(pod),
 		deletes: pod.DeletionTimestamp != nil, priority: priority(pod), started: pod.CreationTimestamp.Time,
 		nominated: pod.Status.NominatedNodeName,
 	}
@@ -115,7 +116,15 @@ func newPodFact(pod *corev1.Pod) *podFact {
 	if !p.ended {
 		p.demand = placement.NewDemand(pod)
 	}
-	p.waits = p.node == "" && !p.ended && !p.deletes && len(pod.Spec.SchedulingGates) == 0 &&
-		(pod.Spec.SchedulerName == "" || pod.Spec.SchedulerName == corev1.DefaultSchedulerName)
 	return p
+}
+
+func ended(pod *corev1.Pod) bool {
+	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+}
+
+// waits says whether a node is to be found for a pod.
+func waits(pod *corev1.Pod) bool {
+	return pod.Spec.NodeName == "" && !ended(pod) && pod.DeletionTimestamp == nil && len(pod.Spec.SchedulingGates) == 0 &&
+		(pod.Spec.SchedulerName == "" || pod.Spec.SchedulerName == corev1.DefaultSchedulerName)
 }

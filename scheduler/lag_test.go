@@ -25,6 +25,19 @@ func TestAPodIsBoundOnce(t *testing.T) {
 		node  string
 	}{
 		"annotated": {annotate, 1, "a"},
+		"bound": {func(c *cluster) {
+			edit(c, first, func(p *corev1.Pod) bool { p.Spec.NodeName = "b"; return true })
+		}, 0, "b"},
+		"deleted": {func(c *cluster) {
+			edit(c, first, func(p *corev1.Pod) bool {
+				p.DeletionTimestamp, p.Finalizers = new(metav1.NewTime(c.clock.Now())), []string{"example.com/hold"}
+				return true
+			})
+		}, 0, ""},
+		"replaced by a greater one": {func(c *cluster) {
+			edit(c, first, func(*corev1.Pod) bool { return false })
+			c.create(pods, important("first", 0, "3"))
+		}, 0, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t)

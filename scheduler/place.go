@@ -76,7 +76,8 @@ func (r *round) find(demand *placement.Demand, nominated string) (node string, o
 	return r.index.cluster.Place(demand)
 }
 
-// queuedPods takes the pods to place from the queue.
+// queuedPods takes the pods to place from the queue. The state that is decided on may be ahead of the index: a pod that
+// somebody bound, deleted or replaced since is passed over, and the events of that say what is to be done.
 func (r *round) queuedPods() []*corev1.Pod {
 	keys := keys{}
 	for w, ok := r.queue.take(placements); ok; w, ok = r.queue.take(placements) {
@@ -91,7 +92,7 @@ func (r *round) queuedPods() []*corev1.Pod {
 	}
 	var pods []*corev1.Pod
 	for key := range keys {
-		if pod, ok := get[*corev1.Pod](r.view, key); ok {
+		if pod, ok := get[*corev1.Pod](r.view, key); ok && waits(pod) && pod.UID == r.index.facts[key].uid {
 			pods = append(pods, pod)
 		}
 	}
