@@ -4,13 +4,16 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -18,6 +21,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"covey.dev/covey/agent"
 	"covey.dev/covey/agent/runtimetest"
@@ -152,6 +156,57 @@ func TestALivenessProbeThatFailsRestarts(t *testing.T) {
 	f.await(uid, "restarted", func(p *corev1.Pod) bool {
 		return len(p.Status.ContainerStatuses) == 1 && p.Status.ContainerStatuses[0].RestartCount == 1
 	})
+	f.remove(uid, 1)
+}
+
+// TestProbesFollowTheMachineToItsNewAddress is about a pod on the machine's network.
+func TestProbesFollowTheMachineToItsNewAddress(t *testing.T) {
+	var address atomic.Pointer[netip.Prefix]
+	move := func(to string) { p := netip.MustParsePrefix(to); address.Store(&p) }
+	move("127.0.0.1/8")
+	f := setup(t, func(f *fixture) {
+		f.cfg.Addresses = func() []netip.Prefix { return []netip.Prefix{*address.Load()} }
+	})
+	asked := make(chan string)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case asked <- r.Host:
+		case <-r.Context().Done():
+		}
+	}))
+	_ = server.Listener.Close()
+	var err error
+	if server.Listener, err = net.Listen("tcp", "0.0.0.0:0"); err != nil {
+		t.Fatal(err)
+	}
+	server.Start()
+	defer server.Close()
+	port := server.Listener.Addr().(*net.TCPAddr).Port
+	probed := func(at string) {
+		t.Helper()
+		deadline := time.After(30 * time.Second)
+		for {
+			select {
+			case host := <-asked:
+				if host == fmt.Sprintf("%s:%d", at, port) {
+					return
+				}
+			case <-deadline:
+				t.Fatalf("the probe did not come to %s", at)
+			}
+		}
+	}
+	p := newPod("a", "sleep")
+	p.Spec.HostNetwork = true
+	p.Spec.Containers[0].ReadinessProbe = &corev1.Probe{
+		ProbeHandler:  corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Port: intstr.FromInt(port)}},
+		PeriodSeconds: 1, TimeoutSeconds: 1,
+	}
+	uid := f.add(p)
+	probed("127.0.0.1")
+	move("127.0.0.2/8")
+	f.edit(uid, func(p *corev1.Pod) { p.Annotations = map[string]string{"look": "again"} })
+	probed("127.0.0.2")
 	f.remove(uid, 1)
 }
 

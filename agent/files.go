@@ -27,7 +27,7 @@ func (w *worker) writeFiles(pod *corev1.Pod) error {
 	files := map[string]string{
 		"resolv.conf": resolv.Conf(machine, pod.Spec.DNSConfig),
 		"hostname":    hostname(pod) + "\n",
-		"hosts":       hostsFile(pod, w.podIP),
+		"hosts":       hostsFile(pod, w.podAddress()),
 	}
 	for name, content := range files {
 		path := filepath.Join(dir, name)

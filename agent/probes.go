@@ -167,7 +167,20 @@ func (w *worker) target(spec *corev1.Container, id string) probe.Target {
 			ports[p.Name] = p.ContainerPort
 		}
 	}
-	return probe.Target{Host: w.podIP, Ports: ports, Exec: func(ctx context.Context, command []string) (int, string, error) {
+	return probe.Target{Host: w.podAddress, Ports: ports, Exec: func(ctx context.Context, command []string) (int, string, error) {
 		return w.execIn(ctx, id, command)
 	}}
+}
+
+// podAddress is the pod's address now; that of one on the machine's network changes with the machine's.
+func (w *worker) podAddress() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.podIP
+}
+
+func (w *worker) setPodAddress(ip string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.podIP = ip
 }

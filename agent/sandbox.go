@@ -132,7 +132,7 @@ func writeWhole(file string, data []byte) error {
 
 func (w *worker) attach(pod *corev1.Pod, ns string) error {
 	if pod.Spec.HostNetwork {
-		w.podIP = w.address()
+		w.setPodAddress(w.address())
 		return nil
 	}
 	known := w.knownAddress(w.ref.UID)
@@ -140,7 +140,7 @@ func (w *worker) attach(pod *corev1.Pod, ns string) error {
 	if err != nil {
 		return err
 	}
-	w.podIP = addr.String()
+	w.setPodAddress(addr.String())
 	ports, err := hostPorts(pod)
 	if err == nil && len(ports) > 0 {
 		err = w.network.Publish(w.ref.UID, addr, ports)
@@ -197,7 +197,8 @@ func (w *worker) withAddress(pod *corev1.Pod) *corev1.Pod {
 	pod = pod.DeepCopy()
 	host := w.address()
 	pod.Status.HostIP, pod.Status.HostIPs = host, []corev1.HostIP{{IP: host}}
-	pod.Status.PodIP, pod.Status.PodIPs = w.podIP, []corev1.PodIP{{IP: w.podIP}}
+	ip := w.podAddress()
+	pod.Status.PodIP, pod.Status.PodIPs = ip, []corev1.PodIP{{IP: ip}}
 	return pod
 }
 

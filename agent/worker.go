@@ -20,7 +20,6 @@ type worker struct {
 
 	// Only the worker's own goroutine uses these.
 	isSetUp   bool
-	podIP     string
 	firstUser uint32 // of the machine's, that is the pod's root; 0: the machine's own
 	problem   *problem
 	problems  map[string]*problem
@@ -42,6 +41,7 @@ type worker struct {
 
 	mu          sync.Mutex
 	pod         *corev1.Pod
+	podIP       string // empty: it has none yet
 	gone        bool
 	seen        time.Time     // since when the pod is to be deleted; zero while it is not
 	deleting    chan struct{} // closed when the pod is to end, so that a long pull does not hold it up

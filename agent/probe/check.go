@@ -24,7 +24,7 @@ const maxOutput = 10 << 10
 
 // Target is how to reach a container.
 type Target struct {
-	Host  string           // the pod's address
+	Host  func() string    // the pod's address, which may change
 	Ports map[string]int32 // the container's ports by name
 	// Exec runs a command in the container and returns its exit code and the beginning of its output.
 	Exec func(ctx context.Context, command []string) (code int, output string, err error)
@@ -68,7 +68,7 @@ func Get(ctx context.Context, h *corev1.HTTPGetAction, t Target) (*http.Response
 	}
 	host, scheme := h.Host, "http"
 	if host == "" {
-		host = t.Host
+		host = t.Host()
 	}
 	if h.Scheme == corev1.URISchemeHTTPS {
 		scheme = "https"
@@ -119,7 +119,7 @@ func checkTCP(ctx context.Context, a *corev1.TCPSocketAction, t Target) (bool, s
 	}
 	host := a.Host
 	if host == "" {
-		host = t.Host
+		host = t.Host()
 	}
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(port)))
@@ -131,7 +131,7 @@ func checkTCP(ctx context.Context, a *corev1.TCPSocketAction, t Target) (bool, s
 }
 
 func checkGRPC(ctx context.Context, a *corev1.GRPCAction, t Target) (bool, string) {
-	addr := net.JoinHostPort(t.Host, strconv.Itoa(int(a.Port)))
+	addr := net.JoinHostPort(t.Host(), strconv.Itoa(int(a.Port)))
 	conn, err := grpc.NewClient("passthrough:///"+addr, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithUserAgent("kube-probe/covey"))
 	if err != nil {
 		return false, err.Error()

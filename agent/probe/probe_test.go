@@ -45,7 +45,7 @@ func target(t *testing.T, address string) (Target, intstr.IntOrString) {
 		t.Fatal(err)
 	}
 	n, _ := strconv.Atoi(port)
-	return Target{Host: host, Ports: map[string]int32{"http": int32(n)}}, intstr.FromInt32(int32(n))
+	return Target{Host: func() string { return host }, Ports: map[string]int32{"http": int32(n)}}, intstr.FromInt32(int32(n))
 }
 
 func TestHTTP(t *testing.T) {
