@@ -255,6 +255,56 @@ func TestAChangedConfigMapReachesTheVolume(t *testing.T) {
 	f.remove(uid, 1)
 }
 
+// TestARestartedAgentTakesUpAPodWhoseConfigMapIsGone has the pod go on as it would have without the restart.
+func TestARestartedAgentTakesUpAPodWhoseConfigMapIsGone(t *testing.T) {
+	probed := make(chan struct{}, 1)
+	f := setup(t, func(f *fixture) {
+		f.runtime.Fail = func(operation, _ string) error {
+			if operation == "exec" {
+				select {
+				case probed <- struct{}{}:
+				default:
+				}
+			}
+			return nil
+		}
+	})
+	f.cluster.change(func() { f.cluster.maps["settings"] = &corev1.ConfigMap{Data: map[string]string{"a": "1"}} })
+	p := newPod("a", "sleep")
+	p.Spec.Volumes = []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: "settings"}}}}}
+	c := &p.Spec.Containers[0]
+	c.VolumeMounts = []corev1.VolumeMount{{Name: "v", MountPath: "/settings"}}
+	c.ReadinessProbe = &corev1.Probe{ProbeHandler: corev1.ProbeHandler{Exec: &corev1.ExecAction{Command: []string{"exit", "0"}}}, PeriodSeconds: 1}
+	uid := f.add(p)
+	before := f.await(uid, "ready", isReady)
+	f.stop()
+	f.cluster.change(func() { delete(f.cluster.maps, "settings") })
+	f.cluster.unready[string(uid)] = 0
+	select {
+	case <-probed:
+	default:
+	}
+	f.start()
+	f.heard(`FailedMount: MountVolume.SetUp failed for volume "v"`)
+	select {
+	case <-probed:
+	case <-time.After(30 * time.Second):
+		t.Error("the pod is not probed any more")
+	}
+	f.cluster.mu.Lock()
+	if n := f.cluster.unready[string(uid)]; n > 0 {
+		t.Errorf("the pod was called not ready %d times", n)
+	}
+	f.cluster.mu.Unlock()
+	kill(t, f, before.Status.ContainerStatuses[0].ContainerID, syscall.SIGKILL)
+	f.await(uid, "started again", func(p *corev1.Pod) bool { return restarted(1)(p) && isReady(p) })
+	file := filepath.Join(f.cfg.DataDir, "pods", string(uid), "volumes", "v", "a")
+	if data, err := os.ReadFile(file); string(data) != "1" {
+		t.Errorf("its volume has %q, %v", data, err)
+	}
+	f.remove(uid, 1)
+}
+
 func TestAnImageThatIsLoadedIsWaitedForNoLonger(t *testing.T) {
 	f := setup(t, timeStandsStill)
 	p := newPod("a", "sleep")

@@ -61,8 +61,13 @@ func (w *worker) trySetUp(ctx context.Context, v *view) (reason string, err erro
 	if err := w.settle(pod); err != nil {
 		return "FailedCreatePodSandBox", err
 	}
-	if w.volumes, err = w.podVolumes(pod).Setup(ctx); err != nil {
+	w.volumes, err = w.podVolumes(pod).Setup(ctx)
+	switch {
+	case err != nil && !anyRuns(v.containers):
 		return failedMount, err
+	case err != nil:
+		// What an earlier run of covey left running has its volumes, and goes on with them. The refresh says what is wrong.
+		w.stale = true
 	}
 	if err := w.writeFiles(pod); err != nil {
 		return failedMount, err

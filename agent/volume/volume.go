@@ -25,19 +25,20 @@ type Volumes struct {
 	Allocatable corev1.ResourceList
 }
 
-// Setup makes all volumes and returns where each is. It may be called again: what is there is kept, what comes from the
-// API is brought up to date.
+// Setup makes all volumes and returns where each is, also of those that it could not make. It may be called again: what is there
+// is kept, what comes from the API is brought up to date, or left alone when that fails.
 func (v *Volumes) Setup(ctx context.Context) (map[string]string, error) {
 	paths := map[string]string{}
+	var errs []error
 	for i := range v.Pod.Spec.Volumes {
 		vol := &v.Pod.Spec.Volumes[i]
 		path, err := v.setup(ctx, vol)
 		if err != nil {
-			return nil, fmt.Errorf("MountVolume.SetUp failed for volume %q : %w", vol.Name, err)
+			errs = append(errs, fmt.Errorf("MountVolume.SetUp failed for volume %q : %w", vol.Name, err))
 		}
 		paths[vol.Name] = path
 	}
-	return paths, nil
+	return paths, errors.Join(errs...)
 }
 
 func (v *Volumes) setup(ctx context.Context, vol *corev1.Volume) (string, error) {
@@ -50,7 +51,7 @@ func (v *Volumes) setup(ctx context.Context, vol *corev1.Volume) (string, error)
 	case fromAPI(vol):
 		files, mode, err := v.files(ctx, vol)
 		if err != nil {
-			return "", err
+			return dir, err
 		}
 		return dir, v.write(dir, files, mode, vol.Secret != nil || vol.Projected != nil)
 	}
