@@ -23,7 +23,7 @@ const failedMount = "FailedMount"
 func (w *worker) setUp(ctx context.Context, v *view) {
 	reason, err := w.trySetUp(ctx, v)
 	if err == nil {
-		w.isSetUp, w.problem = w.evicted == nil, nil
+		w.isSetUp, w.problem = !w.isLeaving(), nil
 		return
 	}
 	if ctx.Err() != nil {
