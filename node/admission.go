@@ -13,24 +13,25 @@ import (
 	"covey.dev/covey/store"
 )
 
-// admissionsTable has an object for each node that was let in and has no Node object yet. The API does not serve it.
+// admissionsTable has an object for the name of each node that was let in of late. The API does not serve it.
 const admissionsTable = "admissions.covey.dev"
 
-func admissionKey(nodeID string) store.Key { return store.Key{Resource: admissionsTable, Name: nodeID} }
+func admissionKey(name string) store.Key { return store.Key{Resource: admissionsTable, Name: name} }
 
 // joinable implements join.Cluster.
 type joinable struct{ *node }
 
-func (j joinable) Admit(ctx context.Context, a join.Admission, namespace, name string, use func(*corev1.Secret, []join.Admission) (*corev1.Secret, error)) error {
+func (j joinable) Admit(ctx context.Context, namespace, name string, use join.Use) error {
 	key := store.Key{Resource: "secrets", Namespace: namespace, Name: name}
+	generation := j.identity.Keys().Generation
 	_, err := j.store.Update(ctx, func(tx *store.Tx) error {
 		old, _ := store.Get[*corev1.Secret](tx.Snapshot(), key)
-		secret, err := use(old, admissions(tx.Snapshot()))
+		secret, a, err := use(old, admissions(tx.Snapshot(), generation))
 		if err != nil {
 			return err
 		}
 		readmit(tx, a.NodeID)
-		if err := note(tx, a); err != nil || secret == old {
+		if err := note(tx, noted{a, generation}); err != nil || secret == old {
 			return err
 		}
 		rec, _ := tx.Get(key)
@@ -44,39 +45,40 @@ func (j joinable) Admit(ctx context.Context, a join.Admission, namespace, name s
 	return err
 }
 
-// note has an admission take the place of what is noted of the same node.
-func note(tx *store.Tx, a join.Admission) error {
+// noted is an admission as it is stored.
+type noted struct {
+	join.Admission
+	Keys uint64 `json:"keys"` // the generation of those that the node was handed
+}
+
+// note has an admission take the place of what is noted under the same name, so that of two at once one sees the other.
+func note(tx *store.Tx, a noted) error {
 	data, err := json.Marshal(a)
 	if err != nil {
 		return err
 	}
-	object := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: a.NodeID}, BinaryData: map[string][]byte{"admission": data}}
-	if rec, ok := tx.Get(admissionKey(a.NodeID)); ok {
-		tx.Put(rec.Key(), object, rec.Revision())
+	key := admissionKey(a.Name)
+	object := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: a.Name}, BinaryData: map[string][]byte{"admission": data}}
+	if rec, ok := tx.Get(key); ok {
+		tx.Put(key, object, rec.Revision())
 	} else {
-		tx.Create(admissionKey(a.NodeID), object)
+		tx.Create(key, object)
 	}
 	return nil
 }
 
-// dropAdmission removes what is noted of a node's admission.
-func dropAdmission(tx *store.Tx, nodeID string) {
-	if rec, ok := tx.Get(admissionKey(nodeID)); ok {
-		tx.Delete(rec.Key(), rec.Revision())
-	}
-}
-
-// admissions are those of nodes that have not started yet.
-func admissions(snap *store.Snapshot) (noted []join.Admission) {
+// admissions are those of nodes that were handed keys of that generation and have had no Node object since.
+func admissions(snap *store.Snapshot, generation uint64) (list []join.Admission) {
 	for rec := range snap.List(admissionsTable, "") {
-		if a, ok := admissionIn(rec); ok {
-			noted = append(noted, a)
+		a, ok := admissionIn(rec)
+		if _, started := snap.Get(nodeKey(a.NodeID)); ok && !started && a.Keys == generation {
+			list = append(list, a.Admission)
 		}
 	}
-	return noted
+	return list
 }
 
-func admissionIn(rec *store.Record) (a join.Admission, ok bool) {
+func admissionIn(rec *store.Record) (a noted, ok bool) {
 	object, ok := rec.Object().(*corev1.ConfigMap)
 	return a, ok && json.Unmarshal(object.BinaryData["admission"], &a) == nil
 }

@@ -46,7 +46,7 @@ func TestWhatHasExpiredGoes(t *testing.T) {
 	admitted := func(id string, ago time.Duration) {
 		t.Helper()
 		if _, err := st.Update(t.Context(), func(tx *store.Tx) error {
-			return note(tx, join.Admission{NodeID: id, Time: time.Now().Add(-ago)})
+			return note(tx, noted{Admission: join.Admission{Name: id, Time: time.Now().Add(-ago)}})
 		}); err != nil {
 			t.Fatal(err)
 		}
@@ -75,8 +75,8 @@ func TestWhatHasExpiredGoes(t *testing.T) {
 	}, "secrets"); !errors.Is(err, enough) {
 		t.Error(err)
 	}
-	if noted := admissions(st.Snapshot()); len(noted) != 1 || noted[0].NodeID != "just-now" {
-		t.Errorf("admissions that are left: %v", noted)
+	if left := admissions(st.Snapshot(), 0); len(left) != 1 || left[0].Name != "just-now" {
+		t.Errorf("admissions that are left: %v", left)
 	}
 	stop()
 	if err := <-done; err != nil {

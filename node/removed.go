@@ -48,7 +48,6 @@ func recordNodeKeys(tx *store.Tx, isMember func(nodeID string) bool) (pending bo
 	for id, name := range names {
 		if _, recorded := tx.Get(nodeKey(id)); !recorded && id != "" {
 			tx.Create(nodeKey(id), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: id}, Data: map[string]string{"node": name}})
-			dropAdmission(tx, id)
 		}
 	}
 	for rec := range tx.Snapshot().List(nodeKeysTable, "") {

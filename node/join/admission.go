@@ -11,7 +11,7 @@ type Admission struct {
 	Name    string    `json:"name"`
 	TokenID string    `json:"tokenID"`
 	Worker  bool      `json:"worker,omitempty"`
-	Time    time.Time `json:"time"`
+	Time    time.Time `json:"time"` // the first, of those for the use of a token that it has had
 }
 
 const (
@@ -21,14 +21,15 @@ const (
 	nameLife = time.Minute
 )
 
-// again reports whether wish is that of a node which was let in before.
-func again(noted []Admission, wish Admission) bool {
+// before finds when the same node was let in under that name for a use of that token.
+func before(noted []Admission, wish Admission) (at time.Time, ok bool) {
 	for _, a := range noted {
-		if a.NodeID == wish.NodeID && a.TokenID == wish.TokenID && a.Worker == wish.Worker && wish.Time.Sub(a.Time) < AdmissionLife {
-			return true
+		same := wish
+		if same.Time = a.Time; a == same && wish.Time.Sub(a.Time) < AdmissionLife {
+			return a.Time, true
 		}
 	}
-	return false
+	return time.Time{}, false
 }
 
 // nameHeld is the error while another node that was just let in has not started under the same name. It may never do.

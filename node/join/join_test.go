@@ -36,12 +36,12 @@ type cluster struct {
 
 func (c *cluster) Agreed() int { return c.agreed }
 
-func (c *cluster) Admit(_ context.Context, a Admission, namespace, name string, use func(*corev1.Secret, []Admission) (*corev1.Secret, error)) error {
+func (c *cluster) Admit(_ context.Context, namespace, name string, use Use) error {
 	var old *corev1.Secret
 	if namespace == "kube-system" && name == "bootstrap-token-abcdef" {
 		old = c.secret
 	}
-	secret, err := use(old, c.noted)
+	secret, a, err := use(old, c.noted)
 	if err == nil {
 		c.secret, c.noted = secret, append(c.noted, a)
 	}
@@ -189,12 +189,17 @@ func TestALostAnswerCostsNoSecondUse(t *testing.T) {
 		"a node with another's key":  func(r *Request) { newNode(t)(r); id := r.NodeID; second(r); r.NodeID = id },
 		"one with another token":     func(r *Request) { second(r); r.Token.ID = "zzzzzz" },
 		"one that is a worker since": func(r *Request) { second(r); r.Worker = true },
+		"one that is renamed":        func(r *Request) { second(r); r.Name = "third" },
 	} {
 		if _, err := join(t, address, token, change); err == nil || !strings.Contains(err.Error(), "is unknown") && !strings.Contains(err.Error(), "proven") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	c.clock.Store(int64(AdmissionLife))
+	c.clock.Store(int64(AdmissionLife) - 1)
+	if _, err := join(t, address, token, second); err != nil {
+		t.Errorf("within the hour: %v", err)
+	}
+	c.clock.Store(int64(AdmissionLife)) // since the first time
 	if _, err := join(t, address, token, second); err == nil || !strings.Contains(err.Error(), "is unknown") {
 		t.Errorf("after an hour: %v", err)
 	}

@@ -24,10 +24,11 @@ const (
 
 // Cluster is what the handler asks about the cluster.
 type Cluster interface {
-	// Admit notes an admission, and replaces a Secret by what use makes of it: nil deletes it, the same leaves it alone. use gets
-	// nil for one that is not there and what is noted already, may be called again, and its error is returned as it is. Without
-	// one the node may be a part of the cluster from then on, also if it was removed before.
-	Admit(ctx context.Context, a Admission, namespace, name string, use func(*corev1.Secret, []Admission) (*corev1.Secret, error)) error
+	// Admit replaces a Secret by what use makes of it, nil deletes it, the same leaves it alone, and notes the admission that use
+	// returns. use gets nil for one that is not there, and those that were noted since the cluster's keys were last replaced; it may be
+	// called again, and its error is returned as it is. Without one the node may be a part of the cluster from then on, also if
+	// it was removed before.
+	Admit(ctx context.Context, namespace, name string, use Use) error
 	// NameTaken reports whether another node than nodeID is called name and is alive.
 	NameTaken(name, nodeID string) bool
 	// Agreed is the protocol version that every node has to speak.
@@ -37,6 +38,9 @@ type Cluster interface {
 	// GrantWorker is what a new worker is handed, which asked for a certificate with csr from address.
 	GrantWorker(name string, csr []byte, address net.IP) (Grant, error)
 }
+
+// Use is what is made of a token.
+type Use func(secret *corev1.Secret, noted []Admission) (*corev1.Secret, Admission, error)
 
 // Handler lets nodes join that show a good token.
 func Handler(c Cluster, now func() time.Time, log *slog.Logger) http.Handler {
@@ -91,28 +95,30 @@ func admit(ctx context.Context, c Cluster, req request, from net.IP, now time.Ti
 	}
 	token := Token{ID: req.TokenID, Secret: req.Secret}
 	wish := Admission{NodeID: req.NodeID, Name: req.Name, TokenID: req.TokenID, Worker: worker, Time: now}
-	err = c.Admit(ctx, wish, metav1.NamespaceSystem, SecretPrefix+req.TokenID, func(secret *corev1.Secret, noted []Admission) (*corev1.Secret, error) {
-		spent := proven && again(noted, wish)
+	use := func(secret *corev1.Secret, noted []Admission) (*corev1.Secret, Admission, error) {
+		first, spent := before(noted, wish)
+		spent = spent && proven
 		if !spent {
 			if err := check(secret, token, worker, now); err != nil {
-				return nil, refusal{err}
+				return nil, Admission{}, refusal{err}
 			}
 		}
 		// Before the token is used up: the node may come again, with another name.
-		if c.NameTaken(req.Name, req.NodeID) {
-			return nil, refusal{fmt.Errorf("another node is called %q: start this one with another --node-name", req.Name)}
-		}
-		if err := nameHeld(noted, wish); err != nil {
-			return nil, err
+		if err := mayBeCalled(c, noted, wish); err != nil {
+			return nil, Admission{}, err
 		}
 		if err := req.Protocol.OrFirst().Check(c.Agreed()); err != nil {
-			return nil, refusal{err}
+			return nil, Admission{}, refusal{err}
 		}
 		if spent {
-			return secret, nil
+			again := wish
+			again.Time = first
+			return secret, again, nil
 		}
-		return spend(secret)
-	})
+		secret, err := spend(secret)
+		return secret, wish, err
+	}
+	err = c.Admit(ctx, metav1.NamespaceSystem, SecretPrefix+req.TokenID, use)
 	if errors.As(err, new(refusal)) {
 		return Grant{}, err
 	}
@@ -125,6 +131,14 @@ func admit(ctx context.Context, c Cluster, req request, from net.IP, now time.Ti
 	}
 	grant.Protocol = c.Agreed()
 	return grant, err
+}
+
+// mayBeCalled is the error of a name that is another node's.
+func mayBeCalled(c Cluster, noted []Admission, wish Admission) error {
+	if c.NameTaken(wish.Name, wish.NodeID) {
+		return refusal{fmt.Errorf("another node is called %q: start this one with another --node-name", wish.Name)}
+	}
+	return nameHeld(noted, wish)
 }
 
 // proves reports whether the request proves that it is from the node that it names, which a server of a covey before this does not.
