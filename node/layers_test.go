@@ -3,8 +3,11 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
+
+	"covey.dev/covey/store"
 )
 
 func TestOverStopsTheBaseLast(t *testing.T) {
@@ -62,6 +65,60 @@ func TestLeadRunsATermEachTimeItLeads(t *testing.T) {
 		}
 	}
 	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestLeadBeginsAnotherTerm after one that could not act as the leader, though nobody else came to lead, and after one in which
+// the leadership was lost for a moment.
+func TestLeadBeginsAnotherTerm(t *testing.T) {
+	leading := make(chan bool)
+	terms := make(chan (<-chan struct{}))
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() {
+		first := true
+		done <- lead(ctx, leading, func(ctx context.Context) error {
+			terms <- ctx.Done()
+			if first {
+				first = false
+				return fmt.Errorf("hand over: %w", store.ErrNotLeader)
+			}
+			<-ctx.Done()
+			return nil
+		})
+	}()
+	leading <- true
+	<-terms
+	second := <-terms
+	leading <- true
+	<-second
+	third := <-terms
+	leading <- false
+	<-third
+	leading <- true
+	<-terms
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestATermThatHasDoneItsWorkIsOver until this node leads again.
+func TestATermThatHasDoneItsWorkIsOver(t *testing.T) {
+	leading := make(chan bool)
+	terms := make(chan string)
+	done := make(chan error, 1)
+	go func() {
+		done <- lead(context.Background(), leading, func(context.Context) error { terms <- "done"; return nil })
+	}()
+	for range 2 {
+		leading <- true
+		<-terms
+		leading <- false
+	}
+	close(leading)
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
