@@ -4,6 +4,8 @@ import (
 	"crypto/ecdsa"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -64,6 +66,18 @@ func TestNodesLeave(t *testing.T) {
 		t.Errorf("nodes: %v", nodes)
 	}
 	rest[0].Kubectl("rollout", "status", "deployment/web", "--timeout=60s")
+
+	// It joins again, while that one leads which took it out, and leaves again.
+	if err := os.Remove(filepath.Join(leader.DataDir, "left")); err != nil {
+		t.Fatal(err)
+	}
+	leader.With("--join", c.Address(1+indexOf(c.Nodes, rest[0])), "--token", strings.TrimSpace(rest[0].Covey("token", "create")))
+	leader.Start()
+	rest[0].Eventually(func() error { return contain(rest[0].Covey("status"), "One of the servers that vote may be lost.") })
+	has(t, "covey leave", leader.Covey("leave"), "left the cluster")
+	if code := leader.Ends(); code != 3 {
+		t.Errorf("covey ends with status %d after it has left again", code)
+	}
 
 	// The one that follows dies: the other one goes on.
 	stays, dies := rest[0], rest[1]

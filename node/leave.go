@@ -138,19 +138,24 @@ func (n *node) leaveRaft(ctx context.Context) error {
 	}
 }
 
-// Dismiss implements peer.Leader.
-func (n *node) Dismiss(ctx context.Context, id string) error {
+// Dismiss implements peer.Leader. A server that it fails for stays.
+func (n *node) Dismiss(ctx context.Context, id string) (err error) {
 	if !n.store.IsLeader() {
 		return store.ErrNotLeader
 	}
-	n.members.leave(id)
+	n.members.leave(id, true)
+	defer func() {
+		if err != nil {
+			n.members.leave(id, false)
+		}
+	}()
 	if _, err := n.settleMembers(ctx); err != nil {
 		return err
 	}
 	if n.isMember(id) {
 		return fmt.Errorf("server %s is still needed", id)
 	}
-	_, err := n.store.Update(ctx, func(tx *store.Tx) error {
+	_, err = n.store.Update(ctx, func(tx *store.Tx) error {
 		for rec := range tx.Snapshot().List("nodes", "") {
 			if rec.Object().(*corev1.Node).Annotations[nodeIDAnnotation] == id {
 				tx.Delete(rec.Key(), rec.Revision())
@@ -161,8 +166,13 @@ func (n *node) Dismiss(ctx context.Context, id string) error {
 	return err
 }
 
-func (m *members) leave(id string) {
+// leave notes that a server goes, or stays.
+func (m *members) leave(id string, goes bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.leaving[id] = true
+	if goes {
+		m.leaving[id] = true
+	} else {
+		delete(m.leaving, id)
+	}
 }

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -66,6 +67,8 @@ func (n *node) servers(ctx context.Context) (servers []server, doubtful bool) {
 			doubtful = true
 		}
 	}
+	// One that has left may come back.
+	maps.DeleteFunc(n.members.leaving, func(id string, _ bool) bool { _, there := at[id]; return !there })
 	for i := range servers {
 		s := &servers[i]
 		s.Heard = s.Alive && (s.Leader || time.Since(n.store.Contact(s.ID)) < contactTime)
