@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"covey.dev/covey/node/link"
 )
@@ -19,6 +20,13 @@ import (
 // incarnationFile in the data directory holds the number of the incarnation of the cluster that the node's state belongs to. There is none
 // where the cluster was never recovered. A higher number takes the place of all lower ones.
 const incarnationFile = "incarnation"
+
+const (
+	// incarnationTimeout bounds the question for a node's incarnation: two connections and an answer, over any line.
+	incarnationTimeout = 10 * time.Second
+	// incarnationRetry is how long after a failure the node is asked again.
+	incarnationRetry = 5 * time.Second
+)
 
 func readIncarnation(dataDir string) (uint64, error) {
 	data, err := os.ReadFile(filepath.Join(dataDir, incarnationFile))
@@ -108,6 +116,7 @@ func (l kinListener) Accept() (net.Conn, error) {
 func (n *node) watchIncarnation(ctx context.Context) error {
 	for {
 		changed := n.gossip.Changed()
+		var again <-chan time.Time // it may gossip before it answers
 		for _, m := range n.gossip.Members() {
 			if m.Worker || m.Incarnation <= n.incarnation {
 				continue
@@ -115,6 +124,7 @@ func (n *node) watchIncarnation(ctx context.Context) error {
 			number, err := n.askIncarnation(ctx, m.ID)
 			if err != nil {
 				n.log.Warn("a node that says to be of a newer incarnation of the cluster was not believed", "node", m.Name, "error", err)
+				again = time.After(incarnationRetry)
 				continue
 			}
 			if number > n.incarnation {
@@ -123,6 +133,7 @@ func (n *node) watchIncarnation(ctx context.Context) error {
 		}
 		select {
 		case <-changed:
+		case <-again:
 		case <-ctx.Done():
 			return nil
 		}
@@ -131,7 +142,7 @@ func (n *node) watchIncarnation(ctx context.Context) error {
 
 // askIncarnation asks a server itself: what the gossip says any node may have said.
 func (n *node) askIncarnation(ctx context.Context, id string) (uint64, error) {
-	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	ctx, cancel := context.WithTimeout(ctx, incarnationTimeout)
 	defer cancel()
 	conn, err := n.links.DialServer(ctx, id, gossipProtocol)
 	if err != nil {
