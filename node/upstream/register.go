@@ -29,20 +29,24 @@ func newRegister() register {
 func (u *Upstream) Registered() <-chan struct{} { return u.register.done }
 
 // Register implements agent.Upstream. When the cluster cannot be asked it returns the object as it was known last, and the node is
-// registered later.
+// registered later; so it is while an earlier call's object waits for that, which the newer one takes the place of.
 func (u *Upstream) Register(ctx context.Context, node *corev1.Node) (*corev1.Node, error) {
+	r := &u.register
+	known, ok := store.Get[*corev1.Node](u.source.Snapshot(), store.Key{Resource: "nodes", Name: node.Name})
+	ok = ok && known.Spec.PodCIDR != "" // one without a network for pods, as a witness has none, has to wait for one
+	if ok && r.replace(node) {
+		return known, nil
+	}
 	asked, cancel := context.WithTimeout(ctx, u.patience)
 	defer cancel()
 	stored, err := u.writer.Register(asked, node)
-	r := &u.register
 	if err == nil {
 		r.put(nil)
 		r.once.Do(func() { close(r.done) })
 		return stored, nil
 	}
-	known, ok := store.Get[*corev1.Node](u.source.Snapshot(), store.Key{Resource: "nodes", Name: node.Name})
-	if ctx.Err() != nil || !errors.Is(asked.Err(), context.DeadlineExceeded) || !ok || known.Spec.PodCIDR == "" {
-		return nil, err // one without a network for pods, as a witness has none, has to wait for one
+	if ctx.Err() != nil || !errors.Is(asked.Err(), context.DeadlineExceeded) || !ok {
+		return nil, err
 	}
 	u.log.Warn("the cluster cannot be asked: the node goes on with what it knew last, and registers later", "node", node.Name, "error", err)
 	r.put(node)
@@ -63,6 +67,17 @@ func (r *register) put(node *corev1.Node) {
 		default:
 		}
 	}
+}
+
+// replace has node be written instead of one that waits, if one does.
+func (r *register) replace(node *corev1.Node) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.waiting == nil {
+		return false
+	}
+	r.waiting = node
+	return true
 }
 
 func (r *register) newest() *corev1.Node {

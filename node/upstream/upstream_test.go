@@ -340,14 +340,21 @@ func TestNodeThatIsCutOffGoesOnWithWhatItKnew(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	u.patience = time.Hour
+	newest := changed.DeepCopy()
+	newest.Labels["now"] = "newest"
+	if known, err := u.Register(f.ctx, newest); err != nil || known.Labels["now"] != "" || !u.Alone() {
+		t.Fatalf("%v %v, want the node as it was, while an older one waits", known, err)
+	}
 	close(cluster.reachable)
 	if got := <-updates; got != "1 current=true" {
 		t.Errorf("back: %s", got)
 	}
-	if _, err := watch.Next(f.ctx); err != nil {
-		t.Fatal(err)
-	}
-	if got, _ := store.Get[*corev1.Node](f.store.Snapshot(), store.Key{Resource: "nodes", Name: "n1"}); got.Labels["now"] != "on" {
-		t.Error("the node was not registered when the cluster was back")
+	for now := ""; now != "newest"; {
+		if _, err := watch.Next(f.ctx); err != nil {
+			t.Fatalf("the node that was registered last when the cluster was back is %q: %v", now, err)
+		}
+		got, _ := store.Get[*corev1.Node](f.store.Snapshot(), store.Key{Resource: "nodes", Name: "n1"})
+		now = got.Labels["now"]
 	}
 }
