@@ -105,7 +105,7 @@ func (n *node) AtMostOnce(ctx context.Context, nodeID string) ([]string, error) 
 		return nil, err
 	}
 	for node := range store.List[*corev1.Node](snap, "nodes", "") {
-		if node.Annotations[nodeIDAnnotation] != nodeID || isLost(node) {
+		if node.Annotations[nodeIDAnnotation] != nodeID || isLost(node) || isUnreachable(node) {
 			continue
 		}
 		uids := []string{}

@@ -3,9 +3,17 @@ package node
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"covey.dev/covey/agent"
+	"covey.dev/covey/store"
 )
 
 func TestTheFirstAnswerCounts(t *testing.T) {
@@ -45,5 +53,36 @@ func TestTheFirstAnswerCounts(t *testing.T) {
 				t.Errorf("%s: %q, %v after %v", test.name, got, err, took)
 			}
 		})
+	}
+}
+
+// TestANodeOfWhichPodsAreTakenMayRunNone of those that run at most once, also where it has just said that it is well.
+func TestANodeOfWhichPodsAreTakenMayRunNone(t *testing.T) {
+	st := runningStore(t)
+	n := &node{store: st}
+	well, taken, lost := nodeOf("a", "1"), nodeOf("b", "2"), nodeOf("c", "3")
+	for _, node := range []*corev1.Node{well, taken} {
+		node.Status = nodeSaying(corev1.ConditionTrue, "KubeletReady").Status
+	}
+	taken.Spec.Taints = []corev1.Taint{{Key: corev1.TaintNodeUnreachable, Effect: corev1.TaintEffectNoExecute}}
+	lost.Status = nodeSaying(corev1.ConditionUnknown, unknownReason).Status
+	if _, err := st.Update(t.Context(), func(tx *store.Tx) error {
+		for _, node := range []*corev1.Node{well, taken, lost} {
+			tx.Create(store.Key{Resource: "nodes", Name: node.Name}, node)
+			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: node.Name, UID: types.UID("of-" + node.Name), Annotations: map[string]string{agent.AtMostOne: "true"}}}
+			pod.Spec.NodeName = node.Name
+			tx.Create(store.Key{Resource: "pods", Namespace: "default", Name: node.Name}, pod)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if uids, err := n.AtMostOnce(t.Context(), "1"); err != nil || !slices.Equal(uids, []string{"of-a"}) {
+		t.Errorf("a node that is well may run %v: %v", uids, err)
+	}
+	for _, id := range []string{"2", "3", "4"} {
+		if uids, err := n.AtMostOnce(t.Context(), id); !errors.Is(err, errLost) {
+			t.Errorf("node %s may run %v: %v", id, uids, err)
+		}
 	}
 }
