@@ -53,6 +53,7 @@ func openDisk(dir string, segment int, logger hclog.Logger) (_ *disk, err error)
 	if d.log, err = openLog(d.path, segment, logger); err != nil {
 		return nil, fmt.Errorf("open the Raft log: %w", err)
 	}
+	d.log.stop = d.stable.stop
 	// One snapshot is kept: the log begins behind it, so an older one would be of no use.
 	d.snapshots, err = hraft.NewFileSnapshotStoreWithLogger(dir, 1, logger)
 	if err != nil {

@@ -26,7 +26,9 @@ type segments struct {
 	wal    *wal.WAL
 	meta   *metadb.BoltMetaDB
 	failed bool
+	cut    bool // the end was deleted, and nothing was written since
 	reopen func() (*segments, error)
+	stop   <-chan struct{} // closed before Raft is shut down
 
 	committed atomic.Uint64 // up to which entry all that there is is known to be
 }
@@ -64,31 +66,75 @@ func (s *segments) get(index uint64, entry *hraft.Log) (committed uint64, err er
 	return committed, nil
 }
 
-// DeleteRange implements hraft.LogStore.
+// DeleteRange implements hraft.LogStore. The end of the log is deleted when a leader has other entries: they come next.
 func (s *segments) DeleteRange(from, to uint64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.note(s.wal.DeleteRange(from, to))
+	last, err := s.wal.LastIndex()
+	if err == nil {
+		err = s.wal.DeleteRange(from, to)
+	}
+	if s.note(err) != nil {
+		if last, err = s.deleteAgain(from, to); err != nil {
+			return err
+		}
+	}
+	s.cut = s.cut || to >= last
+	return nil
+}
+
+// deleteAgain deletes what is left of a range after a failure, and returns which entry was the last before.
+func (s *segments) deleteAgain(from, to uint64) (last uint64, err error) {
+	if err := s.renew(); err != nil {
+		return 0, fmt.Errorf("open the log again after a failed deletion: %w", err)
+	}
+	first, err := s.wal.FirstIndex()
+	if err != nil {
+		return 0, err
+	}
+	if last, err = s.wal.LastIndex(); err != nil {
+		return 0, err
+	}
+	if from, end := max(from, first), min(to, last); from <= end {
+		err = s.wal.DeleteRange(from, end)
+	}
+	return last, err
 }
 
 // StoreLog implements hraft.LogStore.
 func (s *segments) StoreLog(entry *hraft.Log) error { return s.StoreLogs([]*hraft.Log{entry}) }
 
-// StoreLogs implements hraft.LogStore.
+// StoreLogs implements hraft.LogStore. Behind a deleted end it goes on until it succeeds: hashicorp/raft takes the log for as long as it was
+// until then, and would look for what was deleted with each further message, in vain.
 func (s *segments) StoreLogs(entries []*hraft.Log) error {
+	for {
+		cut, err := s.write(entries)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-time.After(failurePause):
+		case <-s.stop:
+			return err
+		}
+		if !cut {
+			return err
+		}
+	}
+}
+
+// write also says whether the end of the log was deleted before.
+func (s *segments) write(entries []*hraft.Log) (cut bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.failed && len(entries) > 0 {
 		if err := s.repair(entries[0].Index); err != nil {
-			time.Sleep(failurePause)
-			return fmt.Errorf("open the log again after a failed write: %w", err)
+			return s.cut, fmt.Errorf("open the log again after a failed write: %w", err)
 		}
 	}
-	err := s.note(s.wal.StoreLogs(s.tagged(entries)))
-	if err != nil {
-		time.Sleep(failurePause)
-	}
-	return err
+	err = s.note(s.wal.StoreLogs(s.tagged(entries)))
+	s.cut = s.cut && err != nil
+	return s.cut, err
 }
 
 // commit takes note that the log is committed up to an entry, which never is less than what was said before. It has one caller at a time.
@@ -112,15 +158,9 @@ func (s *segments) note(err error) error {
 
 // repair opens the log from the disk. What a failed write left there from index on was refused to whoever asked for it, so it goes.
 func (s *segments) repair(index uint64) error {
-	// Closing what is closed does nothing. Until it is open again, reads say that it is closed.
-	if err := errors.Join(s.wal.Close(), s.meta.Close()); err != nil {
+	if err := s.renew(); err != nil {
 		return err
 	}
-	fresh, err := s.reopen()
-	if err != nil {
-		return err
-	}
-	s.wal, s.meta = fresh.wal, fresh.meta
 	last, err := s.wal.LastIndex()
 	if err != nil {
 		return err
@@ -131,6 +171,20 @@ func (s *segments) repair(index uint64) error {
 		}
 	}
 	s.failed = false
+	return nil
+}
+
+// renew opens the log from the disk.
+func (s *segments) renew() error {
+	// Closing what is closed does nothing. Until it is open again, reads say that it is closed.
+	if err := errors.Join(s.wal.Close(), s.meta.Close()); err != nil {
+		return err
+	}
+	fresh, err := s.reopen()
+	if err != nil {
+		return err
+	}
+	s.wal, s.meta = fresh.wal, fresh.meta
 	return nil
 }
 
