@@ -176,6 +176,9 @@ func (n *Node) fsm(cfg Config) fsm {
 	committed := func(index, term uint64) {
 		n.disk.committed(index, term)
 		n.pacer.keepUp()
+		if n.transport != nil {
+			n.transport.lull.stir() // the others are to know, too
+		}
 	}
 	return fsm{machine: cfg.Machine, tracker: n.tracker, committed: committed, persisted: n.pacer.again}
 }
@@ -215,6 +218,9 @@ func (n *Node) Run(ctx context.Context) error {
 	return n.close()
 }
 
+// handoverPause is how long a leader that may not write because it hands over waits until it tries again.
+const handoverPause = 100 * time.Millisecond
+
 // catchUp waits until everything committed before is applied, at the price of one empty entry for each change of
 // leadership, the mark of its first fence, and returns the term that is led; 0 when the leadership is lost again.
 func (n *Node) catchUp(ctx context.Context) uint64 {
@@ -224,8 +230,13 @@ func (n *Node) catchUp(ctx context.Context) uint64 {
 		if err == nil {
 			return term
 		}
-		if !errors.Is(err, hraft.ErrEnqueueTimeout) {
+		// Nobody says when a handover that was begun before this term is over: hashicorp/raft may wait for it still.
+		handsOver := errors.Is(err, hraft.ErrLeadershipTransferInProgress)
+		if !handsOver && !errors.Is(err, hraft.ErrEnqueueTimeout) {
 			break // the news that it no longer leads is on its way
+		}
+		if handsOver && !pause(ctx, handoverPause) {
+			break
 		}
 	}
 	return 0
