@@ -69,13 +69,8 @@ func (v *view) continueFrom(s *corev1.PodStatus) {
 		s.InitContainerStatuses, s.ContainerStatuses = v.last.InitContainerStatuses, v.last.ContainerStatuses
 	}
 	for _, c := range v.last.Conditions {
-		if !ownConditions[c.Type] {
-			continue
-		}
-		if at := slices.IndexFunc(s.Conditions, func(old corev1.PodCondition) bool { return old.Type == c.Type }); at >= 0 {
-			s.Conditions[at] = c
-		} else {
-			s.Conditions = append(s.Conditions, c)
+		if ownConditions[c.Type] {
+			setCondition(s, c)
 		}
 	}
 }

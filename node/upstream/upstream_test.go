@@ -10,6 +10,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/client-go/kubernetes/scheme"
@@ -142,6 +143,39 @@ func TestWriteStatusPassesOverAnotherLifeAndWritesOnlyChanges(t *testing.T) {
 	}
 	if write("another-life", corev1.PodFailed); phase() != corev1.PodRunning {
 		t.Error("the status of an earlier life was written")
+	}
+}
+
+// TestAStatusTakesNothingBack has a gate opened, and the pod evicted, before the agent's status of an earlier state gets through.
+func TestAStatusTakesNothingBack(t *testing.T) {
+	f := setup(t)
+	pod := f.pod(t, "a", "n1")
+	update := agent.PodStatus{Pod: ref(pod), Status: corev1.PodStatus{
+		Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{{Type: corev1.ContainersReady, Status: corev1.ConditionTrue}},
+	}}
+	others := []corev1.PodCondition{{Type: "example.com/gate", Status: corev1.ConditionTrue}, {Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue}}
+	rec, _ := f.store.Snapshot().Get(podKey("default", "a"))
+	pod = pod.DeepCopy()
+	pod.Status.Conditions, pod.Status.QOSClass = others, corev1.PodQOSBurstable
+	if _, err := f.store.Update(f.ctx, func(tx *store.Tx) error { tx.Put(rec.Key(), pod, rec.Revision()); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	var written uint64
+	for range 2 {
+		revision, err := f.WriteStatus(f.ctx, []agent.PodStatus{update})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if written != 0 && revision != written {
+			t.Error("a status that says nothing new was written")
+		}
+		written = revision
+	}
+	got, _ := store.Get[*corev1.Pod](f.store.Snapshot(), podKey("default", "a"))
+	want := update.Status
+	want.Conditions, want.QOSClass = append(others, update.Status.Conditions...), corev1.PodQOSBurstable
+	if !equality.Semantic.DeepEqual(got.Status, want) {
+		t.Errorf("got  %+v\nwant %+v", got.Status, want)
 	}
 }
 

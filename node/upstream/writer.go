@@ -34,11 +34,15 @@ func (w *StoreWriter) WriteStatus(ctx context.Context, updates []agent.PodStatus
 	revision, err := w.store.Update(ctx, func(tx *store.Tx) error {
 		for _, up := range updates {
 			rec, pod, ok := w.find(tx.Snapshot(), up.Pod)
-			if !ok || equality.Semantic.DeepEqual(pod.Status, up.Status) {
+			if !ok {
+				continue
+			}
+			status := up.Onto(&pod.Status)
+			if equality.Semantic.DeepEqual(pod.Status, status) {
 				continue
 			}
 			pod = pod.DeepCopy()
-			up.Status.DeepCopyInto(&pod.Status)
+			pod.Status = status
 			tx.Put(rec.Key(), pod, rec.Revision())
 		}
 		return nil
