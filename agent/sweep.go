@@ -14,3 +14,6 @@ const sweepGrace = 10 * time.Second
 func Sweep(ctx context.Context, dataDir, stateDir, instanceID, service string) error {
 	return sweep.Sweep(ctx, sweep.Node{DataDir: dataDir, StateDir: stateDir, InstanceID: instanceID, Service: service, Grace: sweepGrace})
 }
+
+// RemoveDir takes a directory away that has no mounts below it. One that is a mount stays, empty but for what its file system keeps there.
+func RemoveDir(dir string) error { return sweep.Remove(dir) }

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 
 	"covey.dev/covey/agent"
-	"covey.dev/covey/agent/sweep"
 )
 
 // Sweep takes a stopped node's containers, mounts, interfaces, tables and cgroups off this machine, and its state directory.
@@ -33,5 +32,5 @@ func Purge(dataDir string) error {
 		return err
 	}
 	defer func() { _ = held.Close() }()
-	return sweep.Remove(dataDir)
+	return agent.RemoveDir(dataDir)
 }
