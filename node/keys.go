@@ -123,13 +123,18 @@ func gossipKeys(keys identity.Keys) gossip.Keys {
 // Keys implements keys.Cluster.
 func (n *node) Keys() identity.Keys { return n.identity.Keys() }
 
-// RoleOf implements keys.Cluster: servers are members of Raft, workers have a Node object only.
+// RoleOf implements keys.Cluster: servers are members of Raft, or were until the cluster was recovered without them; workers have a
+// Node object only.
 func (n *node) RoleOf(nodeID string) (identity.Role, bool) {
 	if n.isMember(nodeID) {
 		return identity.RoleServer, true
 	}
-	_, known := n.names()[nodeID]
-	return identity.RoleWorker, known && nodeID != ""
+	snap := n.store.Snapshot()
+	_, known := namesIn(snap)[nodeID]
+	if known = known && nodeID != ""; known && wasMember(snap, nodeID) {
+		return identity.RoleServer, true
+	}
+	return identity.RoleWorker, known
 }
 
 // Certify implements keys.Cluster.

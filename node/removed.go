@@ -21,6 +21,9 @@ import (
 // from one that has just joined and has none yet. The API does not serve it.
 const nodeKeysTable = "nodekeys.covey.dev"
 
+// memberField of such an object says that the node was a member of Raft.
+const memberField = "member"
+
 func nodeKey(id string) store.Key { return store.Key{Resource: nodeKeysTable, Name: id} }
 
 func removedKey(id string) store.Key { return store.Key{Resource: remote.RemovedTable, Name: id} }
@@ -46,8 +49,8 @@ func keyOf(snap *store.Snapshot, name string) string {
 func recordNodeKeys(tx *store.Tx, isMember func(nodeID string) bool) (pending bool) {
 	names := namesIn(tx.Snapshot())
 	for id, name := range names {
-		if _, recorded := tx.Get(nodeKey(id)); !recorded && id != "" {
-			tx.Create(nodeKey(id), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: id}, Data: map[string]string{"node": name}})
+		if id != "" {
+			recordNodeKey(tx, id, name, isMember(id))
 		}
 	}
 	for rec := range tx.Snapshot().List(nodeKeysTable, "") {
@@ -63,6 +66,26 @@ func recordNodeKeys(tx *store.Tx, isMember func(nodeID string) bool) (pending bo
 		}
 	}
 	return pending
+}
+
+// recordNodeKey also says of a server that it is one, or was before the cluster was recovered without it. The Node object, which
+// nodes write themselves, does not tell.
+func recordNodeKey(tx *store.Tx, id, name string, isMember bool) {
+	object := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: id}, Data: map[string]string{"node": name}}
+	if isMember {
+		object.Data[memberField] = "true"
+	}
+	switch rec, recorded := tx.Get(nodeKey(id)); {
+	case !recorded:
+		tx.Create(nodeKey(id), object)
+	case isMember && !wasMember(tx.Snapshot(), id):
+		tx.Put(nodeKey(id), object, rec.Revision())
+	}
+}
+
+func wasMember(snap *store.Snapshot, id string) bool {
+	object, ok := store.Get[*corev1.ConfigMap](snap, nodeKey(id))
+	return ok && object.Data[memberField] == "true"
 }
 
 // readmit lets a node be new again that was removed.

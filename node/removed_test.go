@@ -13,6 +13,7 @@ import (
 
 	"covey.dev/covey/api/kind"
 	"covey.dev/covey/node/gossip"
+	"covey.dev/covey/node/identity"
 	"covey.dev/covey/node/remote"
 	"covey.dev/covey/store"
 )
@@ -90,6 +91,46 @@ func TestANodeIsGoneWhenItsObjectIs(t *testing.T) {
 			if got := slices.Sorted(maps.Keys(*g.ids.Load())); !slices.Equal(got, want) {
 				t.Errorf("%s: gone by %s are %v, want %v", step.name, table, got, want)
 			}
+		}
+	}
+}
+
+// TestAServerIsOneAfterTheClusterWasRecoveredWithoutIt: it is handed the CA's key, as a worker is not.
+func TestAServerIsOneAfterTheClusterWasRecoveredWithoutIt(t *testing.T) {
+	st := runningStore(t)
+	n := &node{store: st}
+	record := func(members string) {
+		t.Helper()
+		if _, err := st.Update(t.Context(), func(tx *store.Tx) error {
+			recordNodeKeys(tx, func(id string) bool { return strings.Contains(members, id) })
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for id, name := range map[string]string{"1": "server", "2": "worker", "3": "late"} {
+		if _, err := st.Update(t.Context(), func(tx *store.Tx) error {
+			tx.Create(store.Key{Resource: "nodes", Name: name}, nodeOf(name, id))
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	record("1")
+	record("13") // which had a Node object before it was a member
+	before := st.Snapshot().Revision()
+	record("")
+	if after := st.Snapshot().Revision(); after != before {
+		t.Error("what is known already is written again")
+	}
+	for id, want := range map[string]identity.Role{"1": identity.RoleServer, "2": identity.RoleWorker, "3": identity.RoleServer} {
+		if role, known := n.RoleOf(id); role != want || !known {
+			t.Errorf("node %s is %v, known %v; want %v", id, role, known, want)
+		}
+	}
+	for _, id := range []string{"", "4"} {
+		if _, known := n.RoleOf(id); known {
+			t.Errorf("node %q is known", id)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -103,6 +104,9 @@ func (id *Identity) Install(keys Keys) (changed bool, err error) {
 	shared, err := keys.open()
 	if err != nil {
 		return false, fmt.Errorf("install the cluster's keys: %w", err)
+	}
+	if has := id.shared.Load(); has != nil && has.Current().Key != nil && shared.Current().Key == nil {
+		return false, errors.New("install the cluster's keys: they are those of a worker, and this node is a server")
 	}
 	if err := writeKeys(id.dir, keys); err != nil {
 		return false, err

@@ -288,3 +288,21 @@ func TestRequestsOnAnOldConnection(t *testing.T) {
 		t.Error("a client without a certificate is refused before the API could")
 	}
 }
+
+// TestAServerTakesNoWorkersKeys, with which it could prove nothing any more.
+func TestAServerTakesNoWorkersKeys(t *testing.T) {
+	id, err := Open(t.TempDir(), time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := id.Keys()
+	if keys, err = keys.RotateCA(time.Now(), time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if changed, err := id.Install(keys.ForWorker()); err == nil || changed {
+		t.Errorf("changed %v, error %v", changed, err)
+	}
+	if changed, err := id.Install(keys); err != nil || !changed {
+		t.Errorf("changed %v, error %v", changed, err)
+	}
+}
