@@ -66,4 +66,8 @@ func TestWhoCalls(t *testing.T) {
 	is("two of four", false, true)
 	g.lost["d"] = Member{ID: "d", Leaving: true}
 	is("two of three, and one that left", false, false)
+	g.lost["d"], g.lost["e"] = Member{ID: "d"}, Member{ID: "e"}
+	is("two of five", false, true)
+	g.cfg.Removed = func(id string) bool { return id == "d" || id == "e" }
+	is("two of three, and two that were removed", false, false)
 }

@@ -15,11 +15,8 @@ type Packets struct{ Count, Bytes uint64 }
 
 // Counts are those until now.
 func (g *Gossip) Counts() Counts {
-	g.mu.Lock()
-	alive, lost := len(g.alive), len(g.lost)
-	g.mu.Unlock()
 	return Counts{
-		Alive: alive, Lost: lost, Health: g.list.GetHealthScore(),
+		Alive: len(g.Members()), Lost: len(g.missing()), Health: g.list.GetHealthScore(),
 		Sent: g.transport.counted[0].packets(), Received: g.transport.counted[1].packets(),
 	}
 }

@@ -2,7 +2,9 @@ package gossip
 
 import (
 	"context"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -50,14 +52,11 @@ func (g *Gossip) meet(ctx context.Context, addresses []string) bool {
 	return false
 }
 
-// missing are the members that are lost and did not say that they were leaving.
-func (g *Gossip) missing() (lost []Member) {
+// missing are the members that are lost, did not say that they were leaving, and were not removed.
+func (g *Gossip) missing() []Member {
 	g.mu.Lock()
-	defer g.mu.Unlock()
-	for _, m := range g.lost {
-		if !m.Leaving {
-			lost = append(lost, m)
-		}
-	}
-	return lost
+	lost := slices.Collect(maps.Values(g.lost))
+	g.mu.Unlock()
+	removed := g.cfg.Removed
+	return slices.DeleteFunc(lost, func(m Member) bool { return m.Leaving || removed != nil && removed(m.ID) })
 }
