@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
@@ -67,7 +68,11 @@ func (n *Network) publish(uid string, addr netip.Addr, ports []Port) error {
 		return err
 	}
 	if len(ports) == 0 {
+		handedTo(n.pool.byUID[uid]).forget()
 		return nil
+	}
+	if slices.ContainsFunc(ports, func(p Port) bool { return p.Protocol == "UDP" }) {
+		astray(addr, ports, machine()).forget()
 	}
 	// What the machine sends to its own 127.0.0.1 leaves through the bridge then.
 	return os.WriteFile("/proc/sys/net/ipv4/conf/"+n.bridge+"/route_localnet", []byte("1"), 0o644)
