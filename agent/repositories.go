@@ -15,6 +15,9 @@ type Repositories interface {
 	// Repository gives what a repository ("covey.local/team/app") has, by tag, or by digest what has none; nothing for one that
 	// there is not.
 	Repository(ctx context.Context, name string) (map[string]Manifest, error)
+	// Look gives what several have, as Repository does, and whether that is the newest state: without a leader it is what is known
+	// here, which may lack what was pushed last. One that cannot be read is left out, and is in the error.
+	Look(ctx context.Context, names []string) (repositories map[string]map[string]Manifest, current bool, err error)
 	// ChangeRepository changes what it has. When nothing is left it is removed. change may be called more than once; its error
 	// comes back as it is.
 	ChangeRepository(ctx context.Context, name string, change func(map[string]Manifest) error) error
@@ -48,6 +51,7 @@ type Registry interface {
 	ForUsers() http.Handler
 	// Resolve gives what was pushed to the cluster by an image's full name, wherever its content is; an error when nothing was.
 	Resolve(ctx context.Context, ref string) (ocispec.Descriptor, error)
-	// Pushed gives what was pushed to this node and still counts, and lets go what does not. Of the images Ref and Digest are set.
+	// Pushed gives what was pushed to this node and still counts, and lets go what does not. While the cluster has no leader all counts.
+	// Of the images Ref and Digest are set.
 	Pushed(ctx context.Context) ([]Image, error)
 }

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -79,6 +80,49 @@ func TestRepositories(t *testing.T) {
 	}
 	if names, err := r.RepositoryNames(t.Context()); err != nil || len(names) != 0 {
 		t.Errorf("an empty one is left: %v, %v", names, err)
+	}
+}
+
+// leaderless is a replica in a cluster that has no leader.
+type leaderless struct{ *store.Store }
+
+func (leaderless) Linearizable(ctx context.Context) (*store.Snapshot, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// TestWithoutALeader what is known here has to do: a node that waited for one would start no pods.
+func TestWithoutALeader(t *testing.T) {
+	st := open(t)
+	const name = "covey.local/app"
+	m := agent.Manifest{MediaType: "m", Digest: "sha256:12", SizeBytes: 3}
+	err := Repositories{Store: st}.ChangeRepository(t.Context(), name, func(have map[string]agent.Manifest) error { have["1"] = m; return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		r := Repositories{Store: leaderless{st}}
+		if got, err := r.Repository(t.Context(), name); err != nil || got["1"].Digest != m.Digest {
+			t.Errorf("the repository: %v, %v", got, err)
+		}
+		if got, err := r.RepositoryNames(t.Context()); err != nil || !slices.Equal(got, []string{name}) {
+			t.Errorf("the names: %v, %v", got, err)
+		}
+		if took := time.Since(began); took != 2*leaderWait {
+			t.Errorf("two reads took %s", took)
+		}
+		began = time.Now()
+		got, current, err := r.Look(t.Context(), []string{name, "covey.local/other", "covey.local/third"})
+		if err != nil || current || got[name]["1"].Digest != m.Digest || len(got) != 3 {
+			t.Errorf("a look: %v, current %t, %v", got, current, err)
+		}
+		if took := time.Since(began); took != leaderWait {
+			t.Errorf("a look at three took %s", took)
+		}
+	})
+	if _, current, err := (Repositories{Store: st}).Look(t.Context(), []string{name}); err != nil || !current {
+		t.Errorf("with a leader: current %t, %v", current, err)
 	}
 }
 

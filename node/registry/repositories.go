@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -28,8 +29,18 @@ const (
 	digestPrefix         = "digest."
 )
 
+// leaderWait is how long a read waits for a leader: an election is over by then, and a node without a majority must start its pods.
+const leaderWait = 2 * time.Second
+
+// State is the cluster's; *store.Store is one.
+type State interface {
+	Snapshot() *store.Snapshot
+	Linearizable(ctx context.Context) (*store.Snapshot, error)
+	Update(ctx context.Context, fn func(*store.Tx) error) (uint64, error)
+}
+
 // Repositories keeps what was pushed in the cluster's state. It implements agent.Repositories.
-type Repositories struct{ Store *store.Store }
+type Repositories struct{ Store State }
 
 // key is that of a repository's object; names of repositories are longer than those of objects may be.
 func key(name string) store.Key {
@@ -38,26 +49,50 @@ func key(name string) store.Key {
 }
 
 // snapshot is the newest state, or while the cluster has no leader what is known here.
-func (r Repositories) snapshot(ctx context.Context) *store.Snapshot {
+func (r Repositories) snapshot(ctx context.Context) (snap *store.Snapshot, current bool) {
+	ctx, cancel := context.WithTimeout(ctx, leaderWait)
+	defer cancel()
 	if snap, err := r.Store.Linearizable(ctx); err == nil {
-		return snap
+		return snap, true
 	}
-	return r.Store.Snapshot()
+	return r.Store.Snapshot(), false
 }
 
 // Repository implements agent.Repositories.
 func (r Repositories) Repository(ctx context.Context, name string) (map[string]agent.Manifest, error) {
-	object, ok := store.Get[*corev1.ConfigMap](r.snapshot(ctx), key(name))
+	snap, _ := r.snapshot(ctx)
+	return read(snap, name)
+}
+
+func read(snap *store.Snapshot, name string) (map[string]agent.Manifest, error) {
+	object, ok := store.Get[*corev1.ConfigMap](snap, key(name))
 	if !ok {
 		return map[string]agent.Manifest{}, nil
 	}
 	return decode(object)
 }
 
+// Look implements agent.Repositories. It waits for a leader once, not for each of the names.
+func (r Repositories) Look(ctx context.Context, names []string) (map[string]map[string]agent.Manifest, bool, error) {
+	snap, current := r.snapshot(ctx)
+	repositories := make(map[string]map[string]agent.Manifest, len(names))
+	var errs []error
+	for _, name := range names {
+		manifests, err := read(snap, name)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		repositories[name] = manifests
+	}
+	return repositories, current, errors.Join(errs...)
+}
+
 // RepositoryNames implements agent.Repositories.
 func (r Repositories) RepositoryNames(ctx context.Context) ([]string, error) {
 	var names []string
-	for object := range store.List[*corev1.ConfigMap](r.snapshot(ctx), "configmaps", metav1.NamespaceSystem) {
+	snap, _ := r.snapshot(ctx)
+	for object := range store.List[*corev1.ConfigMap](snap, "configmaps", metav1.NamespaceSystem) {
 		if object.Labels[repositoryLabel] != "" && object.Annotations[repositoryAnnotation] != "" {
 			names = append(names, object.Annotations[repositoryAnnotation])
 		}

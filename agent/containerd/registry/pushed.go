@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/containerd/containerd/v2/core/images"
@@ -13,26 +14,26 @@ import (
 )
 
 // Pushed gives what was pushed to this node and is named by the cluster still. All else that was pushed is let go, so that the garbage
-// collection takes it: tags that stand for something else now, perhaps on another node.
+// collection takes it: tags that stand for something else now, perhaps on another node. Without a leader nobody knows what is still
+// named, and all stays: what is known here may lack the last that was pushed.
 func (g *Registry) Pushed(ctx context.Context) ([]agent.Image, error) {
 	ctx = g.InPushed(ctx)
 	records, err := g.Images.List(ctx)
-	if err != nil || g.Repositories == nil {
+	if err != nil || g.Repositories == nil || len(records) == 0 {
 		return nil, err
 	}
+	known, current, err := g.Repositories.Look(ctx, repositoriesOf(records))
 	var list []agent.Image
-	var errs []error
-	known := map[string]map[string]agent.Manifest{}
+	errs := []error{err}
 	for _, record := range records {
-		named, err := g.isNamed(ctx, record, known)
+		repository, id := splitName(record.Name)
+		manifests, ok := known[repository]
 		switch {
-		case err != nil:
-			errs = append(errs, err)
-		case named:
+		case !current || manifests[id].Digest == record.Target.Digest.String():
 			list = append(list, agent.Image{
 				Ref: record.Name, Digest: record.Target.Digest.String(), SizeBytes: record.Target.Size, CreatedAt: record.CreatedAt, Loaded: true,
 			})
-		default:
+		case ok:
 			if err := g.Images.Delete(ctx, record.Name); err != nil && !errdefs.IsNotFound(err) {
 				errs = append(errs, err)
 			}
@@ -41,17 +42,15 @@ func (g *Registry) Pushed(ctx context.Context) ([]agent.Image, error) {
 	return list, errors.Join(errs...)
 }
 
-// isNamed says whether the cluster still names a record; known are the repositories that were looked at.
-func (g *Registry) isNamed(ctx context.Context, record images.Image, known map[string]map[string]agent.Manifest) (_ bool, err error) {
-	repository, id := splitName(record.Name)
-	manifests, ok := known[repository]
-	if !ok {
-		if manifests, err = g.Repositories.Repository(ctx, repository); err != nil {
-			return false, err
+// repositoriesOf are those that records are of, each once.
+func repositoriesOf(records []images.Image) []string {
+	var names []string
+	for _, record := range records {
+		if name, _ := splitName(record.Name); !slices.Contains(names, name) {
+			names = append(names, name)
 		}
-		known[repository] = manifests
 	}
-	return manifests[id].Digest == record.Target.Digest.String(), nil
+	return names
 }
 
 // splitName takes the full name of an image apart.

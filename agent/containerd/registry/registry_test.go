@@ -30,6 +30,22 @@ import (
 type names struct {
 	mu   sync.Mutex
 	held map[string]map[string]agent.Manifest
+	// stale is what is known without a leader; nil while there is one.
+	stale map[string]map[string]agent.Manifest
+}
+
+func (n *names) Look(_ context.Context, names []string) (map[string]map[string]agent.Manifest, bool, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	from := n.held
+	if n.stale != nil {
+		from = n.stale
+	}
+	found := map[string]map[string]agent.Manifest{}
+	for _, name := range names {
+		found[name] = maps.Clone(from[name])
+	}
+	return found, n.stale == nil, nil
 }
 
 func (n *names) Repository(_ context.Context, name string) (map[string]agent.Manifest, error) {
@@ -149,6 +165,24 @@ func TestWhatIsPushedStays(t *testing.T) {
 	n.do(http.StatusAccepted, http.MethodDelete, "/v2/team/app/manifests/1", nil)
 	if list, err := n.Pushed(t.Context()); err != nil || len(list) != 0 {
 		t.Errorf("after it was deleted: %+v, %v", list, err)
+	}
+}
+
+// TestWithoutALeaderNothingIsLetGo: what is known here may lack a push that was acknowledged.
+func TestWithoutALeaderNothingIsLetGo(t *testing.T) {
+	known := &names{held: map[string]map[string]agent.Manifest{}}
+	n := newNode(t, known, nil)
+	manifest, layer := n.push("app", "1", "a layer")
+	known.stale = map[string]map[string]agent.Manifest{}
+	list, err := n.Pushed(t.Context())
+	if err != nil || len(list) != 1 || list[0].Digest != manifest.String() {
+		t.Errorf("pushed, without a leader: %+v, %v", list, err)
+	}
+	known.stale = nil
+	n.store.Collect(t)
+	n.do(http.StatusOK, http.MethodGet, "/v2/app/blobs/"+layer.String(), nil)
+	if list, err := n.Pushed(t.Context()); err != nil || len(list) != 1 {
+		t.Errorf("pushed, with a leader again: %+v, %v", list, err)
 	}
 }
 
