@@ -49,6 +49,26 @@ func start(t testing.TB, change ...func(*api.Config)) *server {
 // startWith is start with a store of other types.
 func startWith(t testing.TB, scheme *runtime.Scheme, change ...func(*api.Config)) *server {
 	t.Helper()
+	st, handler := open(t, scheme, change...)
+	requests, end := context.WithCancel(context.Background())
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithCancel(r.Context())
+		defer cancel()
+		defer context.AfterFunc(requests, cancel)()
+		if from := r.Header.Get(testRemote); from != "" {
+			r.RemoteAddr = from
+		}
+		handler.ServeHTTP(w, r.WithContext(ctx))
+	}))
+	t.Cleanup(func() { end(); web.Close() })
+	s := &server{TB: t, url: web.URL, store: st, stop: end, close: func() { end(); web.Close() }}
+	s.must(http.StatusCreated, "POST", "/api/v1/namespaces", `{"metadata":{"name":"default"}}`)
+	return s
+}
+
+// open is the API without a connection to it.
+func open(t testing.TB, scheme *runtime.Scheme, change ...func(*api.Config)) (*store.Store, *api.Server) {
+	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	st, err := store.Open(store.Config{Dir: t.TempDir(), NodeID: "n1", Scheme: scheme, History: history, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -76,20 +96,7 @@ func startWith(t testing.TB, scheme *runtime.Scheme, change ...func(*api.Config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	requests, end := context.WithCancel(context.Background())
-	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithCancel(r.Context())
-		defer cancel()
-		defer context.AfterFunc(requests, cancel)()
-		if from := r.Header.Get(testRemote); from != "" {
-			r.RemoteAddr = from
-		}
-		handler.ServeHTTP(w, r.WithContext(ctx))
-	}))
-	t.Cleanup(func() { end(); web.Close() })
-	s := &server{TB: t, url: web.URL, store: st, stop: end, close: func() { end(); web.Close() }}
-	s.must(http.StatusCreated, "POST", "/api/v1/namespaces", `{"metadata":{"name":"default"}}`)
-	return s
+	return st, handler
 }
 
 func awaitLeader(t testing.TB, st *store.Store) {

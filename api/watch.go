@@ -128,15 +128,13 @@ func (w *watcher) follow(ctx context.Context) error {
 		switch {
 		case errors.Is(err, store.ErrExpired):
 			return w.fail(err)
-		case ctx.Err() != nil:
-			return w.end()
-		case err != nil && !errors.Is(err, context.DeadlineExceeded):
+		case err != nil && ctx.Err() == nil && !errors.Is(err, context.DeadlineExceeded):
 			return w.fail(err)
-		}
-		if w.sendAll(events) != nil {
+		case w.sendAll(events) != nil:
 			return nil // the client is gone
-		}
-		if len(events) == 0 && w.sendProgress() != nil {
+		case ctx.Err() != nil:
+			return w.end() // only now: its bookmark is behind the events that were just taken
+		case len(events) == 0 && w.sendProgress() != nil:
 			return nil
 		}
 	}

@@ -6,7 +6,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -15,6 +18,7 @@ import (
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/tools/cache"
 
+	"covey.dev/covey/api/kind"
 	"covey.dev/covey/store"
 )
 
@@ -110,6 +114,64 @@ func TestWatchAtTheEdges(t *testing.T) {
 	s.next(stopped, "ADDED", "a")
 	s.stop()
 	s.next(stopped, "END", "")
+}
+
+// slowClient does something else before it takes the first event.
+type slowClient struct {
+	*httptest.ResponseRecorder
+	first func()
+}
+
+func (c *slowClient) Write(p []byte) (int, error) {
+	if c.first != nil {
+		c.first()
+		c.first = nil
+	}
+	return c.ResponseRecorder.Write(p)
+}
+
+// A client comes back at the last bookmark: what happened before it must have been sent.
+func TestWatchWhoseTimeEndsWhileItSendsLosesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st, handler := open(t, kind.Scheme())
+		create := func(name string) uint64 {
+			revision, err := st.Update(t.Context(), func(tx *store.Tx) error {
+				tx.Create(store.Key{Resource: "configmaps", Namespace: "default", Name: name},
+					&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name}})
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return revision
+		}
+		from := any(create("a"))
+		create("b")
+		var got []string
+		while := func() {
+			create("c")
+			time.Sleep(2 * time.Second) // of the test's own clock, which is the watch's too
+		}
+		for range 2 {
+			client := &slowClient{ResponseRecorder: httptest.NewRecorder(), first: while}
+			path := fmt.Sprintf("%s?watch=1&timeoutSeconds=1&allowWatchBookmarks=true&resourceVersion=%v", configMaps, from)
+			handler.ServeHTTP(client, httptest.NewRequest("GET", path, nil))
+			for dec := json.NewDecoder(client.Body); dec.More(); {
+				var event map[string]any
+				if err := dec.Decode(&event); err != nil {
+					t.Fatal(err)
+				}
+				from = at(event, "object", "metadata", "resourceVersion")
+				if event["type"] != "BOOKMARK" {
+					got = append(got, fmt.Sprint(event["type"], " ", at(event, "object", "metadata", "name")))
+				}
+			}
+			while = nil
+		}
+		if want := []string{"ADDED b", "ADDED c"}; !slices.Equal(got, want) {
+			t.Errorf("%q, want %q", got, want)
+		}
+	})
 }
 
 // churn makes more changes to a config map than the history keeps.
