@@ -157,13 +157,31 @@ func (c *Collector) read(ctx context.Context, name string, pods []Pod) (*reading
 	r := (&http.Request{
 		Method: http.MethodGet, URL: where, RequestURI: where.RequestURI(), Header: http.Header{}, Body: http.NoBody,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-	}).WithContext(ctx)
+	}).WithContext(context.WithValue(ctx, http.ServerContextKey, &http.Server{})) //nolint:gosec // it listens nowhere
 	w := &response{header: http.Header{}}
-	handler.ServeHTTP(w, r)
+	if err := serve(handler, w, r); err != nil {
+		return nil, fmt.Errorf("the answer of node %s to %s: %w", name, path, err)
+	}
 	if w.code != 0 && w.code != http.StatusOK {
 		return nil, fmt.Errorf("node %s answered %d to %s", name, w.code, path)
 	}
 	return parse(&w.body)
+}
+
+// serve has a handler answer as below an HTTP server: one that passes an answer on and loses it half-way panics with ErrAbortHandler
+// there, and elsewhere says nothing. Nobody but us would recover that, where a goroutine of our own asks.
+func serve(handler http.Handler, w http.ResponseWriter, r *http.Request) (err error) {
+	defer func() {
+		switch cause := recover(); cause {
+		case nil:
+		case http.ErrAbortHandler:
+			err = http.ErrAbortHandler
+		default:
+			panic(cause)
+		}
+	}()
+	handler.ServeHTTP(w, r)
+	return nil
 }
 
 // knownTo reports that a reading has no container that the other has not.

@@ -4,8 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"math"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -91,6 +96,51 @@ func TestCollectorOfALostNode(t *testing.T) {
 	if _, err := c.Node(t.Context(), "n1"); !errors.Is(err, lost) {
 		t.Errorf("%v", err)
 	}
+}
+
+// TestCollectorOfANodeThatIsCutOff: what came of an answer is not taken for the whole, and the server lives on, whether it was a client
+// that asked or the server itself.
+func TestCollectorOfANodeThatIsCutOff(t *testing.T) {
+	node := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = fmt.Fprintf(w, "node_cpu_usage_seconds_total 1 1000000\nnode_memory_working_set_bytes 2e+09 1000000\n")
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	}))
+	defer node.Close()
+	target, err := url.Parse(node.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := New(func(string) (http.Handler, error) {
+		return &httputil.ReverseProxy{
+			Rewrite:  func(r *httputil.ProxyRequest) { r.SetURL(target) },
+			ErrorLog: log.New(io.Discard, "", 0),
+		}, nil
+	})
+	c.wait = func(context.Context, time.Duration) error { return nil }
+	ofClient := context.WithValue(t.Context(), http.ServerContextKey, &http.Server{}) //nolint:gosec // it listens nowhere
+	for name, ctx := range map[string]context.Context{"a client": ofClient, "the server": t.Context()} {
+		if n, err := c.Node(ctx, "n1"); !errors.Is(err, http.ErrAbortHandler) {
+			t.Errorf("asked by %s: %+v, %v", name, n, err)
+		}
+		if n, err := c.Sample(ctx, "n1", nil); !errors.Is(err, http.ErrAbortHandler) {
+			t.Errorf("sampled by %s: %+v, %v", name, n, err)
+		}
+	}
+}
+
+// TestCollectorHidesNoFault: a handler's own panic goes on.
+func TestCollectorHidesNoFault(t *testing.T) {
+	c := New(func(string) (http.Handler, error) {
+		return http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("a fault") }), nil
+	})
+	defer func() {
+		if cause := recover(); cause != "a fault" {
+			t.Errorf("recovered %v", cause)
+		}
+	}()
+	_, err := c.Sample(t.Context(), "n1", nil)
+	t.Errorf("no panic, %v", err)
 }
 
 func TestParseRefusesWhatItCannotRead(t *testing.T) {
