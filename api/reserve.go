@@ -22,8 +22,12 @@ func (c *call) reserve(tx *store.Tx, obj, old kind.Object) error {
 	if errs := c.kind.Reserve(obj, old, free); len(errs) > 0 {
 		return apierrors.NewInvalid(c.kind.GVK.GroupKind(), obj.GetName(), errs)
 	}
+	var kept []kind.Reservation
+	if old != nil {
+		kept = c.kind.Holds(old)
+	}
 	for _, r := range c.kind.Holds(obj) {
-		c.write(tx, r, obj)
+		c.write(tx, r, obj, slices.Contains(kept, r))
 	}
 	return nil
 }
@@ -49,7 +53,9 @@ func isHolder(held *corev1.ConfigMap, obj kind.Object) bool {
 	return held.Data[holderNamespace] == obj.GetNamespace() && held.Data[holderName] == obj.GetName()
 }
 
-func (c *call) write(tx *store.Tx, r kind.Reservation, obj kind.Object) {
+// write makes obj the holder. One that takes again what it let go writes it down again, though it says the same: another one may be
+// taking that over.
+func (c *call) write(tx *store.Tx, r kind.Reservation, obj kind.Object, kept bool) {
 	key := reservationKey(r)
 	reservation := &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{Name: r.Name},
@@ -59,7 +65,7 @@ func (c *call) write(tx *store.Tx, r kind.Reservation, obj kind.Object) {
 	switch {
 	case !taken:
 		tx.Create(key, reservation)
-	case !isHolder(rec.Object().(*corev1.ConfigMap), obj):
+	case !kept || !isHolder(rec.Object().(*corev1.ConfigMap), obj):
 		tx.Put(key, reservation, rec.Revision())
 	}
 }

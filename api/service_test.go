@@ -1,14 +1,19 @@
 package api_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"covey.dev/covey/api"
+	"covey.dev/covey/store"
 )
 
 const services = "/api/v1/namespaces/default/services"
@@ -99,6 +104,65 @@ func TestServicesThatAreMadeAtOnceGetAddressesOfTheirOwn(t *testing.T) {
 	making.Wait()
 	if len(won) != 1 {
 		t.Errorf("%d Services got the same address", len(won))
+	}
+}
+
+// raced is a store that has something happen once, between what a transaction reads and what it writes.
+type raced struct {
+	api.Store
+	between atomic.Pointer[func()]
+}
+
+func (r *raced) Update(ctx context.Context, fn func(*store.Tx) error) (uint64, error) {
+	return r.Store.Update(ctx, func(tx *store.Tx) error {
+		err := fn(tx)
+		if between := r.between.Swap(nil); between != nil {
+			(*between)()
+		}
+		return err
+	})
+}
+
+// A Service that had the port takes it again, while another one sees that it is free.
+func TestAPortIsNotTakenByTwoAtOnce(t *testing.T) {
+	const port = `"type":"NodePort","ports":[{"port":80,"nodePort":30080}]`
+	named := func(name string) string { return `{"metadata":{"name":"` + name + `"},"spec":{` + port + `}}` }
+	type taking struct{ method, path, body string }
+	for _, c := range []struct {
+		name   string
+		letGo  taking
+		retake taking
+	}{
+		{"made again", taking{"DELETE", services + "/a", ""}, taking{"POST", services, named("a")}},
+		{"changed back", taking{"PATCH", services + "/a", `{"spec":{"type":"ClusterIP","ports":[{"port":80}]}}`}, taking{"PATCH", services + "/a", `{"spec":{` + port + `}}`}},
+	} {
+		for _, otherFirst := range []bool{false, true} {
+			t.Run(fmt.Sprint(c.name, ", other first ", otherFirst), func(t *testing.T) {
+				st := &raced{}
+				s := start(t, func(cfg *api.Config) { st.Store, cfg.Store = cfg.Store, st })
+				do := func(w taking) answer {
+					if w.method == "PATCH" {
+						return s.do(w.method, w.path, w.body, merge)
+					}
+					return s.do(w.method, w.path, w.body)
+				}
+				first, second := c.retake, taking{"POST", services, named("b")}
+				if otherFirst {
+					first, second = second, first
+				}
+				s.must(http.StatusCreated, "POST", services, named("a"))
+				if a := do(c.letGo); a.code != http.StatusOK {
+					t.Fatalf("%d %s", a.code, a.body)
+				}
+				var won answer
+				between := func() { won = do(first) }
+				st.between.Store(&between)
+				lost := do(second)
+				if won.code >= 300 || lost.code != http.StatusUnprocessableEntity {
+					t.Errorf("%d and %d %s", won.code, lost.code, lost.body)
+				}
+			})
+		}
 	}
 }
 
