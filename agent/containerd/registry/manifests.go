@@ -177,7 +177,12 @@ func (g *Registry) keep(ctx context.Context, desc ocispec.Descriptor, body []byt
 
 // record has the garbage collection keep a manifest.
 func (g *Registry) record(ctx context.Context, image images.Image) error {
-	_, err := g.Images.Create(ctx, image)
+	unlock, err := g.lockRecords(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	_, err = g.Images.Create(ctx, image)
 	if errdefs.IsAlreadyExists(err) {
 		_, err = g.Images.Update(ctx, image)
 	}

@@ -18,6 +18,11 @@ import (
 // named, and all stays: what is known here may lack the last that was pushed.
 func (g *Registry) Pushed(ctx context.Context) ([]agent.Image, error) {
 	ctx = g.InPushed(ctx)
+	unlock, err := g.lockRecords(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
 	records, err := g.Images.List(ctx)
 	if err != nil || g.Repositories == nil || len(records) == 0 {
 		return nil, err
@@ -40,6 +45,18 @@ func (g *Registry) Pushed(ctx context.Context) ([]agent.Image, error) {
 		}
 	}
 	return list, errors.Join(errs...)
+}
+
+// lockRecords keeps other pushes from being recorded between a look at the records and the deletion of those that do not count: the
+// same name may stand for something again. To delete a record only with what it stood for is no way, as containerd does not heed that
+// before version 2, and the same may be pushed again.
+func (g *Registry) lockRecords(ctx context.Context) (unlock func(), err error) {
+	select {
+	case g.recording <- struct{}{}:
+		return func() { <-g.recording }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // repositoriesOf are those that records are of, each once.

@@ -37,7 +37,8 @@ type Config struct {
 // Registry serves what containerd has.
 type Registry struct {
 	Config
-	sending chan struct{} // holds one for each blob that is being sent to another node
+	sending   chan struct{} // holds one for each blob that is being sent to another node
+	recording chan struct{} // see lockRecords
 }
 
 // mostSending is how many blobs are sent to other nodes at the same time. Of many nodes that want the same image the first then have it
@@ -46,7 +47,7 @@ const mostSending = 8
 
 // New makes a Registry.
 func New(cfg Config) *Registry {
-	return &Registry{Config: cfg, sending: make(chan struct{}, mostSending)}
+	return &Registry{Config: cfg, sending: make(chan struct{}, mostSending), recording: make(chan struct{}, 1)}
 }
 
 // request is the path of a request taken apart: /v2/NAME/KIND/ID.

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
@@ -32,9 +33,21 @@ type names struct {
 	held map[string]map[string]agent.Manifest
 	// stale is what is known without a leader; nil while there is one.
 	stale map[string]map[string]agent.Manifest
+	// before and after are called, once, around the next look.
+	before, after func()
+}
+
+func once(f *func()) {
+	call := *f
+	*f = nil
+	if call != nil {
+		call()
+	}
 }
 
 func (n *names) Look(_ context.Context, names []string) (map[string]map[string]agent.Manifest, bool, error) {
+	once(&n.before)
+	defer once(&n.after)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	from := n.held
@@ -135,7 +148,7 @@ func (n *node) push(name, tag, layer string) (manifest, blob digest.Digest) {
 		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest, Config: config, Layers: layers,
 	})
 	if err != nil {
-		n.Fatal(err)
+		n.Error(err) // pushes run beside tests
 	}
 	n.do(http.StatusCreated, http.MethodPut, "/v2/"+name+"/manifests/"+tag, content)
 	return digest.FromBytes(content), layers[0].Digest
@@ -184,6 +197,33 @@ func TestWithoutALeaderNothingIsLetGo(t *testing.T) {
 	if list, err := n.Pushed(t.Context()); err != nil || len(list) != 1 {
 		t.Errorf("pushed, with a leader again: %+v, %v", list, err)
 	}
+}
+
+// TestAPushDuringALook stays: the look has an old record of it, or an old answer of the cluster's.
+func TestAPushDuringALook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		known := &names{held: map[string]map[string]agent.Manifest{}}
+		n := newNode(t, known, nil)
+		n.push("app", "1", "the first")
+		look := func(layer string, during *func()) {
+			*during = func() {
+				go n.push("app", "1", layer)
+				synctest.Wait()
+			}
+			if _, err := n.Pushed(t.Context()); err != nil {
+				t.Error(err)
+			}
+			synctest.Wait()
+			n.store.Collect(t)
+			if list, err := n.Pushed(t.Context()); err != nil || len(list) != 1 {
+				t.Errorf("after %s was pushed: %+v, %v", layer, list, err)
+			}
+			n.do(http.StatusOK, http.MethodGet, "/v2/app/blobs/"+digest.FromString(layer).String(), nil)
+		}
+		look("the second", &known.before)
+		n.do(http.StatusAccepted, http.MethodDelete, "/v2/app/manifests/1", nil)
+		look("the second", &known.after)
+	})
 }
 
 // TestPushesThatAreRefused leaves nothing behind.
