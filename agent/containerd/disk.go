@@ -49,26 +49,22 @@ func (r *Runtime) ImageDir() string {
 // Prune implements agent.Images.
 func (r *Runtime) Prune(ctx context.Context) error {
 	ctx = r.in(ctx)
-	service := r.client.LeasesService()
-	held, err := service.List(ctx)
-	if err != nil {
-		return fmt.Errorf("prune images: %w", err)
-	}
-	for _, lease := range held {
-		if !strings.HasPrefix(lease.ID, pullLease) || r.countPull(lease.ID, 0) > 0 {
-			continue
-		}
-		if err := service.Delete(ctx, lease); err != nil && !isNotFound(err) {
-			return fmt.Errorf("prune images: %w", err)
-		}
-	}
-	// Whatever lease goes away with a wait for its garbage collects all garbage.
-	last, err := service.Create(ctx, leases.WithRandomID(), leases.WithExpiration(time.Minute))
+	_, err := r.parts.dropIdle(ctx, r.client.LeasesService(), 0)
 	if err == nil {
-		err = service.Delete(ctx, last, leases.SynchronousDelete)
+		err = r.collectGarbage(ctx)
 	}
 	if err != nil {
 		return fmt.Errorf("prune images: %w", err)
 	}
 	return nil
+}
+
+// collectGarbage removes what nothing holds: whatever lease goes away with a wait for its garbage collects all garbage.
+func (r *Runtime) collectGarbage(ctx context.Context) error {
+	service := r.client.LeasesService()
+	last, err := service.Create(ctx, leases.WithRandomID(), leases.WithExpiration(time.Minute))
+	if err != nil {
+		return err
+	}
+	return service.Delete(ctx, last, leases.SynchronousDelete)
 }

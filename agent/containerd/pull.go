@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/content"
@@ -118,44 +117,18 @@ func (r *Runtime) fetch(ctx context.Context, found *fetch.Image, p *pullProgress
 	return image, err
 }
 
-// pullLease begins the names of the leases on the parts of images that are being pulled.
-const pullLease = "covey-pull-"
-
-// partsKept is how long the parts of an image that was not pulled to its end stay.
-const partsKept = 24 * time.Hour
-
 // holdParts keeps what is fetched of an image until release is called after a pull that came to its end, so that the next
 // try need not fetch it again, nor the first half of a layer, even when covey was killed meanwhile.
 func (r *Runtime) holdParts(ctx context.Context, name string) (_ context.Context, release func(pulled bool) error, err error) {
-	lease := leases.Lease{ID: pullLease + digest.FromString(name).Encoded()}
+	// Older coveys left such of another name, which end by the clock.
+	lease := pullLease + "parts-" + digest.FromString(name).Encoded()
 	service := r.client.LeasesService()
-	r.countPull(lease.ID, 1)
-	_, err = service.Create(ctx, leases.WithID(lease.ID), leases.WithExpiration(partsKept))
-	if err != nil && !errdefs.IsAlreadyExists(err) {
-		r.countPull(lease.ID, -1)
-		return nil, nil, fmt.Errorf("keep the parts of the image: %w", err)
+	if err := r.parts.hold(ctx, service, lease); err != nil {
+		return nil, nil, err
 	}
-	return leases.WithLease(ctx, lease.ID), func(pulled bool) error {
-		if left := r.countPull(lease.ID, -1); left > 0 || !pulled {
-			return nil
-		}
-		if err := service.Delete(ctx, lease); err != nil && !errdefs.IsNotFound(err) {
-			return fmt.Errorf("release the parts of the image: %w", err)
-		}
-		return nil
+	return leases.WithLease(ctx, lease), func(pulled bool) error {
+		return r.parts.release(ctx, service, lease, pulled)
 	}, nil
-}
-
-// countPull counts the pulls that are under way with a lease, and gives their number.
-func (r *Runtime) countPull(lease string, by int) int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.pulls[lease] += by
-	left := r.pulls[lease]
-	if left == 0 {
-		delete(r.pulls, lease)
-	}
-	return left
 }
 
 // hostDir finds the folder with the hosts.toml of a registry. One that cannot be read is an error: going to the registry

@@ -65,7 +65,6 @@ type Runtime struct {
 	records  map[string]*record // every container of covey's, by ID
 	watchers map[*watcher]struct{}
 	groups   map[string]*shimGroup
-	pulls    map[string]int  // under way, by lease
 	hung     map[string]bool // UIDs of pods that runc hung with
 	exits    sync.WaitGroup
 
@@ -73,6 +72,7 @@ type Runtime struct {
 	hastening  sync.Mutex // held while moves to cgroups are hastened
 
 	naming sync.Mutex // of the file of images' names
+	parts  *partLeases
 }
 
 var _ agent.Runtime = (*Runtime)(nil)
@@ -114,7 +114,8 @@ func Open(ctx context.Context, cfg Config) (*Runtime, error) {
 	awaitShims(cfg.Bin)
 	r := &Runtime{
 		cfg: cfg, log: cfg.Logger, programs: programs,
-		records: map[string]*record{}, watchers: map[*watcher]struct{}{}, groups: map[string]*shimGroup{}, pulls: map[string]int{}, hung: map[string]bool{},
+		records: map[string]*record{}, watchers: map[*watcher]struct{}{}, groups: map[string]*shimGroup{}, hung: map[string]bool{},
+		parts: newPartLeases(),
 	}
 	if err := r.attach(ctx); err != nil {
 		return nil, err
@@ -208,6 +209,11 @@ func (c *Config) complete() error {
 // Run follows what happens to containers until ctx ends, and then stops containerd. Containers go on.
 func (r *Runtime) Run(ctx context.Context) error {
 	defer r.close()
+	tidying, stop := context.WithCancel(ctx)
+	var tidy sync.WaitGroup
+	tidy.Go(func() { r.keepPartsTidy(tidying) })
+	defer tidy.Wait()
+	defer stop()
 	for {
 		select {
 		case <-ctx.Done():
