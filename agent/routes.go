@@ -114,7 +114,7 @@ func peerOf(node *corev1.Node) (network.Peer, bool) {
 		return network.Peer{}, false
 	}
 	mtu, _ := strconv.Atoi(node.Annotations[podMTUAnnotation])
-	peer := network.Peer{Name: node.Name, CIDR: cidr, MTU: mtu}
+	peer := network.Peer{Name: node.Name, CIDR: cidr, MTU: mtu, Boot: node.Status.NodeInfo.BootID}
 	if key, ok := strings.CutPrefix(node.Annotations[overlayAnnotation], network.OverlayWireGuard+" "); ok {
 		peer.Key = key
 	}

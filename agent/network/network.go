@@ -12,7 +12,6 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
-	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
 	"covey.dev/covey/agent/netlist"
 	"covey.dev/covey/agent/sandbox"
@@ -46,7 +45,7 @@ type Network struct {
 
 	routing sync.Mutex // held while the ways to the other nodes are set
 	wg      wireguard  // nil until it is needed
-	keys    map[wgtypes.Key]bool
+	known   peerBoots
 }
 
 // Name is what the bridge of an instance is called.

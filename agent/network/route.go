@@ -23,6 +23,7 @@ type Peer struct {
 	Networks []netip.Prefix // its addresses, the best first, each with the size of its network
 	MTU      int            // of its pods; 0: not known
 	Key      string         // of WireGuard, if that is its overlay
+	Boot     string         // another one after each boot of it
 }
 
 // Route makes the pods of these nodes reachable and forgets those of all others: a node that shares a link with one of own,

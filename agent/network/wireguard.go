@@ -72,30 +72,51 @@ func (n *Network) encrypted(peers []Peer) ([]*netlink.Route, error) {
 	}
 	var routes []*netlink.Route
 	var errs []error
-	cfg := wgtypes.Config{}
-	known := map[wgtypes.Key]bool{}
+	var all []nodePeer
 	for _, p := range peers {
 		peer, err := n.wireguardPeer(p)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("pods of node %s: %w", p.Name, err))
 			continue
 		}
-		known[peer.PublicKey] = true
-		cfg.Peers = append(cfg.Peers, peer)
+		all = append(all, nodePeer{peer, p.Boot})
 		r := n.route(p)
 		r.LinkIndex, r.Scope = link.Attrs().Index, unix.RT_SCOPE_LINK
 		routes = append(routes, r)
 	}
-	for key := range n.keys {
-		if !known[key] {
-			cfg.Peers = append(cfg.Peers, wgtypes.PeerConfig{PublicKey: key, Remove: true})
-		}
-	}
+	cfg, known := n.known.change(all)
 	if err := n.wg.configure(cfg); err != nil {
 		return nil, errors.Join(append(errs, fmt.Errorf("tell %s the nodes: %w", name, err))...)
 	}
-	n.keys = known
+	n.known = known
 	return routes, errors.Join(errs...)
+}
+
+// nodePeer is a node as WireGuard knows it, in one of its boots.
+type nodePeer struct {
+	wgtypes.PeerConfig
+	boot string
+}
+
+// peerBoots are the boots of the nodes that WireGuard has been told.
+type peerBoots map[wgtypes.Key]string
+
+// change is what WireGuard has to be told to know exactly these nodes. One that has booted is made anew: of the one before it
+// knows the time of the last handshake, and would take none that is earlier by the clock of the node, which may be back in 1970.
+func (told peerBoots) change(peers []nodePeer) (wgtypes.Config, peerBoots) {
+	cfg, now := wgtypes.Config{}, peerBoots{}
+	for _, p := range peers {
+		now[p.PublicKey] = p.boot
+	}
+	for key, boot := range told {
+		if next, ok := now[key]; !ok || next != boot {
+			cfg.Peers = append(cfg.Peers, wgtypes.PeerConfig{PublicKey: key, Remove: true})
+		}
+	}
+	for _, p := range peers {
+		cfg.Peers = append(cfg.Peers, p.PeerConfig)
+	}
+	return cfg, now
 }
 
 func (n *Network) wireguardPeer(p Peer) (wgtypes.PeerConfig, error) {
@@ -123,7 +144,7 @@ func (n *Network) ensureWireGuard(name string) (netlink.Link, error) {
 			return nil, err
 		}
 		port := OverlayPort
-		n.keys = map[wgtypes.Key]bool{}
+		n.known = nil
 		err := n.wg.configure(wgtypes.Config{PrivateKey: &n.cfg.Key.private, ListenPort: &port, ReplacePeers: true})
 		if err != nil {
 			n.closeWireGuard()
