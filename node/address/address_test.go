@@ -77,8 +77,9 @@ func TestEveryone(t *testing.T) {
 	}
 }
 
-// TestChangesAreNoticed has a machine without any address get one, another one and lose both.
-func TestChangesAreNoticed(t *testing.T) {
+// onItsOwn runs a test in a network namespace that has only lo, which is down.
+func onItsOwn(t *testing.T, test func(*testing.T)) {
+	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("needs root for network namespaces")
 	}
@@ -90,9 +91,33 @@ func TestChangesAreNoticed(t *testing.T) {
 			t.Error(err)
 			return
 		}
-		noticeChanges(t)
+		test(t)
 	}()
 	<-done
+}
+
+// TestChangesAreNoticed has a machine without any address get one, another one and lose both.
+func TestChangesAreNoticed(t *testing.T) { onItsOwn(t, noticeChanges) }
+
+// TestLostNoticesAreTold has notices end, as when there were too many: in between, a link may have been down and have lost its
+// routes, and have the addresses of before again.
+func TestLostNoticesAreTold(t *testing.T) {
+	onItsOwn(t, func(t *testing.T) {
+		a := New("", net.IPv6unspecified)
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		told := false
+		_ = a.watch(ctx, func(moved bool) {
+			told = true
+			if moved {
+				t.Error("the addresses are said to be others")
+			}
+			cancel()
+		}, true)
+		if !told {
+			t.Error("nothing was told")
+		}
+	})
 }
 
 func noticeChanges(t *testing.T) {

@@ -21,10 +21,11 @@ const (
 )
 
 // Run calls changed after each change of the machine's links, addresses or default routes, until ctx ends: with moved when the
-// node's addresses are others now. The kernel tells of changes; nothing is polled.
+// node's addresses are others now. The kernel tells of changes; nothing is polled. Where notices may have been
+// lost it is called as well: a link that was down for a moment has the addresses of before, but not the routes.
 func (a *Addresses) Run(ctx context.Context, changed func(moved bool), log *slog.Logger) error {
-	for {
-		err := a.watch(ctx, changed)
+	for again := false; ; again = true {
+		err := a.watch(ctx, changed, again)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -38,14 +39,14 @@ func (a *Addresses) Run(ctx context.Context, changed func(moved bool), log *slog
 	}
 }
 
-func (a *Addresses) watch(ctx context.Context, changed func(moved bool)) error {
+func (a *Addresses) watch(ctx context.Context, changed func(moved bool), again bool) error {
 	socket, err := nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK,
 		unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE)
 	if err != nil {
 		return fmt.Errorf("subscribe to the kernel's notices: %w", err)
 	}
-	if a.refresh() { // since the machine was looked at before
-		changed(true)
+	if moved := a.refresh(); moved || again { // since the machine was looked at before
+		changed(moved)
 	}
 	notices := make(chan struct{}, 1)
 	ended := make(chan error, 1)
