@@ -121,8 +121,8 @@ func grace(pod *corev1.Pod, t eviction.Threshold) time.Duration {
 // reclaimDisk removes what nobody needs: dead containers, images that are not used, parts of images.
 func (k *keeper) reclaimDisk(ctx context.Context) {
 	k.discardDead(ctx)
-	if err := k.runtime.Prune(ctx); err != nil && ctx.Err() == nil {
-		k.Logger.Warn("what is left of unfinished pulls was not removed", "error", err)
+	if err := errors.Join(k.registry.Prune(ctx), k.runtime.Prune(ctx)); err != nil && ctx.Err() == nil {
+		k.Logger.Warn("what is left of unfinished pushes and pulls was not removed", "error", err)
 	}
 	k.removeImages(ctx, func() bool { return true }, 0)
 }

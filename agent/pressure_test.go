@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,10 +38,13 @@ func (f *full) observe() (eviction.Observation, error) {
 	return o, nil
 }
 
-func setupFull(t *testing.T) (*fixture, *full) {
+func setupFull(t *testing.T, more ...func(*fixture)) (*fixture, *full) {
 	t.Helper()
 	machine := &full{left: map[eviction.Signal]func() int64{}}
 	f := setup(t, func(f *fixture) {
+		for _, change := range more {
+			change(f)
+		}
 		f.cfg.LookEvery, f.cfg.LookMost, f.cfg.Observe = 10*time.Millisecond, 20*time.Millisecond, machine.observe
 		f.cfg.Housekeeping = agent.Housekeeping{EvictionHard: "memory.available<10%,nodefs.available<10%,imagefs.available<10%"}
 	})
@@ -169,6 +173,36 @@ func TestUnusedImagesGoBeforePods(t *testing.T) {
 	}
 	f.remove(big.UID, 1)
 	f.remove(small.UID, 1)
+}
+
+// TestUnfinishedPushesGoBeforePods has a disk that was filled by what somebody pushed.
+func TestUnfinishedPushesGoBeforePods(t *testing.T) {
+	var pushes, garbage atomic.Bool
+	f, machine := setupFull(t, func(f *fixture) {
+		f.runtime.Fail = func(operation, _ string) error {
+			switch operation {
+			case "prune pushes":
+				pushes.Store(true)
+			case "prune":
+				garbage.Store(pushes.Load())
+			}
+			return nil
+		}
+	})
+	pod := newPod("p", "sleep")
+	f.add(pod)
+	f.await(pod.UID, "ready", isReady)
+	machine.set(eviction.ImageFSAvailable, func() int64 {
+		if garbage.Load() {
+			return 12
+		}
+		return 5
+	})
+	f.eventually("relieved", garbage.Load)
+	if f.saw("Evicted: ") {
+		t.Errorf("a pod was evicted: %q", f.cluster.events)
+	}
+	f.remove(pod.UID, 1)
 }
 
 // TestAPodBetweenTwoRunsIsEvicted has a pod that fills the disk, fails and is to be started again: what it uses, it goes on using.

@@ -54,4 +54,6 @@ type Registry interface {
 	// Pushed gives what was pushed to this node and still counts, and lets go what does not. While the cluster has no leader all counts.
 	// Of the images Ref and Digest are set.
 	Pushed(ctx context.Context) ([]Image, error)
+	// Prune drops what is kept of pushes that did not come to their end. Images.Prune then removes it from the disk.
+	Prune(ctx context.Context) error
 }

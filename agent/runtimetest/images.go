@@ -95,9 +95,9 @@ func (f *Fake) Pull(_ context.Context, req agent.PullRequest) (agent.Pulled, err
 }
 
 // Registry implements agent.Images; it has nothing.
-func (f *Fake) Registry(agent.RegistryConfig) agent.Registry { return emptyRegistry{} }
+func (f *Fake) Registry(agent.RegistryConfig) agent.Registry { return emptyRegistry{f} }
 
-type emptyRegistry struct{}
+type emptyRegistry struct{ *Fake }
 
 func (emptyRegistry) ForNodes() http.Handler { return http.NotFoundHandler() }
 func (emptyRegistry) ForUsers() http.Handler { return http.NotFoundHandler() }
@@ -107,6 +107,8 @@ func (emptyRegistry) Resolve(context.Context, string) (ocispec.Descriptor, error
 }
 
 func (emptyRegistry) Pushed(context.Context) ([]agent.Image, error) { return nil, nil }
+
+func (r emptyRegistry) Prune(context.Context) error { return r.fail("prune pushes", "") }
 
 // RemoveImage implements agent.Images.
 func (f *Fake) RemoveImage(_ context.Context, ref string) error {

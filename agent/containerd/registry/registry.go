@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
@@ -39,6 +40,7 @@ type Registry struct {
 	Config
 	sending   chan struct{} // holds one for each blob that is being sent to another node
 	recording chan struct{} // see lockRecords
+	pushing   sync.RWMutex  // held for reading by each request that pushes, and by Prune
 }
 
 // mostSending is how many blobs are sent to other nodes at the same time. Of many nodes that want the same image the first then have it

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/containerd/containerd/v2/core/content"
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -247,6 +248,69 @@ func TestPushesThatAreRefused(t *testing.T) {
 	n.do(http.StatusNotFound, http.MethodGet, "/v2/app/tags/list", nil)
 	if held, err := n.store.Leases.List(n.store.InPushed(t.Context())); err != nil || len(held) != 0 {
 		t.Errorf("leases are left: %v, %v", held, err)
+	}
+}
+
+// uploads are those that go on.
+func (n *node) uploads() []content.Status {
+	n.Helper()
+	list, err := n.store.Content.ListStatuses(n.store.InPushed(n.Context()))
+	if err != nil {
+		n.Error(err)
+	}
+	return list
+}
+
+// TestAPushThatFillsTheDisk leaves it.
+func TestAPushThatFillsTheDisk(t *testing.T) {
+	n := newNode(t, &names{held: map[string]map[string]agent.Manifest{}}, nil)
+	layer := digest.FromString("a layer")
+	for _, last := range []struct{ method, query string }{{http.MethodPatch, ""}, {http.MethodPut, "?digest=" + layer.String()}} {
+		at := n.do(http.StatusAccepted, http.MethodPost, "/v2/app/blobs/uploads/", nil).Header.Get("Location")
+		n.full = true
+		n.do(http.StatusInsufficientStorage, last.method, at+last.query, []byte("a layer"))
+		n.full = false
+		if left := n.uploads(); len(left) != 0 {
+			t.Errorf("%s: left is %+v", last.method, left)
+		}
+		n.do(http.StatusNotFound, http.MethodGet, at, nil)
+	}
+}
+
+// TestPruneDropsPushesThatNobodyEnded, but nothing while something is pushed.
+func TestPruneDropsPushesThatNobodyEnded(t *testing.T) {
+	n := newNode(t, &names{held: map[string]map[string]agent.Manifest{}}, nil)
+	_, named := n.push("app", "1", "a layer of an image")
+	layer := digest.FromString("a layer")
+	n.do(http.StatusCreated, http.MethodPost, "/v2/app/blobs/uploads/?digest="+layer.String(), []byte("a layer"))
+	at := n.do(http.StatusAccepted, http.MethodPost, "/v2/app/blobs/uploads/", nil).Header.Get("Location")
+	body, send := io.Pipe()
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		n.ForUsers().ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPatch, at, body))
+	}()
+	if _, err := send.Write([]byte("some")); err != nil {
+		t.Fatal(err)
+	}
+	prune := func() {
+		if err := n.Prune(t.Context()); err != nil {
+			t.Error(err)
+		}
+		n.store.Collect(t)
+	}
+	prune()
+	n.do(http.StatusOK, http.MethodHead, "/v2/app/blobs/"+layer.String(), nil)
+	_ = send.Close()
+	<-sent
+	if len(n.uploads()) != 1 {
+		t.Error("the upload that went on is gone")
+	}
+	prune()
+	n.do(http.StatusNotFound, http.MethodHead, "/v2/app/blobs/"+layer.String(), nil)
+	n.do(http.StatusOK, http.MethodHead, "/v2/app/blobs/"+named.String(), nil)
+	if left := n.uploads(); len(left) != 0 {
+		t.Errorf("left is %+v", left)
 	}
 }
 

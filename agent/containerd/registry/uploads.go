@@ -131,12 +131,23 @@ func (g *Registry) receive(w http.ResponseWriter, r *http.Request, t target, wri
 	}
 	n, err := io.Copy(writer, g.Guard(r.Body))
 	if errors.Is(err, g.NoSpace) {
-		return 0, &failure{http.StatusInsufficientStorage, "DENIED", err.Error()}
+		_ = writer.Close()
+		return 0, errors.Join(&failure{http.StatusInsufficientStorage, "DENIED", err.Error()}, g.giveUp(r.Context(), t))
 	}
 	if err != nil {
 		return 0, &failure{http.StatusBadRequest, "BLOB_UPLOAD_INVALID", "the upload was broken off: " + err.Error()}
 	}
 	return status.Offset + n, nil
+}
+
+// giveUp removes what came of an upload that the disk has no room for, also when the client has gone. An upload that is broken off for
+// another reason may go on.
+func (g *Registry) giveUp(ctx context.Context, t target) error {
+	err := g.Content.Abort(context.WithoutCancel(ctx), uploadPrefix+t.id)
+	if errdefs.IsNotFound(err) {
+		return nil
+	}
+	return err
 }
 
 // finishUpload takes the last of a blob, and keeps it if it is what its digest says.

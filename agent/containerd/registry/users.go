@@ -47,6 +47,10 @@ func (g *Registry) forUsers(w http.ResponseWriter, r *http.Request) error {
 	if serve == nil {
 		return &failure{http.StatusMethodNotAllowed, "UNSUPPORTED", r.Method + " of " + asked.kind + " is not served"}
 	}
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		g.pushing.RLock()
+		defer g.pushing.RUnlock()
+	}
 	return serve(w, r, target{request: asked, repository: repository})
 }
 
