@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vishvananda/netlink"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -323,6 +324,28 @@ func TestAnImageThatIsLoadedIsWaitedForNoLonger(t *testing.T) {
 		t.Fatalf("%s, %v", body, err)
 	}
 	f.await(uid, "ready", isReady)
+	f.remove(uid, 1)
+}
+
+// TestAPodIsAttachedOnlyOnceItsAddressIsNoted has a disk that takes no note: after a restart, a new pod would get the address too.
+func TestAPodIsAttachedOnlyOnceItsAddressIsNoted(t *testing.T) {
+	p := newPod("a", "sleep")
+	f := setup(t, func(f *fixture) {
+		if err := os.MkdirAll(filepath.Join(f.cfg.DataDir, "pods", string(p.UID), "address"), 0o750); err != nil {
+			t.Fatal(err)
+		}
+	})
+	uid := f.add(p)
+	f.heard("FailedCreatePodSandBox")
+	links, err := netlink.LinkList()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, link := range links {
+		if link.Type() == "veth" {
+			t.Errorf("the pod is attached by %s", link.Attrs().Name)
+		}
+	}
 	f.remove(uid, 1)
 }
 

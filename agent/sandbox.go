@@ -140,30 +140,40 @@ func (w *worker) attach(pod *corev1.Pod, ns string) error {
 		w.setPodAddress(w.address())
 		return nil
 	}
-	known := w.knownAddress(w.ref.UID)
-	addr, err := w.network.Attach(w.ref.UID, ns, known)
+	claimed, _, err := w.claimAddress()
 	if err != nil {
 		return err
+	}
+	addr, err := w.network.Attach(w.ref.UID, ns, claimed)
+	if err != nil {
+		return err
+	}
+	if addr != claimed { // it was attached before, and what was noted is lost
+		if err := w.noteAddress(addr); err != nil {
+			return err
+		}
 	}
 	w.setPodAddress(addr.String())
 	ports, err := hostPorts(pod)
 	if err == nil && len(ports) > 0 {
 		err = w.network.Publish(w.ref.UID, addr, ports)
 	}
-	if err != nil {
-		return err
+	return err
+}
+
+// claimAddress chooses the pod's address, and notes it before the pod has it: after a crash in between, a new pod would get it too.
+// It returns how many addresses of the node come before it.
+func (w *worker) claimAddress() (addr netip.Addr, index uint32, err error) {
+	known := w.knownAddress(w.ref.UID)
+	addr, index, err = w.network.Claim(w.ref.UID, known)
+	if err == nil && addr != known {
+		err = w.noteAddress(addr)
 	}
-	if addr == known {
-		return nil
-	}
-	return w.noteAddress(addr)
+	return addr, index, err
 }
 
 func (w *worker) noteAddress(addr netip.Addr) error {
-	if err := os.MkdirAll(w.podDir(w.ref.UID), 0o750); err != nil {
-		return err
-	}
-	return os.WriteFile(w.addressFile(w.ref.UID), []byte(addr.String()+"\n"), 0o600)
+	return writeWhole(w.addressFile(w.ref.UID), []byte(addr.String()+"\n"))
 }
 
 // disconnect gives the pod's address and published ports back.

@@ -19,16 +19,12 @@ func (w *worker) chooseUsers(pod *corev1.Pod) (first uint32, err error) {
 	if pod.Spec.HostUsers == nil || *pod.Spec.HostUsers {
 		return 0, nil
 	}
-	known := w.knownAddress(w.ref.UID)
-	addr, index, err := w.network.Claim(w.ref.UID, known)
+	addr, index, err := w.claimAddress()
 	if err != nil {
 		return 0, err
 	}
 	if uint64(index)*sandbox.UserIDs+firstPodUser+sandbox.UserIDs > math.MaxInt32 {
 		return 0, fmt.Errorf("hostUsers: false: the machine has no %d users for the pod with address %s", sandbox.UserIDs, addr)
 	}
-	if addr != known {
-		err = w.noteAddress(addr)
-	}
-	return firstPodUser + index*sandbox.UserIDs, err
+	return firstPodUser + index*sandbox.UserIDs, nil
 }

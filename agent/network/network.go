@@ -71,12 +71,12 @@ func Open(cfg Config) (*Network, error) {
 func (n *Network) Reserve(uid string, addr netip.Addr) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.pool.usable(addr) && n.pool.taken[addr] == "" {
-		n.pool.take(uid, addr)
+	if n.pool.usable(addr) {
+		_ = n.pool.take(uid, addr) // one that another has is found out when the pod is attached
 	}
 }
 
-// Claim chooses the address that the pod will be attached with, and returns how many come before it on the node. known is the
+// Claim chooses the address that the pod will be attached with, which is its own until it is detached, and returns how many come before it on the node. known is the
 // address that was recorded for it, if any.
 func (n *Network) Claim(uid string, known netip.Addr) (netip.Addr, uint32, error) {
 	n.mu.Lock()
@@ -88,13 +88,16 @@ func (n *Network) Claim(uid string, known netip.Addr) (netip.Addr, uint32, error
 	return addr, n.pool.index(addr), nil
 }
 
-// Attach gives the pod its address in the network namespace at ns. A pod that is attached keeps the address it has; known
-// is the address that was recorded for it, if any.
+// Attach gives the pod its address in the network namespace at ns: the one it has claimed, else known, which was recorded for it, if
+// that is free. A pod that is attached keeps the address it has, unless another pod has that too: then this is the error, and the
+// pod is attached no more, so that it has another one the next time.
 func (n *Network) Attach(uid, ns string, known netip.Addr) (netip.Addr, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if addr, ok := addressIn(ns); ok {
-		n.pool.take(uid, addr)
+		if err := n.pool.take(uid, addr); err != nil {
+			return netip.Addr{}, errors.Join(fmt.Errorf("the pod needs another address: %w", err), deleteLink(vethName(uid)))
+		}
 		return addr, nil
 	}
 	addr, err := n.pool.allocate(uid, known)
@@ -102,7 +105,6 @@ func (n *Network) Attach(uid, ns string, known netip.Addr) (netip.Addr, error) {
 		return netip.Addr{}, err
 	}
 	if err := n.connect(uid, ns, addr); err != nil {
-		n.pool.release(uid)
 		return netip.Addr{}, fmt.Errorf("attach the pod to bridge %s: %w", n.bridge, err)
 	}
 	return addr, nil

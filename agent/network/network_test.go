@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -157,6 +158,28 @@ func TestAddressesLast(t *testing.T) {
 	}
 	p.detach("a")
 	p.detach("b")
+}
+
+// TestNoTwoPodsHaveOneAddress has covey start again and not know of a pod that is there.
+func TestNoTwoPodsHaveOneAddress(t *testing.T) {
+	p := setup(t)
+	a := p.attach("a", netip.Addr{})
+	t.Cleanup(func() { p.detach("a") })
+	p.open()
+	b := p.attach("b", netip.Addr{})
+	t.Cleanup(func() { p.detach("b") })
+	if b != a {
+		t.Fatalf("the new pod has %s, want %s", b, a)
+	}
+	if again, err := p.Attach(p.id+"a", p.ns("a"), a); err == nil || !strings.Contains(err.Error(), "address "+a.String()+" is that of the pod with UID "+p.id+"b") {
+		t.Errorf("%s is given to two pods: %s, %v", a, again, err)
+	}
+	if again := p.attach("a", a); again == b {
+		t.Errorf("%s is given to two pods", again)
+	}
+	if again := p.attach("b", b); again != b {
+		t.Errorf("the pod that was there first has %s, before %s", again, b)
+	}
 }
 
 func TestPool(t *testing.T) {

@@ -31,9 +31,14 @@ func (p *pool) index(a netip.Addr) uint32 {
 	return binary.BigEndian.Uint32(is[:]) - binary.BigEndian.Uint32(first[:])
 }
 
-func (p *pool) take(uid string, a netip.Addr) {
+// take gives uid the address in place of the one that it has, unless another has it.
+func (p *pool) take(uid string, a netip.Addr) error {
+	if other := p.taken[a]; other != "" && other != uid {
+		return fmt.Errorf("address %s is that of the pod with UID %s", a, other)
+	}
 	p.release(uid)
 	p.byUID[uid], p.taken[a] = a, uid
+	return nil
 }
 
 // allocate gives uid the wanted address if it is free, else the next free one.
@@ -41,8 +46,7 @@ func (p *pool) allocate(uid string, want netip.Addr) (netip.Addr, error) {
 	if have, ok := p.byUID[uid]; ok {
 		return have, nil
 	}
-	if want.IsValid() && p.usable(want) && p.taken[want] == "" {
-		p.take(uid, want)
+	if want.IsValid() && p.usable(want) && p.take(uid, want) == nil {
 		return want, nil
 	}
 	a := p.next
@@ -50,8 +54,7 @@ func (p *pool) allocate(uid string, want netip.Addr) (netip.Addr, error) {
 		if !p.usable(a) {
 			a = p.gateway().Next()
 		}
-		if p.taken[a] == "" {
-			p.take(uid, a)
+		if p.take(uid, a) == nil {
 			p.next = a.Next()
 			return a, nil
 		}
