@@ -86,7 +86,11 @@ func registryLogin(base *options, cmd *cobra.Command, addresses []string, ttl ti
 	if err != nil {
 		return err
 	}
-	if err := files.Add(addresses, user, password, ca); err != nil {
+	err = s.endReplaced(files, addresses)
+	if err == nil {
+		err = files.Add(addresses, user, password, ca)
+	}
+	if err != nil {
 		return errors.Join(err, s.deleteLogin(user))
 	}
 	s.say("Logged in to %s as %s", strings.Join(addresses, ", "), user)
@@ -187,6 +191,19 @@ func newRegistryLogout(base *options) *cobra.Command {
 			return nil
 		},
 	}
+}
+
+// endReplaced takes back the logins that the files will not have any more once the addresses have another. It comes before that: the
+// files are the last to know which they are, and keep those that cannot be taken back now.
+func (s *session) endReplaced(files registrylogin.Files, addresses []string) error {
+	users, err := files.Replaced(addresses)
+	if err != nil {
+		return err
+	}
+	if err := forEach(users, s.deleteLogin); err != nil {
+		return fmt.Errorf("take back the login before this one: %w", err)
+	}
+	return nil
 }
 
 // deleteLogin takes a login back; one that is gone is no error.

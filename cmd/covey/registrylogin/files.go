@@ -76,6 +76,21 @@ func (f Files) Users(addresses []string) (users []string, err error) {
 	return users, err
 }
 
+// Replaced are those whose credentials no address has any more once these have another.
+func (f Files) Replaced(addresses []string) ([]string, error) {
+	users, err := f.Users(addresses)
+	if err != nil {
+		return nil, err
+	}
+	_, auths, err := f.read()
+	for address, entry := range auths {
+		if user := userOf(entry); !slices.Contains(addresses, address) {
+			users = slices.DeleteFunc(users, func(u string) bool { return u == user })
+		}
+	}
+	return users, err
+}
+
 // Remove takes the addresses out, and those of other addresses that are the same users'.
 func (f Files) Remove(addresses, users []string) error {
 	addresses = slices.Clone(addresses)

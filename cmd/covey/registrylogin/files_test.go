@@ -32,6 +32,11 @@ func TestFiles(t *testing.T) {
 	if err != nil || !slices.Equal(users, []string{"u1"}) {
 		t.Errorf("the users are %v, %v", users, err)
 	}
+	for replaced, addresses := range map[string][]string{"": {"10.0.0.7:7443"}, "u1": {"10.0.0.8:7443", "10.0.0.7:7443"}, "me": {"other.example"}} {
+		if got, err := f.Replaced(addresses); err != nil || strings.Join(got, " ") != replaced {
+			t.Errorf("another user at %q replaces %q, %v, want %q", addresses, got, err, replaced)
+		}
+	}
 	if err := f.Remove([]string{"10.0.0.7:7443"}, users); err != nil {
 		t.Error(err)
 	}
