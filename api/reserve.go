@@ -57,15 +57,11 @@ func isHolder(held *corev1.ConfigMap, obj kind.Object) bool {
 // taking that over.
 func (c *call) write(tx *store.Tx, r kind.Reservation, obj kind.Object, kept bool) {
 	key := reservationKey(r)
-	reservation := &corev1.ConfigMap{
+	if rec, taken := tx.Get(key); taken && kept && isHolder(rec.Object().(*corev1.ConfigMap), obj) {
+		return
+	}
+	tx.Set(key, &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{Name: r.Name},
 		Data:       map[string]string{holderNamespace: obj.GetNamespace(), holderName: obj.GetName()},
-	}
-	rec, taken := tx.Get(key)
-	switch {
-	case !taken:
-		tx.Create(key, reservation)
-	case !kept || !isHolder(rec.Object().(*corev1.ConfigMap), obj):
-		tx.Put(key, reservation, rec.Revision())
-	}
+	})
 }

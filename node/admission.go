@@ -57,13 +57,7 @@ func note(tx *store.Tx, a noted) error {
 	if err != nil {
 		return err
 	}
-	key := admissionKey(a.Name)
-	object := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: a.Name}, BinaryData: map[string][]byte{"admission": data}}
-	if rec, ok := tx.Get(key); ok {
-		tx.Put(key, object, rec.Revision())
-	} else {
-		tx.Create(key, object)
-	}
+	tx.Set(admissionKey(a.Name), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: a.Name}, BinaryData: map[string][]byte{"admission": data}})
 	return nil
 }
 

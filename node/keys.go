@@ -77,12 +77,7 @@ func recordKeys(tx *store.Tx, keys identity.Keys) error {
 	if err != nil {
 		return err
 	}
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: keysKey.Name}, Data: map[string][]byte{"keys": data}}
-	if rec, ok := tx.Get(keysKey); ok {
-		tx.Put(keysKey, secret, rec.Revision())
-	} else {
-		tx.Create(keysKey, secret)
-	}
+	tx.Set(keysKey, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: keysKey.Name}, Data: map[string][]byte{"keys": data}})
 	return nil
 }
 
@@ -130,11 +125,13 @@ func (n *node) RoleOf(nodeID string) (identity.Role, bool) {
 		return identity.RoleServer, true
 	}
 	snap := n.store.Snapshot()
-	_, known := namesIn(snap)[nodeID]
-	if known = known && nodeID != ""; known && wasMember(snap, nodeID) {
+	if _, known := namesIn(snap)[nodeID]; !known || nodeID == "" {
+		return identity.RoleWorker, false
+	}
+	if wasMember(snap, nodeID) {
 		return identity.RoleServer, true
 	}
-	return identity.RoleWorker, known
+	return identity.RoleWorker, true
 }
 
 // Certify implements keys.Cluster.

@@ -75,11 +75,8 @@ func recordNodeKey(tx *store.Tx, id, name string, isMember bool) {
 	if isMember {
 		object.Data[memberField] = "true"
 	}
-	switch rec, recorded := tx.Get(nodeKey(id)); {
-	case !recorded:
-		tx.Create(nodeKey(id), object)
-	case isMember && !wasMember(tx.Snapshot(), id):
-		tx.Put(nodeKey(id), object, rec.Revision())
+	if _, recorded := tx.Get(nodeKey(id)); !recorded || isMember && !wasMember(tx.Snapshot(), id) {
+		tx.Set(nodeKey(id), object)
 	}
 }
 

@@ -51,11 +51,7 @@ func BenchmarkUpdate(b *testing.B) {
 					k := Key{Resource: "pods", Namespace: "default", Name: fmt.Sprintf("p%d", c)}
 					for range (b.N + clients - 1) / clients {
 						_, err := s.Update(ctx, func(tx *Tx) error {
-							if r, ok := tx.Get(k); ok {
-								tx.Put(k, p, r.Revision())
-							} else {
-								tx.Create(k, p)
-							}
+							tx.Set(k, p)
 							return nil
 						})
 						if err != nil {

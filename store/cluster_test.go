@@ -181,14 +181,9 @@ func TestConflictsOnOtherServers(t *testing.T) {
 }
 
 func increment(tx *Tx) error {
-	k, n := mapKey("default", "counter"), 0
-	rec, ok := tx.Get(k)
-	if ok {
-		_, _ = fmt.Sscan(value(tx.Snapshot(), "default", "counter"), &n)
-		tx.Put(k, configMap("default", "counter", fmt.Sprint(n+1)), rec.Revision())
-	} else {
-		tx.Create(k, configMap("default", "counter", "1"))
-	}
+	n := 0 // also where there is none yet
+	_, _ = fmt.Sscan(value(tx.Snapshot(), "default", "counter"), &n)
+	tx.Set(mapKey("default", "counter"), configMap("default", "counter", fmt.Sprint(n+1)))
 	return nil
 }
 

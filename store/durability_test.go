@@ -62,11 +62,7 @@ func writeUntilKilled(dir string) error {
 		k := mapKey("default", fmt.Sprintf("m%d", n%7))
 		if _, err := s.Update(context.Background(), func(tx *Tx) error {
 			obj := configMap("default", k.Name, strconv.Itoa(n))
-			if r, ok := tx.Get(k); ok {
-				tx.Put(k, obj, r.Revision())
-			} else {
-				tx.Create(k, obj)
-			}
+			tx.Set(k, obj)
 			return nil
 		}); err != nil {
 			return err

@@ -69,12 +69,7 @@ func value(v *Snapshot, namespace, name string) string {
 func set(t testing.TB, s *Store, namespace, name, value string) uint64 {
 	t.Helper()
 	rev, err := s.Update(testContext(t), func(tx *Tx) error {
-		k := mapKey(namespace, name)
-		if r, ok := tx.Get(k); ok {
-			tx.Put(k, configMap(namespace, name, value), r.Revision())
-		} else {
-			tx.Create(k, configMap(namespace, name, value))
-		}
+		tx.Set(mapKey(namespace, name), configMap(namespace, name, value))
 		return nil
 	})
 	if err != nil {

@@ -26,6 +26,15 @@ func (t *Tx) Create(k Key, obj Object) { t.write(opCreate, k, obj, 0) }
 // Put replaces an object that must still be at revision expect when the transaction is applied.
 func (t *Tx) Put(k Key, obj Object, expect uint64) { t.write(opPut, k, obj, expect) }
 
+// Set creates an object, or replaces the one that the snapshot has, as Create and Put do.
+func (t *Tx) Set(k Key, obj Object) {
+	if rec, ok := t.Get(k); ok {
+		t.Put(k, obj, rec.Revision())
+	} else {
+		t.Create(k, obj)
+	}
+}
+
 // Delete removes an object that must still be at revision expect when the transaction is applied.
 func (t *Tx) Delete(k Key, expect uint64) { t.add(effect{op: opDelete, key: k, expect: expect}) }
 

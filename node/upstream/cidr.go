@@ -57,12 +57,7 @@ func reserve(tx *store.Tx, cidr netip.Prefix, node *corev1.Node) bool {
 		}
 	}
 	for _, part := range parts {
-		reservation := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: part.Name}, Data: map[string]string{"node": node.Name}}
-		if rec, taken := tx.Get(part); taken {
-			tx.Put(part, reservation, rec.Revision())
-		} else {
-			tx.Create(part, reservation)
-		}
+		tx.Set(part, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: part.Name}, Data: map[string]string{"node": node.Name}})
 	}
 	node.Spec.PodCIDR, node.Spec.PodCIDRs = cidr.String(), []string{cidr.String()}
 	return true
