@@ -1,10 +1,6 @@
 package agent
 
-import (
-	"slices"
-
-	corev1 "k8s.io/api/core/v1"
-)
+import corev1 "k8s.io/api/core/v1"
 
 // Onto is the status that a pod gets by the update: what the agent says of it, and for the rest what is stored. Others may have
 // written that after the agent saw the pod, as when its node was cut off for a while.
@@ -27,13 +23,4 @@ func (up *PodStatus) Onto(stored *corev1.PodStatus) corev1.PodStatus {
 // isOwn says whether the agent wrote a condition: others tell of disruptions, too.
 func isOwn(c *corev1.PodCondition) bool {
 	return ownConditions[c.Type] || c.Type == corev1.DisruptionTarget && c.Reason == corev1.PodReasonTerminationByKubelet
-}
-
-func setCondition(s *corev1.PodStatus, c corev1.PodCondition) {
-	at := slices.IndexFunc(s.Conditions, func(old corev1.PodCondition) bool { return old.Type == c.Type })
-	if at < 0 {
-		s.Conditions = append(s.Conditions, c)
-		return
-	}
-	s.Conditions[at] = c
 }

@@ -350,7 +350,7 @@ func (v *view) unready(s *corev1.PodStatus) (reason, message string) {
 func (v *view) gated(s *corev1.PodStatus) (reason, message string) {
 	var closed []string
 	for _, gate := range v.pod.Spec.ReadinessGates {
-		at := slices.IndexFunc(s.Conditions, func(c corev1.PodCondition) bool { return c.Type == gate.ConditionType })
+		at := indexOf(s, gate.ConditionType)
 		switch {
 		case at < 0:
 			closed = append(closed, fmt.Sprintf("corresponding condition of pod readiness gate %q does not exist.", gate.ConditionType))
@@ -364,13 +364,11 @@ func (v *view) gated(s *corev1.PodStatus) (reason, message string) {
 	return "ReadinessGatesNotReady", strings.Join(closed, ", ")
 }
 
-func has(s *corev1.PodStatus, kind corev1.PodConditionType) bool {
-	for i := range s.Conditions {
-		if s.Conditions[i].Type == kind {
-			return true
-		}
-	}
-	return false
+func has(s *corev1.PodStatus, kind corev1.PodConditionType) bool { return indexOf(s, kind) >= 0 }
+
+// indexOf is where a condition is among those of a status; negative where it is not.
+func indexOf(s *corev1.PodStatus, kind corev1.PodConditionType) int {
+	return slices.IndexFunc(s.Conditions, func(c corev1.PodCondition) bool { return c.Type == kind })
 }
 
 // condition sets one condition; its time changes only with its status.
@@ -380,15 +378,16 @@ func (v *view) condition(s *corev1.PodStatus, kind corev1.PodConditionType, hold
 		status = corev1.ConditionTrue
 	}
 	c := corev1.PodCondition{Type: kind, Status: status, Reason: reason, Message: message, LastTransitionTime: metav1.NewTime(v.now.Truncate(1e9))}
-	for i := range s.Conditions {
-		if s.Conditions[i].Type != kind {
-			continue
-		}
-		if s.Conditions[i].Status == status {
-			c.LastTransitionTime = s.Conditions[i].LastTransitionTime
-		}
-		s.Conditions[i] = c
-		return
+	if at := indexOf(s, kind); at >= 0 && s.Conditions[at].Status == status {
+		c.LastTransitionTime = s.Conditions[at].LastTransitionTime
 	}
-	s.Conditions = append(s.Conditions, c)
+	setCondition(s, c)
+}
+
+func setCondition(s *corev1.PodStatus, c corev1.PodCondition) {
+	if at := indexOf(s, c.Type); at >= 0 {
+		s.Conditions[at] = c
+	} else {
+		s.Conditions = append(s.Conditions, c)
+	}
 }

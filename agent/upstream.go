@@ -21,8 +21,8 @@ type Upstream interface {
 	// FollowNodes calls update with all nodes of the cluster, first at once and then after each change (coalesced), until ctx
 	// ends.
 	FollowNodes(ctx context.Context, update func([]*corev1.Node)) error
-	// WriteStatus stores what the statuses of pods come to with what others have written; a pod whose UID is gone is passed over. What did not change is not
-	// written. It returns a revision from which on the pods have them, unless somebody has written others since.
+	// WriteStatus stores what the statuses of pods come to with what others have written; a pod whose UID is gone is passed over.
+	// What did not change is not written. It returns a revision from which on the pods have them, unless somebody has written others since.
 	WriteStatus(ctx context.Context, updates []PodStatus) (uint64, error)
 	// Remove deletes a pod object for good once nothing of it is left on the machine. Gone already is no error.
 	Remove(ctx context.Context, pod PodRef) error

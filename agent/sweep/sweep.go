@@ -55,7 +55,8 @@ func resolve(dir *string) error {
 	return err
 }
 
-// Remove takes a directory away that has no mounts below it. One that is a mount is the machine's, and stays empty but for what its file system keeps there.
+// Remove takes a directory away that has no mounts below it. One that is a mount is the machine's, and stays, empty but for what its file
+// system keeps there.
 func Remove(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
