@@ -13,14 +13,20 @@ import (
 	"covey.dev/covey/store"
 )
 
-// TestAnAdmissionIsNotedUntilTheNodeHasStarted, together with the use of the token: both or neither.
-func TestAnAdmissionIsNotedUntilTheNodeHasStarted(t *testing.T) {
-	st := runningStore(t)
+// newJoinable is a cluster of one server.
+func newJoinable(t *testing.T) joinable {
+	t.Helper()
 	id, err := identity.Open(t.TempDir(), time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	j := joinable{&node{base: &base{identity: id}, store: st}}
+	return joinable{&node{base: &base{identity: id}, store: runningStore(t)}}
+}
+
+// TestAnAdmissionIsNotedUntilTheNodeHasStarted, together with the use of the token: both or neither.
+func TestAnAdmissionIsNotedUntilTheNodeHasStarted(t *testing.T) {
+	j := newJoinable(t)
+	st, id := j.store, j.identity
 	token := store.Key{Resource: "secrets", Namespace: "kube-system", Name: "token"}
 	update := func(do func(*store.Tx)) {
 		t.Helper()
@@ -64,7 +70,8 @@ func TestAnAdmissionIsNotedUntilTheNodeHasStarted(t *testing.T) {
 	noted(other)
 
 	keys := id.Keys()
-	if keys, err = keys.RotateCA(time.Now(), time.Hour); err != nil {
+	keys, err := keys.RotateCA(time.Now(), time.Hour)
+	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := id.Install(keys); err != nil {
@@ -75,12 +82,7 @@ func TestAnAdmissionIsNotedUntilTheNodeHasStarted(t *testing.T) {
 
 // TestOfTwoAdmissionsAtOnceOneSeesTheOther, though neither writes the token.
 func TestOfTwoAdmissionsAtOnceOneSeesTheOther(t *testing.T) {
-	st := runningStore(t)
-	id, err := identity.Open(t.TempDir(), time.Now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	j := joinable{&node{base: &base{identity: id}, store: st}}
+	j := newJoinable(t)
 	taken := errors.New("taken")
 	admit := func(nodeID string, before func()) error {
 		return j.Admit(t.Context(), "kube-system", "token", func(s *corev1.Secret, noted []join.Admission) (*corev1.Secret, join.Admission, error) {
@@ -91,7 +93,7 @@ func TestOfTwoAdmissionsAtOnceOneSeesTheOther(t *testing.T) {
 			return s, join.Admission{NodeID: nodeID, Name: "same"}, nil
 		})
 	}
-	err = admit("1", func() {
+	err := admit("1", func() {
 		if err := admit("2", func() {}); err != nil {
 			t.Error(err)
 		}

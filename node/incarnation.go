@@ -21,13 +21,6 @@ import (
 // where the cluster was never recovered. A higher number takes the place of all lower ones.
 const incarnationFile = "incarnation"
 
-const (
-	// incarnationTimeout bounds the question for a node's incarnation: two connections and an answer, over any line.
-	incarnationTimeout = 10 * time.Second
-	// incarnationRetry is how long after a failure the node is asked again.
-	incarnationRetry = 5 * time.Second
-)
-
 func readIncarnation(dataDir string) (uint64, error) {
 	data, err := os.ReadFile(filepath.Join(dataDir, incarnationFile))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -110,6 +103,13 @@ func (l kinListener) Accept() (net.Conn, error) {
 		_ = conn.Close()
 	}
 }
+
+const (
+	// incarnationTimeout bounds the question for a node's incarnation: two connections and an answer, over any line.
+	incarnationTimeout = 10 * time.Second
+	// incarnationRetry is how long after a failure the node is asked again.
+	incarnationRetry = 5 * time.Second
+)
 
 // watchIncarnation ends the node when there is a newer incarnation of the cluster: what it has is not the state any more. The next start
 // sets that aside.

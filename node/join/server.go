@@ -88,37 +88,11 @@ func remoteIP(r *http.Request) net.IP {
 }
 
 func admit(ctx context.Context, c Cluster, req request, from net.IP, now time.Time) (Grant, error) {
-	worker := req.CSR != nil
 	proven, err := proves(req)
 	if err != nil {
 		return Grant{}, refusal{err}
 	}
-	token := Token{ID: req.TokenID, Secret: req.Secret}
-	wish := Admission{NodeID: req.NodeID, Name: req.Name, TokenID: req.TokenID, Worker: worker, Time: now}
-	use := func(secret *corev1.Secret, noted []Admission) (*corev1.Secret, Admission, error) {
-		first, spent := before(noted, wish)
-		spent = spent && proven
-		if !spent {
-			if err := check(secret, token, worker, now); err != nil {
-				return nil, Admission{}, refusal{err}
-			}
-		}
-		// Before the token is used up: the node may come again, with another name.
-		if err := mayBeCalled(c, noted, wish); err != nil {
-			return nil, Admission{}, err
-		}
-		if err := req.Protocol.OrFirst().Check(c.Agreed()); err != nil {
-			return nil, Admission{}, refusal{err}
-		}
-		if spent {
-			again := wish
-			again.Time = first
-			return secret, again, nil
-		}
-		secret, err := spend(secret)
-		return secret, wish, err
-	}
-	err = c.Admit(ctx, metav1.NamespaceSystem, SecretPrefix+req.TokenID, use)
+	err = c.Admit(ctx, metav1.NamespaceSystem, SecretPrefix+req.TokenID, useFor(c, req, proven, now))
 	if errors.As(err, new(refusal)) {
 		return Grant{}, err
 	}
@@ -126,11 +100,39 @@ func admit(ctx context.Context, c Cluster, req request, from net.IP, now time.Ti
 		return Grant{}, fmt.Errorf("use the token: %w", err)
 	}
 	grant, err := c.Grant()
-	if worker {
+	if req.isWorker() {
 		grant, err = c.GrantWorker(req.Name, req.CSR, from)
 	}
 	grant.Protocol = c.Agreed()
 	return grant, err
+}
+
+// useFor is what a request makes of its token. One that proves to be of a node which has had a use of it takes no other.
+func useFor(c Cluster, req request, proven bool, now time.Time) Use {
+	token := Token{ID: req.TokenID, Secret: req.Secret}
+	return func(secret *corev1.Secret, noted []Admission) (*corev1.Secret, Admission, error) {
+		admission := Admission{NodeID: req.NodeID, Name: req.Name, TokenID: req.TokenID, Worker: req.isWorker(), Time: now}
+		first, had := before(noted, admission)
+		again := had && proven
+		if !again {
+			if err := check(secret, token, req.isWorker(), now); err != nil {
+				return nil, Admission{}, refusal{err}
+			}
+		}
+		// Before the token is used up: the node may come again, with another name.
+		if err := mayBeCalled(c, noted, admission); err != nil {
+			return nil, Admission{}, err
+		}
+		if err := req.Protocol.OrFirst().Check(c.Agreed()); err != nil {
+			return nil, Admission{}, refusal{err}
+		}
+		if again {
+			admission.Time = first
+			return secret, admission, nil
+		}
+		secret, err := spend(secret)
+		return secret, admission, err
+	}
 }
 
 // mayBeCalled is the error of a name that is another node's.
@@ -144,7 +146,7 @@ func mayBeCalled(c Cluster, noted []Admission, wish Admission) error {
 // proves reports whether the request proves that it is from the node that it names, which a server of a covey before this does not.
 func proves(req request) (bool, error) {
 	proof := req.Proof
-	if req.CSR != nil {
+	if req.isWorker() {
 		proof = req.CSR
 	}
 	if proof == nil {

@@ -24,6 +24,8 @@ type request struct {
 	Protocol protocol.Range `json:"protocol"`
 }
 
+func (r *request) isWorker() bool { return r.CSR != nil }
+
 // Grant is what it is handed.
 type Grant struct {
 	Keys  identity.Keys `json:"keys"`
