@@ -113,7 +113,7 @@ func pinProcesses(dir string) (path string, err error) {
 	if err != nil {
 		return "", err
 	}
-	if err := bind(fmt.Sprintf("/proc/%d/ns/pid", pid), path); err == nil {
+	if err = bind(fmt.Sprintf("/proc/%d/ns/pid", pid), path); err == nil {
 		err = os.WriteFile(filepath.Join(dir, "pid.first"), []byte(strconv.Itoa(pid)), 0o600)
 		if err == nil {
 			return path, nil

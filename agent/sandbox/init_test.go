@@ -69,6 +69,36 @@ func TestSharedProcesses(t *testing.T) {
 	}
 }
 
+// TestProcessesThatCannotBePinned has no room for the note of the first process: the pod is not set up.
+func TestProcessesThatCannotBePinned(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root for namespaces")
+	}
+	if _, ok := machines[runtime.GOARCH]; !ok {
+		t.Skip("not on this architecture")
+	}
+	dir := t.TempDir()
+	t.Cleanup(func() {
+		if err := Unpin(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	note := filepath.Join(dir, "pid.first")
+	if err := os.Mkdir(note, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	opts := Options{HostNetwork: true, HostIPC: true, ShareProcesses: true}
+	if paths, err := Pin(dir, opts); err == nil {
+		t.Errorf("no error, and the namespaces %v", paths)
+	}
+	if err := os.Remove(note); err != nil {
+		t.Fatal(err)
+	}
+	if paths, err := Pin(dir, opts); err != nil || paths["pid"] == "" || firstProcess(dir) == 0 {
+		t.Errorf("at the next try: %v, %v", paths, err)
+	}
+}
+
 func TestTheFirstProcessIsAProgramOnEachArchitecture(t *testing.T) {
 	for arch := range machines {
 		if content, err := program(arch); err != nil || len(content) > 256 {
