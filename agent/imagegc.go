@@ -39,16 +39,16 @@ func (u *imageUse) note(ctx context.Context, rt Runtime, now time.Time) {
 
 // removable are the images that may go, the first to go first: those pulled before those loaded from an archive, which
 // nobody brings back, and then those that were not used for longest. An image in use, a pinned one, and one used or come
-// after the time young stay.
-func (u *imageUse) removable(images []Image, inUse map[string]bool, young time.Time) []Image {
+// less than young ago stay. One that came later than now, by a clock that was set since, is as old as its last use.
+func (u *imageUse) removable(images []Image, inUse map[string]bool, now time.Time, young time.Duration) []Image {
 	lastUse := func(i *Image) time.Time {
-		if used := u.last[i.Ref]; used.After(i.CreatedAt) {
+		if used := u.last[i.Ref]; used.After(i.CreatedAt) || i.CreatedAt.After(now) {
 			return used
 		}
 		return i.CreatedAt
 	}
 	list := slices.DeleteFunc(slices.Clone(images), func(i Image) bool {
-		return i.Pinned || inUse[i.Ref] || inUse[i.Digest] || lastUse(&i).After(young)
+		return i.Pinned || inUse[i.Ref] || inUse[i.Digest] || lastUse(&i).After(now.Add(-young))
 	})
 	slices.SortStableFunc(list, func(a, b Image) int {
 		if a.Loaded != b.Loaded {
@@ -111,7 +111,7 @@ func (k *keeper) removeImages(ctx context.Context, wanted func() bool, young tim
 	if err == nil {
 		var inUse map[string]bool
 		if inUse, err = k.imagesInUse(ctx); err == nil {
-			images = k.images.removable(images, inUse, k.Now().Add(-young))
+			images = k.images.removable(images, inUse, k.Now(), young)
 		}
 	}
 	if err != nil {
