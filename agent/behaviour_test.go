@@ -2,6 +2,7 @@ package agent_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -303,6 +304,59 @@ func TestARestartedAgentTakesUpAPodWhoseConfigMapIsGone(t *testing.T) {
 	if data, err := os.ReadFile(file); string(data) != "1" {
 		t.Errorf("its volume has %q, %v", data, err)
 	}
+	f.remove(uid, 1)
+}
+
+// TestARestartedAgentThatCannotTakeAPodUpTriesAgain has a pod go on, ready as it was, and what ends of it told, until it is taken up.
+func TestARestartedAgentThatCannotTakeAPodUpTriesAgain(t *testing.T) {
+	f := setup(t)
+	p := newPod("a", "sleep")
+	second := p.Spec.Containers[0]
+	second.Name = "d"
+	p.Spec.Containers = append(p.Spec.Containers, second)
+	uid := f.add(p)
+	before := f.await(uid, "ready", isReady)
+	f.stop()
+	note := filepath.Join(f.cfg.StateDir, "pods", string(uid), "before")
+	if err := errors.Join(os.Remove(note), os.Mkdir(note, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	f.cluster.unready[string(uid)] = 0
+	f.start()
+	f.heard("FailedCreatePodSandBox")
+	other := f.add(newPod("b", "sleep")) // its start shows that the new agent is at work
+	f.await(other, "ready", isReady)
+	f.cluster.mu.Lock()
+	if n := f.cluster.unready[string(uid)]; n > 0 {
+		t.Errorf("the pod was called not ready %d times", n)
+	}
+	f.cluster.mu.Unlock()
+	kill(t, f, before.Status.ContainerStatuses[1].ContainerID, syscall.SIGKILL)
+	told := f.await(uid, "told of", func(p *corev1.Pod) bool { return p.Status.ContainerStatuses[1].State.Running == nil })
+	if s := told.Status.ContainerStatuses[0]; s.Started == nil || !*s.Started || !s.Ready {
+		t.Errorf("the container that runs: %+v", s)
+	}
+	if err := os.Remove(note); err != nil {
+		t.Fatal(err)
+	}
+	f.await(uid, "taken up", func(p *corev1.Pod) bool { return p.Status.ContainerStatuses[1].RestartCount == 1 && isReady(p) })
+	f.remove(uid, 1)
+	f.remove(other, 1)
+}
+
+// TestARestartedAgentTakesUpWhatWasCalledNotStarted has no startup probe that could say otherwise.
+func TestARestartedAgentTakesUpWhatWasCalledNotStarted(t *testing.T) {
+	f := setup(t)
+	uid := f.add(newPod("a", "sleep"))
+	f.await(uid, "ready", isReady)
+	f.stop()
+	f.edit(uid, func(p *corev1.Pod) {
+		s := &p.Status.ContainerStatuses[0]
+		s.Started, s.Ready = new(bool), false
+		podCondition(p, corev1.PodReady).Status = corev1.ConditionFalse
+	})
+	f.start()
+	f.await(uid, "ready again", isReady)
 	f.remove(uid, 1)
 }
 

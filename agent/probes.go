@@ -17,7 +17,11 @@ func (w *worker) syncProbes(ctx context.Context, v *view) {
 	live := map[string]bool{}
 	for _, spec := range serving(v.pod) {
 		c := v.latest(spec.Name)
-		if c == nil || c.State != StateRunning || !v.setUp {
+		if c == nil || c.State != StateRunning {
+			continue
+		}
+		if !v.setUp { // an earlier run of covey started it: what was said of it holds until it is taken up
+			v.verdicts[c.ID] = w.recorded(spec, c.ID)
 			continue
 		}
 		if _, stopping := v.stopping[c.ID]; stopping {
@@ -87,7 +91,7 @@ func (w *worker) recorded(spec *corev1.Container, id string) verdict {
 	status := w.currentPod().Status
 	for _, s := range slices.Concat(status.InitContainerStatuses, status.ContainerStatuses) {
 		if s.ContainerID == containerScheme+id && s.State.Running != nil {
-			started := s.Started != nil && *s.Started
+			started := spec.StartupProbe == nil || s.Started != nil && *s.Started
 			return verdict{started: started, ready: s.Ready || started && spec.ReadinessProbe == nil}
 		}
 	}

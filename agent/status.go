@@ -293,7 +293,7 @@ func (v *view) goesOn() bool {
 }
 
 func (v *view) conditions(s *corev1.PodStatus) {
-	v.condition(s, corev1.PodReadyToStartContainers, v.setUp && !v.done, "", "")
+	v.condition(s, corev1.PodReadyToStartContainers, !v.done && (v.setUp || anyRuns(v.containers)), "", "")
 	reason, message := v.unInitialized(s)
 	v.condition(s, corev1.PodInitialized, reason == "", reason, message)
 	reason, message = v.unready(s)
