@@ -3,11 +3,9 @@
 package disk
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,76 +24,9 @@ func (u Usage) Add(other Usage) Usage {
 // blockSize is the unit of st_blocks, whatever the file system's own is.
 const blockSize = 512
 
-// Measure adds up what is in a directory, on its own file system only. A file with several names counts once. Files come
-// and go meanwhile: what is gone counts nothing, also the directory itself.
-func Measure(ctx context.Context, dir string) (Usage, error) {
-	var root unix.Stat_t
-	if err := unix.Lstat(dir, &root); err != nil {
-		return Usage{}, ignoreGone(err)
-	}
-	w := walk{ctx: ctx, device: root.Dev, linked: map[uint64]bool{}}
-	err := w.visit(dir, &root)
-	return w.total, err
-}
-
-type walk struct {
-	ctx    context.Context
-	device uint64
-	linked map[uint64]bool // inodes with several names that were counted
-	total  Usage
-}
-
-func (w *walk) visit(path string, st *unix.Stat_t) error {
-	if st.Dev != w.device {
-		return nil
-	}
-	isDir := st.Mode&unix.S_IFMT == unix.S_IFDIR
-	if !isDir && st.Nlink > 1 {
-		if w.linked[st.Ino] {
-			return nil
-		}
-		w.linked[st.Ino] = true
-	}
-	w.total.Bytes += st.Blocks * blockSize
-	w.total.Inodes++
-	if !isDir {
-		return nil
-	}
-	return w.below(path)
-}
-
-func (w *walk) below(path string) error {
-	if err := w.ctx.Err(); err != nil {
-		return err
-	}
-	dir, err := os.Open(path)
-	if err != nil {
-		return ignoreGone(err)
-	}
-	defer func() { _ = dir.Close() }()
-	for {
-		names, err := dir.Readdirnames(256) // a directory may hold millions
-		for _, name := range names {
-			var st unix.Stat_t
-			child := path + "/" + name
-			if err := ignoreGone(unix.Lstat(child, &st)); err != nil {
-				return fmt.Errorf("measure %s: %w", child, err)
-			}
-			if st.Nlink == 0 {
-				continue // gone
-			}
-			if err := w.visit(child, &st); err != nil {
-				return err
-			}
-		}
-		if err != nil || len(names) == 0 {
-			return nil // its end, or it was removed while it was read
-		}
-	}
-}
-
+// ignoreGone passes over what is gone, or something else by now: a link is no directory to go down into.
 func ignoreGone(err error) error {
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
 		return nil
 	}
 	return err

@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func write(t *testing.T, file string, size int) {
@@ -79,6 +82,83 @@ func TestMeasureWhatChanges(t *testing.T) {
 	}
 	close(stop)
 	changing.Wait()
+}
+
+// nest makes directories in each other, each with two files beside the next one.
+func nest(t *testing.T, dir, name string, levels int) {
+	t.Helper()
+	fd, err := openDir(unix.AT_FDCWD, dir)
+	for range levels {
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range []string{"a", "z"} {
+			if err := unix.Mknodat(fd, file, unix.S_IFREG|0o600, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := unix.Mkdirat(fd, name, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		above := fd
+		fd, err = openDir(above, name)
+		_ = unix.Close(above)
+	}
+	_ = unix.Close(fd)
+}
+
+// steps is a context that has something done at each step of a measurement.
+type steps struct {
+	context.Context
+	do func()
+}
+
+func (s steps) Err() error {
+	s.do()
+	return s.Context.Err()
+}
+
+// TestMeasureWhatIsNestedDeep has directories whose path is longer than the kernel takes one, and more than may be open.
+func TestMeasureWhatIsNestedDeep(t *testing.T) {
+	for name, levels := range map[string]int{strings.Repeat("n", 255): 40, "d": 300} {
+		dir := t.TempDir()
+		nest(t, dir, name, levels)
+		open := func() int {
+			list, err := os.ReadDir("/proc/self/fd")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return len(list)
+		}
+		before, most := open(), 0
+		got, err := Measure(steps{t.Context(), func() { most = max(most, open()-before) }}, dir)
+		if err != nil || got.Inodes != int64(1+3*levels) {
+			t.Errorf("%d levels: %d inodes, %v; want %d", levels, got.Inodes, err, 1+3*levels)
+		}
+		if most > keptFirst+keptLast+4 || open() > before+1 {
+			t.Errorf("%d levels: up to %d descriptors, and %d at the end", levels, most, open()-before)
+		}
+	}
+}
+
+// TestMeasureWhatIsMoved has a directory moved while it is measured far below it: the way back is another.
+func TestMeasureWhatIsMoved(t *testing.T) {
+	const levels = 300
+	dir := t.TempDir()
+	nest(t, dir, "d", levels)
+	name := func(level int) string { return dir + strings.Repeat("/d", level) }
+	count := 0
+	got, err := Measure(steps{t.Context(), func() {
+		if count++; count != levels {
+			return
+		}
+		if err := os.Rename(name(40), filepath.Join(dir, "moved")); err != nil {
+			t.Error(err)
+		}
+	}}, dir)
+	if err != nil || got.Inodes < 3*(levels-40) {
+		t.Errorf("%d inodes, %v", got.Inodes, err)
+	}
 }
 
 func TestSpaceAt(t *testing.T) {
