@@ -73,7 +73,7 @@ cross: ## that covey compiles for other machines, of 64 and of 32 bits
 		go vet ./... && go build -trimpath -o /dev/null ./cmd/covey || exit 1; done
 
 e2e: build older example-image test-image kubectl registry-clients vm-image ## the real binary with real containers, driven by the real kubectl
-	cd e2e && go test -count=1 -timeout 45m ./...
+	cd e2e && go test -count=1 -timeout 45m -p 1 ./... # one package after the other: both are more than two cores can do at once
 
 vm-image: deps ## bin/vm: a kernel and a small Debian for virtual machines
 	@.ci/vm-image

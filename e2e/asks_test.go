@@ -91,7 +91,7 @@ func TestWhatPodsAskFor(t *testing.T) {
     command: [sh, -c, "trap 'exit 9' QUIT; httpd -p 8080 -h /; while true; do sleep 0.1; done"]
     volumeMounts: [{name: v, mountPath: /v}]
     lifecycle: {postStart: {exec: {command: [touch, /v/started]}}, preStop: {sleep: {seconds: 1}}, stopSignal: SIGQUIT}
-    livenessProbe: {exec: {command: [sh, -c, "! test -e /tmp/dead"]}, periodSeconds: 1, failureThreshold: 1, terminationGracePeriodSeconds: 20}
+    livenessProbe: {exec: {command: [sh, -c, "! test -e /tmp/dead"]}, periodSeconds: 1, timeoutSeconds: 30, failureThreshold: 1, terminationGracePeriodSeconds: 20}
   os: {name: linux}`,
 			harness.Ready, func(t *testing.T, _ *corev1.Pod) {
 				exec("hooks", "test -e /v/started && touch /tmp/dead")

@@ -17,7 +17,7 @@ func TestDrainsKeepTheBudget(t *testing.T) {
 	c := harness.StartCluster(t, 3)
 	first, second, third := c.Nodes[0], c.Nodes[1], c.Nodes[2]
 	const pods, least = 4, 3
-	first.Apply(strings.Replace(replicas("web", pods), "command:", `readinessProbe: {exec: {command: ["true"]}, initialDelaySeconds: 1, periodSeconds: 1}, command:`, 1))
+	first.Apply(strings.Replace(replicas("web", pods), "command:", `readinessProbe: {exec: {command: ["true"]}, initialDelaySeconds: 1, periodSeconds: 1, timeoutSeconds: 30}, command:`, 1))
 	first.Apply(strings.Replace(budget, "minAvailable: 1", fmt.Sprint("minAvailable: ", least), 1))
 	readyOn(first, "web", "", pods)
 	first.Eventually(func() error {

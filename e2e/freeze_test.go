@@ -20,8 +20,8 @@ func TestAFrozenNodeGoesOn(t *testing.T) {
   - name: c
     image: busybox:1
     command: [sleep, "100000"]
-    livenessProbe: {exec: {command: ["true"]}, periodSeconds: 1, failureThreshold: 1}
-    readinessProbe: {exec: {command: ["true"]}, periodSeconds: 1, failureThreshold: 1}`))
+    livenessProbe: {exec: {command: ["true"]}, periodSeconds: 1, timeoutSeconds: 5, failureThreshold: 1}
+    readinessProbe: {exec: {command: ["true"]}, periodSeconds: 1, timeoutSeconds: 5, failureThreshold: 1}`))
 	pod := n.Pod("app=web", harness.Ready)
 	pid := n.Processes(pod)[0]
 	watch, err := n.Clients.CoreV1().ConfigMaps("default").Watch(context.Background(), metav1.ListOptions{})

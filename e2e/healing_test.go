@@ -53,7 +53,7 @@ func TestAContainerWhoseProbeFailsIsStartedAgain(t *testing.T) {
   - name: c
     image: busybox:1
     command: [sh, -c, "touch /alive; trap 'exit 0' TERM; while :; do sleep 0.1; done"]
-    livenessProbe: {exec: {command: [cat, /alive]}, periodSeconds: 1, failureThreshold: 1}`))
+    livenessProbe: {exec: {command: [cat, /alive]}, periodSeconds: 1, timeoutSeconds: 30, failureThreshold: 1}`))
 	before := n.Pod("app=probed", harness.Ready)
 	watch := n.Follow("kubectl", "get", "pods", "-w")
 	n.Kubectl("exec", before.Name, "--", "rm", "/alive")

@@ -26,7 +26,7 @@ spec:
       - name: c
         image: busybox:1
         command: [sh, -c, "trap 'exit 0' TERM; while :; do sleep 0.1; done"]
-        readinessProbe: {exec: {command: [cat, /ready]}, periodSeconds: 1, successThreshold: 1}
+        readinessProbe: {exec: {command: [cat, /ready]}, periodSeconds: 1, timeoutSeconds: 30, successThreshold: 1}
 `, name, strategy, replicas, version)
 }
 

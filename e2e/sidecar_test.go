@@ -26,7 +26,7 @@ func TestSidecars(t *testing.T) {
     image: busybox:1
     restartPolicy: Always
     command: [sh, -c, "trap 'echo proxy ends >> /host/order; exit 0' TERM; echo proxy begins >> /host/order; sleep 1; touch /tmp/up; while true; do sleep 0.1; done"]
-    startupProbe: {exec: {command: [cat, /tmp/up]}, periodSeconds: 1}
+    startupProbe: {exec: {command: [cat, /tmp/up]}, periodSeconds: 1, timeoutSeconds: 30}
     lifecycle: {preStop: {exec: {command: [sh, -c, "echo proxy is told >> /host/told"]}}}
     volumeMounts: [{name: host, mountPath: /host}]
   - name: once

@@ -29,7 +29,7 @@ spec:
       - name: web
         image: busybox:1
         command: [sh, -c, "hostname > /scratch/index.html; exec httpd -f -p 8080 -h /scratch"]
-        readinessProbe: {httpGet: {port: 8080}, periodSeconds: 1}
+        readinessProbe: {httpGet: {port: 8080}, periodSeconds: 1, timeoutSeconds: 30}
         volumeMounts: [{name: scratch, mountPath: /scratch}]
       volumes: [{name: scratch, emptyDir: {}}]
 `

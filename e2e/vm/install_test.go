@@ -21,7 +21,7 @@ spec:
         image: busybox:1
         command: [sh, -c, "echo here > /scratch/index.html; exec httpd -f -p 8080 -h /scratch"]
         resources: {limits: {memory: 32Mi, cpu: 200m}}
-        readinessProbe: {httpGet: {port: 8080}, periodSeconds: 1}
+        readinessProbe: {httpGet: {port: 8080}, periodSeconds: 1, timeoutSeconds: 30}
         volumeMounts: [{name: scratch, mountPath: /scratch}]
       volumes: [{name: scratch, emptyDir: {medium: Memory}}]
 `
