@@ -31,7 +31,7 @@ func (n *node) peerHandler() http.Handler {
 	mux.Handle("/", peer.Handler(n.store, n, n.agentHandler()))
 	mux.Handle(remote.Prefix, remote.Handler(remote.Cluster{
 		Store:        n.store,
-		Writer:       func(name string) upstream.Writer { return n.writer(name) },
+		Writer:       func(name string) upstream.Writer { return n.writer(name).Admitting(admitWorker) },
 		Alive:        func(nodeID string) bool { return n.gossip.Alive(nodeID) },
 		IDAnnotation: nodeIDAnnotation,
 		Log:          n.log,

@@ -80,6 +80,20 @@ func recordNodeKey(tx *store.Tx, id, name string, isMember bool) {
 	}
 }
 
+// admitWorker is the error of a worker's registration that would undo its removal. A worker that was never here is on record from then on, so
+// that no registration on a server that is behind can come after its removal.
+func admitWorker(tx *store.Tx, node *corev1.Node) error {
+	id := node.Annotations[nodeIDAnnotation]
+	if _, there := namesIn(tx.Snapshot())[id]; there {
+		return nil
+	}
+	if _, recorded := tx.Get(nodeKey(id)); recorded {
+		return remote.ErrRemoved
+	}
+	recordNodeKey(tx, id, node.Name, false)
+	return nil
+}
+
 func wasMember(snap *store.Snapshot, id string) bool {
 	object, ok := store.Get[*corev1.ConfigMap](snap, nodeKey(id))
 	return ok && object.Data[memberField] == "true"

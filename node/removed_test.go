@@ -2,19 +2,23 @@ package node
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"maps"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/uuid"
 
 	"covey.dev/covey/api/kind"
 	"covey.dev/covey/node/gossip"
 	"covey.dev/covey/node/identity"
 	"covey.dev/covey/node/remote"
+	"covey.dev/covey/node/upstream"
 	"covey.dev/covey/store"
 )
 
@@ -133,6 +137,48 @@ func TestAServerIsOneAfterTheClusterWasRecoveredWithoutIt(t *testing.T) {
 			t.Errorf("node %q is known", id)
 		}
 	}
+}
+
+// TestAWorkerThatWasRemovedDoesNotRegister by a connection that it has still, neither as itself nor in the place of another, until it is let in again.
+func TestAWorkerThatWasRemovedDoesNotRegister(t *testing.T) {
+	st := runningStore(t)
+	update := func(do func(*store.Tx)) {
+		t.Helper()
+		if _, err := st.Update(t.Context(), func(tx *store.Tx) error { do(tx); return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	object := store.Key{Resource: "nodes", Name: "w"}
+	remove := func(tx *store.Tx) {
+		rec, _ := tx.Get(object)
+		tx.Delete(object, rec.Revision())
+	}
+	worker := nodeOf("w", "1")
+	worker.Spec.PodCIDR = "10.42.3.0/24"
+	register := func(step string, want error) {
+		t.Helper()
+		w := upstream.NewWriter(st, "w", time.Now, uuid.NewUUID).Admitting(admitWorker)
+		before := st.Snapshot().Revision()
+		_, err := w.Register(t.Context(), worker)
+		if !errors.Is(err, want) {
+			t.Errorf("%s: error %v, want %v", step, err, want)
+		}
+		if want != nil && st.Snapshot().Revision() != before {
+			t.Errorf("%s: something was written", step)
+		}
+	}
+	register("it has joined", nil)
+	register("it is known", nil)
+	update(remove)
+	register("it was removed", remote.ErrRemoved)
+	update(func(tx *store.Tx) { tx.Create(object, nodeOf("w", "2")) })
+	register("another has its name", remote.ErrRemoved)
+	update(remove)
+	update(func(tx *store.Tx) { readmit(tx, "1") })
+	register("it was let in again", nil)
+	update(remove)
+	update(func(tx *store.Tx) { recordNodeKeys(tx, func(string) bool { return false }) })
+	register("it was removed again, and the leader has seen it", remote.ErrRemoved)
 }
 
 // TestTheRollGoesByKeys has another node gossip the name of one that is dead.

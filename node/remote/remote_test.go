@@ -243,6 +243,24 @@ func TestWhoIsNotTold(t *testing.T) {
 	}
 }
 
+// TestAWorkerThatWasRemovedIsNotRefusedForGood: the server that says so may be behind one that has let it in again.
+func TestAWorkerThatWasRemovedIsNotRefusedForGood(t *testing.T) {
+	f := setup(t)
+	handler := Handler(Cluster{
+		Store: f.store, IDAnnotation: annotation, Log: quiet,
+		Writer: func(name string) upstream.Writer {
+			return upstream.NewWriter(f.store, name, time.Now, uuid.NewUUID).Admitting(func(*store.Tx, *corev1.Node) error { return ErrRemoved })
+		},
+	})
+	r := httptest.NewRequest(http.MethodPost, registerPath, strings.NewReader(`{"metadata":{"name":"w1"}}`))
+	answer := httptest.NewRecorder()
+	handler.ServeHTTP(answer, r.WithContext(peer.With(f.ctx, w1)))
+	var no refusal
+	if err := refused(answer.Result()); err == nil || errors.As(err, &no) || !strings.Contains(err.Error(), ErrRemoved.Error()) {
+		t.Errorf("%v, want one that asking again may help against", err)
+	}
+}
+
 func TestWorkerFollowsAnotherServer(t *testing.T) {
 	f := setup(t)
 	f.put(pods, pod("a", "w1"))

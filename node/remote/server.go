@@ -36,6 +36,9 @@ type Cluster struct {
 	Log          *slog.Logger
 }
 
+// ErrRemoved is why a worker may not register that was removed from the cluster.
+var ErrRemoved = errors.New("this worker was removed from the cluster")
+
 // leaderTimeout bounds the wait for a leader: another server may know one.
 const leaderTimeout = 5 * time.Second
 
@@ -165,8 +168,9 @@ func read(r request, into any) bool {
 func respond(r request, answer any, err error) {
 	switch {
 	case err == nil:
-	case r.r.Context().Err() != nil, errors.Is(err, store.ErrNotLeader), errors.Is(err, store.ErrConflict):
-		http.Error(r.w, err.Error(), http.StatusServiceUnavailable) // another server, or this one a little later
+	case r.r.Context().Err() != nil, errors.Is(err, store.ErrNotLeader), errors.Is(err, store.ErrConflict), errors.Is(err, ErrRemoved):
+		// Another server, or this one a little later: one that is behind does not know yet that the worker was let in again.
+		http.Error(r.w, err.Error(), http.StatusServiceUnavailable)
 		return
 	default:
 		http.Error(r.w, err.Error(), http.StatusUnprocessableEntity)

@@ -18,6 +18,9 @@ func (w *StoreWriter) Register(ctx context.Context, node *corev1.Node) (*corev1.
 	}
 	key := store.Key{Resource: "nodes", Name: node.Name}
 	_, err := w.store.Update(ctx, func(tx *store.Tx) error {
+		if err := w.admit(tx, node); err != nil {
+			return err
+		}
 		rec, ok := tx.Snapshot().Get(key)
 		if !ok {
 			created := node.DeepCopy()

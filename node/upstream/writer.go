@@ -22,11 +22,18 @@ type StoreWriter struct {
 	node   string
 	now    func() time.Time
 	newUID func() types.UID
+	admit  func(*store.Tx, *corev1.Node) error
 }
 
 // NewWriter makes the Writer of the node of that name.
 func NewWriter(st *store.Store, node string, now func() time.Time, newUID func() types.UID) *StoreWriter {
-	return &StoreWriter{store: st, node: node, now: now, newUID: newUID}
+	return &StoreWriter{store: st, node: node, now: now, newUID: newUID, admit: func(*store.Tx, *corev1.Node) error { return nil }}
+}
+
+// Admitting makes the writer ask admit whether the node may register, in the transaction that does it, and return its error.
+func (w *StoreWriter) Admitting(admit func(tx *store.Tx, node *corev1.Node) error) *StoreWriter {
+	w.admit = admit
+	return w
 }
 
 // WriteStatus implements Writer: all updates are one transaction.
