@@ -7,6 +7,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -178,6 +179,32 @@ func TestOthersConditionsAreKept(t *testing.T) {
 	s := podStatus(v, "192.0.2.1")
 	if c := condition(&s, "example.com/gate"); c.Status != corev1.ConditionFalse || s.QOSClass != corev1.PodQOSBurstable {
 		t.Errorf("%+v, %s", c, s.QOSClass)
+	}
+}
+
+// TestAPodIsReadyAgainWhenItsNodeIsBack that the leader said was not, while the node was lost. Nothing else is done with it.
+func TestAPodIsReadyAgainWhenItsNodeIsBack(t *testing.T) {
+	for name, restarted := range map[string]bool{"covey went on": false, "covey was restarted": true} {
+		v := aView(func(v *view) { v.verdicts[v.has("c", 0, StateRunning, 0, 0).ID] = verdict{started: true, ready: true} })
+		said := podStatus(v, "192.0.2.1")
+		v.pod.ResourceVersion, v.pod.Status = "7", *said.DeepCopy()
+		v.last, v.now = &said, noon.Add(time.Minute)
+		before := decide(v)
+		setCondition(&v.pod.Status, corev1.PodCondition{Type: corev1.PodReady, Status: corev1.ConditionFalse, Reason: "NodeNotReady"})
+		last := sent{status: said, revision: 6}
+		if restarted {
+			v.last, last = nil, sent{}
+		}
+		again := podStatus(v, "192.0.2.1")
+		if c := condition(&again, corev1.PodReady); c.Status != corev1.ConditionTrue || c.Reason != "" {
+			t.Errorf("%s: it is said to be %+v", name, c)
+		}
+		if !restarted && (!last.replaced(v.pod) || !equality.Semantic.DeepEqual(again, said)) {
+			t.Errorf("%s: what was said is not said again: %+v", name, again)
+		}
+		if after := decide(v); after.verb != rest || before.verb != rest {
+			t.Errorf("%s: it is to %v, before it was to %v", name, after.verb, before.verb)
+		}
 	}
 }
 

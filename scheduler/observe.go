@@ -115,6 +115,9 @@ func (s *Scheduler) markPod(key store.Key, was, is *fact) {
 	if p.node != "" && len(s.taints[p.node]) > 0 {
 		s.queue.add(evictions, key)
 	}
+	if p.ready && s.isLost(p.node) {
+		s.doubtReady(key, was != nil)
+	}
 	if p.ended && (was == nil || !was.pod.ended) && len(s.index.ended) > s.most {
 		s.queue.add(endedPods, everyPod)
 	}

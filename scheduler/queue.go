@@ -14,6 +14,7 @@ const (
 	namespaces kind = iota
 	garbage
 	lostPods
+	unready
 	evictions
 	endedPods
 	replicaSets

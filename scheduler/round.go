@@ -96,6 +96,8 @@ func (r *round) reconcile(w work) {
 		r.garbage(w)
 	case lostPods:
 		r.lostPod(w)
+	case unready:
+		r.unready(w)
 	case evictions:
 		r.evict(w)
 	case endedPods:

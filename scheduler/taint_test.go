@@ -7,9 +7,12 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"covey.dev/covey/scheduler"
+	"covey.dev/covey/scheduler/controller"
 	"covey.dev/covey/store"
 )
 
@@ -85,4 +88,61 @@ func TestOldEndedPodsAreCleanedUp(t *testing.T) {
 		left := list[*corev1.Pod](s, pods, "default")
 		return len(left) == 2 && left[0].Name == "p3" && left[1].Name == "p4"
 	})
+}
+
+// TestAPodOnALostNodeIsNotReady has a node lost and come back, with its agent telling of the pod meanwhile.
+func TestAPodOnALostNodeIsNotReady(t *testing.T) {
+	c := newCluster(t)
+	c.addNode("a", "8")
+	c.addNode("b", "8")
+	stop := c.schedule()
+	c.agent()
+	pod := important("first", 0, "1")
+	pod.Labels, pod.Spec.NodeName, pod.Status.Phase = map[string]string{"app": "bare"}, "a", corev1.PodRunning
+	pod.Spec.Tolerations = []corev1.Toleration{{Operator: corev1.TolerationOpExists}}
+	pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}
+	c.create(pods, pod)
+	budget := &policyv1.PodDisruptionBudget{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "bare"}, Spec: policyv1.PodDisruptionBudgetSpec{
+		MinAvailable: new(intstr.FromInt32(0)), Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "bare"}},
+	}}
+	c.create(controller.Budgets, budget)
+	node := func(ready corev1.ConditionStatus) {
+		edit(c, store.Key{Resource: nodes, Name: "a"}, func(n *corev1.Node) bool { n.Status.Conditions[0].Status = ready; return true })
+	}
+	agentSays := func(ready corev1.ConditionStatus) {
+		edit(c, first, func(p *corev1.Pod) bool {
+			p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: ready}}
+			return true
+		})
+	}
+	until := func(reason string, healthy int32) {
+		t.Helper()
+		c.until(fmt.Sprintf("the pod to be %q", reason), func(s *store.Snapshot) bool {
+			b, _ := store.Get[*policyv1.PodDisruptionBudget](s, key(controller.Budgets, budget))
+			return conditionOf(podOf(s, "first"), corev1.PodReady).Reason == reason && b.Status.ExpectedPods == 1 && b.Status.CurrentHealthy == healthy
+		})
+	}
+	until("", 1)
+	node(corev1.ConditionUnknown)
+	until("NodeNotReady", 0)
+	agentSays(corev1.ConditionTrue) // which it is believed for a while: the node may be back
+	until("", 1)
+	c.clock.Step(10 * time.Second)
+	until("NodeNotReady", 0)
+
+	agentSays(corev1.ConditionTrue)
+	until("", 1)
+	node(corev1.ConditionTrue)
+	c.settled()
+	c.clock.Step(10 * time.Second)
+	c.settled()
+	until("", 1)
+
+	stop() // the leader is another when it is lost
+	node(corev1.ConditionUnknown)
+	c.schedule()
+	until("NodeNotReady", 0)
+	if got := reasons(c.Snapshot())["TaintManagerEviction"]; got != 0 {
+		t.Errorf("the pod, which tolerates that, was evicted")
+	}
 }

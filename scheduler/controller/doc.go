@@ -13,6 +13,7 @@
 //	TaintEviction -> a pod on a node that it does not tolerate, or no longer
 //	TooManyEnded  -> pods that ended long ago
 //	(the same)  -> one that may run at most once, on a node that is lost
+//	Unready     -> a pod on a node that is lost, which says that it is ready
 //	LostPod     -> a pod that no agent will ever remove
 //
 // The semantics, names, reasons and messages are those of Kubernetes' own controllers, because kubectl and people read
