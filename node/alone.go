@@ -35,7 +35,7 @@ func (w *worker) serveOutage(ctx context.Context, l net.Listener, handler http.H
 	begin := sync.OnceFunc(func() {
 		watching.Go(func() { defer end(); w.awaitServer(ctx) })
 	})
-	return serve(ctx, outage{l, begin}, handler, w.log)
+	return serveClients(ctx, outage{l, begin}, handler, w.log)
 }
 
 // awaitServer returns when a server answers, or ctx ends.

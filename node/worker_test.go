@@ -88,7 +88,7 @@ func (c cluster) served(dir string, id *identity.Identity) (w *worker, stop func
 	g.Go(func() error {
 		return w.followRemovals(ctx, w.checkpoint, remote.RemovedTable, func() bool { return false })
 	})
-	g.Go(func() error { return serve(ctx, clients, w.good(http.NotFoundHandler()), quiet) })
+	g.Go(func() error { return serveClients(ctx, clients, w.good(http.NotFoundHandler()), quiet) })
 	g.Go(func() error { return p.Run(ctx, w.serverCert.TLSConfig(p.Protocols()...)) })
 	go func() {
 		for {

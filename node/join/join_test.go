@@ -1,6 +1,7 @@
 package join
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
@@ -15,6 +16,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -387,6 +389,48 @@ func TestWorkerJoins(t *testing.T) {
 		t.Error("the worker does not have what it was handed")
 	}
 }
+
+// TestWhoAsksSaysItSoon stops in the middle of a request.
+func TestWhoAsksSaysItSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		here, there := net.Pipe()
+		l := &one{conn: make(chan net.Conn, 1), closed: make(chan struct{})}
+		l.conn <- there
+		s := &http.Server{Handler: Handler(&cluster{}, time.Now, slog.New(slog.DiscardHandler))} //nolint:gosec // the handler has its own
+		served := make(chan error, 1)
+		go func() { served <- s.Serve(l) }()
+		if _, err := io.WriteString(here, "POST / HTTP/1.1\r\nHost: n1\r\nContent-Length: 100\r\n\r\n{"); err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.ReadResponse(bufio.NewReader(here), nil)
+		if err != nil || resp.StatusCode != http.StatusBadRequest {
+			t.Errorf("%+v, %v", resp, err)
+		}
+		_ = here.Close()
+		_ = s.Close()
+		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+			t.Error(err)
+		}
+	})
+}
+
+// one is a listener for one connection.
+type one struct {
+	conn   chan net.Conn
+	closed chan struct{}
+}
+
+func (o *one) Accept() (net.Conn, error) {
+	select {
+	case conn := <-o.conn:
+		return conn, nil
+	case <-o.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (o *one) Close() error   { close(o.closed); return nil }
+func (o *one) Addr() net.Addr { return &net.TCPAddr{} }
 
 // TestWhatIsInTheWayIsSaidOnce of each server, however often all are asked.
 func TestWhatIsInTheWayIsSaidOnce(t *testing.T) {

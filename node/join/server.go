@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -18,6 +19,8 @@ import (
 
 const (
 	maxRequest = 16 << 10
+	// readTimeout is how long a node may take to say what it wants.
+	readTimeout = 10 * time.Second
 	// answerTimeout bounds the wait for a leader, without which tokens cannot be checked.
 	answerTimeout = 30 * time.Second
 )
@@ -54,8 +57,8 @@ func Handler(c Cluster, now func() time.Time, log *slog.Logger) http.Handler {
 			http.Error(w, "POST only", http.StatusMethodNotAllowed)
 			return
 		}
-		var req request
-		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest)).Decode(&req); err != nil {
+		req, err := readRequest(w, r)
+		if err != nil {
 			http.Error(w, "the request to join is not understood: "+err.Error(), http.StatusBadRequest)
 			return
 		}
@@ -77,6 +80,18 @@ func Handler(c Cluster, now func() time.Time, log *slog.Logger) http.Handler {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(grant)
 	})
+}
+
+// readRequest reads all that a stranger says, who has to say it soon. What it does then may take longer.
+func readRequest(w http.ResponseWriter, r *http.Request) (req request, err error) {
+	conn := http.NewResponseController(w)
+	_ = conn.SetReadDeadline(time.Now().Add(readTimeout))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
+	if err == nil {
+		_ = conn.SetReadDeadline(time.Time{})
+		err = json.Unmarshal(body, &req)
+	}
+	return req, err
 }
 
 // refusal is an error that asking again does not help against.

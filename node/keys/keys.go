@@ -19,6 +19,7 @@ const (
 	path            = "/keys"
 	certificatePath = "/certificate"
 	maxKeys         = 1 << 20
+	maxRequest      = 16 << 10
 )
 
 // Cluster is what the handler asks about the cluster.
@@ -65,18 +66,18 @@ func Handler(c Cluster) http.Handler {
 
 // certify answers a worker that wants another certificate: only for the key that it has proven.
 func certify(c Cluster, w http.ResponseWriter, r *http.Request) {
-	request, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxKeys))
+	node, _ := peer.From(r.Context())
+	if role, known := c.RoleOf(node.ID); !known || role != identity.RoleWorker {
+		http.Error(w, "no worker of this cluster has this key: it was removed, or never joined", http.StatusForbidden)
+		return
+	}
+	request, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	node, _ := peer.From(r.Context())
 	if id, err := identity.RequestID(request); err != nil || id != node.ID {
 		http.Error(w, "the request is not for the key of the node that asks", http.StatusForbidden)
-		return
-	}
-	if role, known := c.RoleOf(node.ID); !known || role != identity.RoleWorker {
-		http.Error(w, "no worker of this cluster has this key: it was removed, or never joined", http.StatusForbidden)
 		return
 	}
 	host, _, _ := net.SplitHostPort(r.RemoteAddr)

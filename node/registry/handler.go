@@ -42,6 +42,9 @@ func Handler(st *store.Store, users http.Handler, now func() time.Time, log *slo
 			_, _ = io.WriteString(w, `{"errors":[{"code":"UNAUTHORIZED","message":"log in with: covey registry login"}]}`)
 			return
 		}
+		// An image takes longer than a stranger may.
+		conn := http.NewResponseController(w)
+		_, _ = conn.SetReadDeadline(time.Time{}), conn.SetWriteDeadline(time.Time{})
 		users.ServeHTTP(w, r)
 	})
 }
