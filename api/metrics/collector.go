@@ -3,6 +3,7 @@ package metrics
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -18,7 +19,11 @@ const (
 	longest = time.Minute
 	// fresh is how old a sample may be and be the answer to who asks for the use of a node.
 	fresh = 15 * time.Second
+	// mostAnswer is how long an answer may be: 2,000 pods with long names have 10 MiB.
+	mostAnswer = 16 << 20
 )
+
+var errTooLong = errors.New("it is too long")
 
 // Use is how much is used: of the processor, in thousandths of a core, over the window; of memory, in bytes, at its end.
 type Use struct {
@@ -159,7 +164,11 @@ func (c *Collector) read(ctx context.Context, name string, pods []Pod) (*reading
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}).WithContext(context.WithValue(ctx, http.ServerContextKey, &http.Server{})) //nolint:gosec // it listens nowhere
 	w := &response{header: http.Header{}}
-	if err := serve(handler, w, r); err != nil {
+	err = serve(handler, w, r)
+	if w.tooLong {
+		err = errTooLong
+	}
+	if err != nil {
 		return nil, fmt.Errorf("the answer of node %s to %s: %w", name, path, err)
 	}
 	if w.code != 0 && w.code != http.StatusOK {
@@ -243,6 +252,8 @@ type response struct {
 	header http.Header
 	code   int
 	body   bytes.Buffer
+	// tooLong says that it is not all of the answer.
+	tooLong bool
 }
 
 func (w *response) Header() http.Header { return w.header }
@@ -254,5 +265,8 @@ func (w *response) WriteHeader(code int) {
 
 func (w *response) Write(p []byte) (int, error) {
 	w.WriteHeader(http.StatusOK)
+	if w.tooLong = w.tooLong || w.body.Len()+len(p) > mostAnswer; w.tooLong {
+		return 0, errTooLong
+	}
 	return w.body.Write(p)
 }

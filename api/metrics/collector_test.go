@@ -237,3 +237,22 @@ func TestRequestsOfPods(t *testing.T) {
 		t.Errorf("asked for %q", asked)
 	}
 }
+
+// TestCollectorOfANodeThatSaysTooMuch: it is not read to its end, which it need not have.
+func TestCollectorOfANodeThatSaysTooMuch(t *testing.T) {
+	line := []byte(strings.Repeat("# nothing\n", 10_000))
+	written := 0
+	c := New(func(string) (http.Handler, error) {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			for written < 10*mostAnswer {
+				n, err := w.Write(line)
+				if written += n; err != nil {
+					return
+				}
+			}
+		}), nil
+	})
+	if _, err := c.Node(t.Context(), "n1"); !errors.Is(err, errTooLong) || written > mostAnswer {
+		t.Errorf("%d bytes were read: %v", written, err)
+	}
+}

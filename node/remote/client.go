@@ -273,7 +273,7 @@ func (c *Client) ask(ctx context.Context, server, path string, body []byte, answ
 	if resp.StatusCode != http.StatusOK {
 		return refused(resp)
 	}
-	return json.NewDecoder(resp.Body).Decode(answer)
+	return json.NewDecoder(io.LimitReader(resp.Body, maxBody)).Decode(answer)
 }
 
 // refused is the error of an answer that is none: a refusal when the question was at fault.

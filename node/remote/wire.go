@@ -12,7 +12,7 @@ const (
 	eventsPath   = Prefix + "events"
 )
 
-// maxBody is the most that a worker may send at once.
+// maxBody is the most that a worker may send at once, and that it is answered with.
 const maxBody = 16 << 20
 
 // written answers what was written.
