@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -20,7 +21,7 @@ func (w *worker) mounts(pod *corev1.Pod, c *corev1.Container, attempt int, envir
 	var mounts []Mount
 	taken := map[string]bool{}
 	for i := range c.VolumeMounts {
-		m, err := w.volumeMount(&c.VolumeMounts[i], filepath.Join(w.podDir(w.ref.UID), "subpaths", c.Name, fmt.Sprint(i)), environment)
+		m, err := w.volumeMount(pod, &c.VolumeMounts[i], filepath.Join(w.podDir(w.ref.UID), "subpaths", c.Name, fmt.Sprint(i)), environment)
 		if err != nil {
 			return nil, err
 		}
@@ -50,7 +51,7 @@ func (w *worker) mounts(pod *corev1.Pod, c *corev1.Container, attempt int, envir
 }
 
 // volumeMount is one mount of a volume; a part of a volume is mounted at subMount first.
-func (w *worker) volumeMount(m *corev1.VolumeMount, subMount string, environment *env.Environment) (Mount, error) {
+func (w *worker) volumeMount(pod *corev1.Pod, m *corev1.VolumeMount, subMount string, environment *env.Environment) (Mount, error) {
 	path, ok := w.volumes[m.Name]
 	if !ok {
 		return Mount{}, fmt.Errorf("volume %q of mount %s is not there", m.Name, m.MountPath)
@@ -69,7 +70,16 @@ func (w *worker) volumeMount(m *corev1.VolumeMount, subMount string, environment
 	if err != nil {
 		return Mount{}, fmt.Errorf("mount %s: %w", m.MountPath, err)
 	}
-	return Mount{Source: path, Target: absolute(m.MountPath), ReadOnly: m.ReadOnly, Propagation: propagation(m.MountPropagation), Options: options}, nil
+	return Mount{
+		Source: path, Target: absolute(m.MountPath), ReadOnly: m.ReadOnly || isFromAPI(pod, m.Name),
+		Propagation: propagation(m.MountPropagation), Options: options,
+	}, nil
+}
+
+// isFromAPI holds for the name of a volume that containers may only read, whatever their mounts say: covey itself goes on
+// writing to it on the machine, and must not be led astray there.
+func isFromAPI(pod *corev1.Pod, name string) bool {
+	return slices.ContainsFunc(pod.Spec.Volumes, func(v corev1.Volume) bool { return v.Name == name && volume.FromAPI(&v) })
 }
 
 // below makes what is mounted below a read-only mount read-only too, as far as that is asked for (KEP-3857).

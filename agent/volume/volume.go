@@ -48,7 +48,7 @@ func (v *Volumes) setup(ctx context.Context, vol *corev1.Volume) (string, error)
 		return vol.HostPath.Path, hostPath(vol.HostPath)
 	case vol.EmptyDir != nil:
 		return dir, v.emptyDir(dir, vol.EmptyDir)
-	case fromAPI(vol):
+	case FromAPI(vol):
 		files, mode, err := v.files(ctx, vol)
 		if err != nil {
 			return dir, err
@@ -63,7 +63,7 @@ func (v *Volumes) Refresh(ctx context.Context) error {
 	var errs []error
 	for i := range v.Pod.Spec.Volumes {
 		vol := &v.Pod.Spec.Volumes[i]
-		if !fromAPI(vol) {
+		if !FromAPI(vol) {
 			continue
 		}
 		if _, err := v.setup(ctx, vol); err != nil {
@@ -73,7 +73,8 @@ func (v *Volumes) Refresh(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-func fromAPI(vol *corev1.Volume) bool {
+// FromAPI holds for a volume that is made of objects of the API. Containers may only read it.
+func FromAPI(vol *corev1.Volume) bool {
 	return vol.ConfigMap != nil || vol.Secret != nil || vol.DownwardAPI != nil || vol.Projected != nil
 }
 
