@@ -3,6 +3,7 @@ package volume
 import (
 	"context"
 	"fmt"
+	"path"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -88,7 +89,7 @@ func (v *Volumes) downward(out map[string]file, items []corev1.DownwardAPIVolume
 		if err != nil {
 			return err
 		}
-		out[item.Path] = file{[]byte(value), orZero(item.Mode)}
+		out[path.Clean(item.Path)] = file{[]byte(value), orZero(item.Mode)}
 	}
 	return nil
 }
@@ -109,7 +110,7 @@ func pick(out map[string]file, data map[string][]byte, items []corev1.KeyToPath,
 			}
 			return fmt.Errorf("%s %q references non-existent key: %s", kind, name, item.Key)
 		}
-		out[item.Path] = file{value, orZero(item.Mode)}
+		out[path.Clean(item.Path)] = file{value, orZero(item.Mode)}
 	}
 	return nil
 }

@@ -27,7 +27,7 @@ func SubPath(root, sub, target string) error {
 	if err := makeTarget(f, target); err != nil {
 		return err
 	}
-	if err := unix.Mount(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), target, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+	if err := unix.Mount(opened(f), target, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
 		return fmt.Errorf("mount subPath %q: %w", sub, err)
 	}
 	return nil

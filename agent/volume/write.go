@@ -1,20 +1,33 @@
 package volume
 
 import (
+	"bytes"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"maps"
 	"os"
-	"path/filepath"
+	"path"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
-// dataLink is the link that is switched when the content changes.
-const dataLink = "..data"
+const (
+	// dataLink is the link that is switched when the content changes.
+	dataLink = "..data"
+	// setPrefix begins the name of a directory with a set of files.
+	setPrefix = "..set-"
+)
 
 // write puts files into dir so that readers see either the old set or the new one: the files lie in a directory of their
 // own, ..data points to it, and the names in dir point through ..data.
+//
+// Containers from before volumes of the API were read-only may change all in dir, at any time. Nothing that they leave there leads
+// out of dir, or has covey open what is no file.
 func (v *Volumes) write(dir string, files map[string]file, mode int32, inMemory bool) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -24,97 +37,124 @@ func (v *Volumes) write(dir string, files map[string]file, mode int32, inMemory 
 			return err
 		}
 	}
-	if same(filepath.Join(dir, dataLink), files) {
-		return nil
-	}
-	fresh, err := os.MkdirTemp(dir, "..set-")
+	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return err
 	}
-	if err := v.fill(fresh, files, mode); err != nil {
-		return errors.Join(err, os.RemoveAll(fresh))
+	defer func() { _ = root.Close() }()
+	old := currentSet(root)
+	if old != "" && isSet(root, old, files) {
+		return nil
 	}
-	old, _ := os.Readlink(filepath.Join(dir, dataLink))
-	if err := switchLink(dir, filepath.Base(fresh)); err != nil {
+	if err := v.replace(root, files, mode); err != nil {
 		return err
 	}
-	if err := linkNames(dir, files); err != nil {
+	if err := linkNames(root, files); err != nil {
 		return err
 	}
 	if old == "" {
 		return nil
 	}
-	return os.RemoveAll(filepath.Join(dir, old))
+	return root.RemoveAll(old)
 }
 
-func (v *Volumes) fill(dir string, files map[string]file, mode int32) error {
-	if err := os.Chmod(dir, 0o755); err != nil {
+// currentSet is the name of the directory that ..data points to; empty if it points to none of ours.
+func currentSet(root *os.Root) string {
+	name, err := root.Readlink(dataLink)
+	if err != nil || !strings.HasPrefix(name, setPrefix) || strings.Contains(name, "/") {
+		return ""
+	}
+	return name
+}
+
+// replace makes a directory with the files, and has ..data point to it.
+func (v *Volumes) replace(root *os.Root, files map[string]file, mode int32) error {
+	name := setPrefix + rand.Text()
+	err := root.Mkdir(name, 0o755)
+	if err == nil {
+		err = v.fill(root, name, files, mode)
+	}
+	if err == nil {
+		err = switchLink(root, name)
+	}
+	if err != nil {
+		return errors.Join(err, root.RemoveAll(name))
+	}
+	return nil
+}
+
+func (v *Volumes) fill(root *os.Root, name string, files map[string]file, mode int32) error {
+	set, err := openDir(root, name)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = set.Close() }()
+	if err := set.Chmod(".", 0o755); err != nil {
 		return err
 	}
 	for name, f := range files {
-		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		if err := set.MkdirAll(path.Dir(name), 0o755); err != nil {
 			return err
 		}
-		perm := f.mode
-		if perm == 0 {
-			perm = mode
+		if f.mode == 0 {
+			f.mode = mode
 		}
-		if err := os.WriteFile(path, f.data, 0o600); err != nil {
-			return err
-		}
-		if err := v.give(path, os.FileMode(perm)); err != nil {
+		if err := v.create(set, name, f); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// give sets a file's mode; with an fsGroup the group owns it and may read it.
-func (v *Volumes) give(path string, perm os.FileMode) error {
+// create makes a file; with an fsGroup the group owns it and may read it.
+func (v *Volumes) create(set *os.Root, name string, f file) error {
+	out, err := set.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = out.Write(f.data)
+	perm := os.FileMode(f.mode)
 	if group, ok := v.fsGroup(); ok {
-		if err := os.Chown(path, -1, group); err != nil {
-			return err
-		}
+		err = errors.Join(err, out.Chown(-1, group))
 		perm |= 0o040
 	}
-	return os.Chmod(path, perm)
+	return errors.Join(err, out.Chmod(perm), out.Close())
 }
 
-func switchLink(dir, target string) error {
-	tmp := filepath.Join(dir, "..data_tmp")
-	if err := os.Remove(tmp); err != nil && !errors.Is(err, os.ErrNotExist) {
+func switchLink(root *os.Root, target string) error {
+	const tmp = "..data_tmp"
+	if err := root.RemoveAll(tmp); err != nil {
 		return err
 	}
-	if err := os.Symlink(target, tmp); err != nil {
+	if err := root.Symlink(target, tmp); err != nil {
 		return err
 	}
-	if err := os.Rename(tmp, filepath.Join(dir, dataLink)); err != nil {
+	if err := root.Rename(tmp, dataLink); err != nil {
 		return fmt.Errorf("switch to the new content: %w", err)
 	}
 	return nil
 }
 
 // linkNames makes the names that users see, and removes those that are no more.
-func linkNames(dir string, files map[string]file) error {
+func linkNames(root *os.Root, files map[string]file) error {
 	tops := map[string]bool{}
 	for name := range files {
 		top, _, _ := strings.Cut(name, "/")
 		tops[top] = true
 	}
-	entries, err := os.ReadDir(dir)
+	entries, err := fs.ReadDir(root.FS(), ".")
 	if err != nil {
 		return err
 	}
 	for _, entry := range entries {
 		if name := entry.Name(); !strings.HasPrefix(name, "..") && !tops[name] {
-			if err := os.Remove(filepath.Join(dir, name)); err != nil {
+			if err := root.RemoveAll(name); err != nil {
 				return err
 			}
 		}
 	}
 	for _, top := range slices.Sorted(maps.Keys(tops)) {
-		err := os.Symlink(filepath.Join(dataLink, top), filepath.Join(dir, top))
+		err := root.Symlink(path.Join(dataLink, top), top)
 		if err != nil && !errors.Is(err, os.ErrExist) {
 			return err
 		}
@@ -122,23 +162,90 @@ func linkNames(dir string, files map[string]file) error {
 	return nil
 }
 
-// same reports whether dir holds exactly these files.
-func same(dir string, files map[string]file) bool {
-	count := 0
-	err := filepath.WalkDir(dir+"/", func(path string, d os.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		name, err := filepath.Rel(dir, path)
-		if err != nil {
-			return err
-		}
-		data, err := os.ReadFile(path)
-		if f, ok := files[name]; err != nil || !ok || string(f.data) != string(data) {
-			return errors.Join(err, os.ErrInvalid)
-		}
-		count++
-		return nil
-	})
-	return err == nil && count == len(files)
+// isSet reports whether the directory with this name holds exactly these files.
+func isSet(root *os.Root, name string, files map[string]file) bool {
+	set, err := openDir(root, name)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = set.Close() }()
+	count, ok := match(set, "", files)
+	return ok && count == len(files)
 }
+
+// match counts the files below dir, whose own path is at; it is not ok when one of them is not as wanted.
+func match(dir *os.Root, at string, files map[string]file) (count int, ok bool) {
+	entries, err := fs.ReadDir(dir.FS(), ".")
+	if err != nil {
+		return 0, false
+	}
+	for _, entry := range entries {
+		name, n := path.Join(at, entry.Name()), 1
+		if entry.IsDir() {
+			n, ok = matchBelow(dir, entry.Name(), name, files)
+		} else {
+			f, wanted := files[name]
+			ok = wanted && holds(dir, entry.Name(), f.data)
+		}
+		if !ok {
+			return 0, false
+		}
+		count += n
+	}
+	return count, true
+}
+
+// matchBelow goes into a directory if files are wanted there.
+func matchBelow(parent *os.Root, name, at string, files map[string]file) (count int, ok bool) {
+	wanted := func(name string) bool { return strings.HasPrefix(name, at+"/") }
+	if !slices.ContainsFunc(slices.Collect(maps.Keys(files)), wanted) {
+		return 0, false
+	}
+	dir, err := openDir(parent, name)
+	if err != nil {
+		return 0, false
+	}
+	defer func() { _ = dir.Close() }()
+	return match(dir, at, files)
+}
+
+// holds reports whether the content of a file is as wanted.
+func holds(dir *os.Root, name string, content []byte) bool {
+	f, err := openFile(dir, name)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = f.Close() }()
+	data, err := io.ReadAll(io.LimitReader(f, int64(len(content))+1))
+	return err == nil && bytes.Equal(data, content)
+}
+
+// openDir opens a directory, and nothing else: a pipe would be waited for, a device would be woken.
+func openDir(parent *os.Root, name string) (*os.Root, error) {
+	at, err := parent.OpenFile(name, unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = at.Close() }()
+	return os.OpenRoot(opened(at))
+}
+
+// openFile opens a regular file to read it, and nothing else.
+func openFile(parent *os.Root, name string) (*os.File, error) {
+	at, err := parent.OpenFile(name, unix.O_PATH, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = at.Close() }()
+	info, err := at.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is no file", name)
+	}
+	return os.Open(opened(at))
+}
+
+// opened is a path to what a file has open.
+func opened(f *os.File) string { return fmt.Sprintf("/proc/self/fd/%d", f.Fd()) }

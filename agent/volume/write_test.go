@@ -1,0 +1,84 @@
+package volume
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+	corev1 "k8s.io/api/core/v1"
+)
+
+// written is a volume of a ConfigMap with a file "deep/a", where it is, and the directory that ..data points to.
+func written(t *testing.T, src source) (v *Volumes, dir, set string) {
+	t.Helper()
+	src.maps["conf"] = map[string]string{"a": "old"}
+	v = volumes(t, src, corev1.Volume{Name: "conf", VolumeSource: configMap("conf", corev1.KeyToPath{Key: "a", Path: "deep/a"})})
+	paths, err := v.Setup(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir = paths["conf"]
+	name, err := os.Readlink(filepath.Join(dir, dataLink))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v, dir, filepath.Join(dir, name)
+}
+
+// TestWhatAContainerLeavesLeadsNowhere has what can write to the volume change it.
+func TestWhatAContainerLeavesLeadsNowhere(t *testing.T) {
+	link := func(to string, path ...string) error {
+		name := filepath.Join(path...)
+		if err := os.RemoveAll(name); err != nil {
+			return err
+		}
+		return os.Symlink(to, name)
+	}
+	pipe := func(path ...string) error {
+		name := filepath.Join(path...)
+		if err := os.RemoveAll(name); err != nil {
+			return err
+		}
+		return unix.Mkfifo(name, 0o666)
+	}
+	for name, leave := range map[string]func(dir, set string) error{
+		"..data leads out":          func(dir, _ string) error { return link("../machine", dir, dataLink) },
+		"..data is absolute":        func(dir, _ string) error { return link(filepath.Join(dir, "../machine"), dir, dataLink) },
+		"..data looks like ours":    func(dir, _ string) error { return link("..set-/../../machine", dir, dataLink) },
+		"..data is a pipe":          func(dir, _ string) error { return pipe(dir, dataLink) },
+		"the set leads out":         func(_, set string) error { return link("../machine", set) },
+		"the set is a pipe":         func(_, set string) error { return pipe(set) },
+		"a directory leads out":     func(_, set string) error { return link("../../machine/deep", set, "deep") },
+		"a directory is a pipe":     func(_, set string) error { return pipe(set, "deep") },
+		"a file leads out":          func(_, set string) error { return link("../../../machine/deep/a", set, "deep/a") },
+		"a file is a pipe":          func(_, set string) error { return pipe(set, "deep/a") },
+		"a name is a pipe":          func(dir, _ string) error { return pipe(dir, "deep") },
+		"the link's name leads out": func(dir, _ string) error { return link("../machine", dir, "..data_tmp") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			src := source{maps: map[string]map[string]string{}}
+			v, dir, set := written(t, src)
+			machine := filepath.Join(v.Dir, "machine", "deep")
+			if err := os.MkdirAll(machine, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(machine, "a"), []byte("old"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := leave(dir, set); err != nil {
+				t.Fatal(err)
+			}
+			src.maps["conf"]["a"] = "new"
+			if err := v.Refresh(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if got := read(t, dir, dataLink, "deep/a"); got != "new" {
+				t.Errorf("the volume has %q", got)
+			}
+			if read(t, machine, "a") != "old" || mode(t, filepath.Join(machine, "a")) != 0o600 || mode(t, filepath.Dir(machine)) != 0o700 {
+				t.Error("what lies outside of the volume has changed")
+			}
+		})
+	}
+}
