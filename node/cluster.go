@@ -178,6 +178,7 @@ func (n *base) openGossip() error {
 		Dial: func(ctx context.Context, addresses []string, nodeID string) (net.Conn, error) {
 			return n.links.DialAt(ctx, addresses, nodeID, gossipProtocol)
 		},
+		NodeOf:      link.PeerOf,
 		Incarnation: n.incarnation,
 		Witness:     n.cfg.Witness,
 		Protocol:    protocol.Spoken(),

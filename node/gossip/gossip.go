@@ -47,6 +47,8 @@ type Config struct {
 	Streams net.Listener
 	// Dial connects with the node at one of these addresses; nodeID is empty when it is not known yet.
 	Dial func(ctx context.Context, addresses []string, nodeID string) (net.Conn, error)
+	// NodeOf is the ID of the node at the other end of a stream, by the key that it has shown. Nil: none has shown one.
+	NodeOf func(net.Conn) string
 	// Clock is what this machine's clock says, and Observe is told what those of others do.
 	Clock   func() time.Time
 	Observe func(nodeID string, t time.Time)
@@ -106,6 +108,7 @@ type Gossip struct {
 	calls     chan call    // that others made
 	toCall    atomic.Int32 // how often still because this node has moved
 	ring      *memberlist.Keyring
+	guard     guard
 
 	generation atomic.Uint64 // of the keys
 
@@ -134,7 +137,8 @@ func New(cfg Config) (*Gossip, error) {
 		cfg: cfg, ring: ring, changed: make(chan struct{}), calls: make(chan call, mostCalls),
 		alive: map[string]Member{}, lost: map[string]Member{}, reached: map[string]string{},
 	}
-	g.transport = newTransport(cfg, g.Locate)
+	g.guard.keys.Store(&cfg.Keys.Keys)
+	g.transport = newTransport(cfg, g.Locate, &g.guard)
 	g.generation.Store(cfg.Keys.Generation)
 	g.settings = g.newSettings()
 	list, err := memberlist.Create(g.settings)

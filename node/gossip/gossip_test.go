@@ -73,6 +73,7 @@ func runAt(t *testing.T, shared *identity.Identity, listen string, everyone []ne
 		Dial: func(ctx context.Context, addresses []string, nodeID string) (net.Conn, error) {
 			return links.DialAt(ctx, addresses, nodeID, proto)
 		},
+		NodeOf:   link.PeerOf,
 		Everyone: func() []netip.Addr { return everyone },
 		Log:      log,
 	})

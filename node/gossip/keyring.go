@@ -28,6 +28,7 @@ func newKeyring(keys Keys) (*memberlist.Keyring, error) {
 
 // SetKeys goes on with other keys, and tells the others.
 func (g *Gossip) SetKeys(keys Keys) error {
+	g.guard.keys.Store(&keys.Keys)
 	var errs []error
 	for _, key := range keys.Keys {
 		errs = append(errs, g.ring.AddKey(key))

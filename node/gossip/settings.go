@@ -12,8 +12,8 @@ func (g *Gossip) newSettings() *memberlist.Config {
 	s.Name = g.cfg.NodeID
 	s.Transport = g.transport
 	s.Keyring = g.ring
-	s.Delegate, s.Events = delegate{g}, events{g}
-	s.Logger = newLogger(g.cfg.Log)
+	s.Delegate, s.Events, s.Alive = delegate{g}, events{g}, delegate{g}
+	s.Logger = g.transport.log
 	s.DNSConfigPath = ""
 	s.SuspicionMult = suspicionMult(1)
 	// News goes to one node more but not each 200 ms, by a timer that was most of what an idle node woke for.

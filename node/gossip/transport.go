@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"net"
+	"net/netip"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -17,6 +19,8 @@ const packetBytes = 65536
 type transport struct {
 	cfg     Config
 	locate  func(nodeID string) []string
+	guard   *guard
+	log     *log.Logger
 	counted [2]traffic // sent, received
 	packets chan *memberlist.Packet
 	streams chan net.Conn
@@ -26,8 +30,8 @@ type transport struct {
 
 var _ memberlist.NodeAwareTransport = (*transport)(nil)
 
-func newTransport(cfg Config, locate func(string) []string) *transport {
-	t := &transport{cfg: cfg, locate: locate, packets: make(chan *memberlist.Packet), streams: make(chan net.Conn)}
+func newTransport(cfg Config, locate func(string) []string, guard *guard) *transport {
+	t := &transport{cfg: cfg, locate: locate, guard: guard, log: newLogger(cfg.Log), packets: make(chan *memberlist.Packet), streams: make(chan net.Conn)}
 	t.closing, t.close = context.WithCancel(context.Background())
 	return t
 }
@@ -59,6 +63,10 @@ func (t *transport) readPackets(ctx context.Context) error {
 			continue // such as a refusal that a peer's machine sent back
 		}
 		t.counted[1].add(n)
+		if err := t.guard.packet(buf[:n]); err != nil {
+			t.log.Printf("[ERR] a packet from %s was dropped: %v", from, err)
+			continue
+		}
 		packet := &memberlist.Packet{Buf: append([]byte(nil), buf[:n]...), From: from, Timestamp: now}
 		select {
 		case t.packets <- packet:
@@ -78,12 +86,21 @@ func (t *transport) acceptStreams(ctx context.Context) error {
 			return fmt.Errorf("accept gossip streams: %w", err)
 		}
 		select {
-		case t.streams <- conn:
+		case t.streams <- t.checked(conn):
 		case <-ctx.Done():
 			_ = conn.Close()
 			return nil
 		}
 	}
+}
+
+// checked is what memberlist is given of a connection.
+func (t *transport) checked(conn net.Conn) net.Conn {
+	c := &checked{Conn: conn, guard: t.guard}
+	if t.cfg.NodeOf != nil {
+		c.from = t.cfg.NodeOf(conn)
+	}
+	return c
 }
 
 // FinalAdvertiseAddr implements memberlist.Transport.
@@ -102,12 +119,12 @@ func (t *transport) WriteToAddress(b []byte, to memberlist.Address) (time.Time, 
 	if len(at) == 0 {
 		return time.Time{}, fmt.Errorf("write to node %s: %w", to.Name, errUnknown)
 	}
-	addr, err := net.ResolveUDPAddr("udp", at[0])
+	addr, err := netip.ParseAddrPort(at[0]) // whoever asks for an answer says where; a name would be looked up, and all else wait
 	if err != nil {
 		return time.Time{}, err
 	}
 	t.counted[0].add(len(b))
-	_, err = t.cfg.Packets.WriteTo(b, addr)
+	_, err = t.cfg.Packets.WriteTo(b, net.UDPAddrFromAddrPort(addr))
 	return time.Now(), err
 }
 
@@ -134,7 +151,11 @@ func (t *transport) DialAddressTimeout(to memberlist.Address, timeout time.Durat
 	if len(at) == 0 {
 		return nil, fmt.Errorf("connect with node %s: %w", to.Name, errUnknown)
 	}
-	return t.cfg.Dial(ctx, at, to.Name)
+	conn, err := t.cfg.Dial(ctx, at, to.Name)
+	if err != nil {
+		return nil, err
+	}
+	return t.checked(conn), nil
 }
 
 // PacketCh implements memberlist.Transport.

@@ -39,3 +39,13 @@ func keyOf(conn net.Conn) (nodeID string, err error) {
 	}
 	return identity.KeyOf(certs[0])
 }
+
+// PeerOf is the ID of the node whose key the other end of a connection has shown, which Links has made or a listener of theirs has yielded;
+// empty where it has shown none.
+func PeerOf(conn net.Conn) string {
+	if node, ok := NodeOf(conn); ok {
+		return node.ID
+	}
+	id, _ := keyOf(conn)
+	return id
+}
