@@ -42,20 +42,13 @@ func (v *Volumes) write(dir string, files map[string]file, mode int32, inMemory 
 		return err
 	}
 	defer func() { _ = root.Close() }()
-	old := currentSet(root)
-	if old != "" && isSet(root, old, files) {
-		return nil
+	if name := currentSet(root); name == "" || !isSet(root, name, files) {
+		if err := v.replace(root, files, mode); err != nil {
+			return err
+		}
 	}
-	if err := v.replace(root, files, mode); err != nil {
-		return err
-	}
-	if err := linkNames(root, files); err != nil {
-		return err
-	}
-	if old == "" {
-		return nil
-	}
-	return root.RemoveAll(old)
+	// Also when the content is the same: it may have been switched without coming to this.
+	return errors.Join(linkNames(root, files), removeOld(root))
 }
 
 // currentSet is the name of the directory that ..data points to; empty if it points to none of ours.
@@ -154,9 +147,29 @@ func linkNames(root *os.Root, files map[string]file) error {
 		}
 	}
 	for _, top := range slices.Sorted(maps.Keys(tops)) {
-		err := root.Symlink(path.Join(dataLink, top), top)
-		if err != nil && !errors.Is(err, os.ErrExist) {
+		target := path.Join(dataLink, top)
+		if old, err := root.Readlink(top); err == nil && old == target {
+			continue
+		}
+		if err := errors.Join(root.RemoveAll(top), root.Symlink(target, top)); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// removeOld removes all sets but the one that ..data points to.
+func removeOld(root *os.Root) error {
+	entries, err := fs.ReadDir(root.FS(), ".")
+	if err != nil {
+		return err
+	}
+	current := currentSet(root)
+	for _, entry := range entries {
+		if name := entry.Name(); strings.HasPrefix(name, setPrefix) && name != current {
+			if err := root.RemoveAll(name); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

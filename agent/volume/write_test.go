@@ -3,6 +3,7 @@ package volume
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -80,5 +81,35 @@ func TestWhatAContainerLeavesLeadsNowhere(t *testing.T) {
 				t.Error("what lies outside of the volume has changed")
 			}
 		})
+	}
+}
+
+// TestAnInterruptedChangeIsFinished has a volume as it is when covey was killed, or the disk was full, after ..data was switched.
+func TestAnInterruptedChangeIsFinished(t *testing.T) {
+	v, dir, set := written(t, source{maps: map[string]map[string]string{}})
+	if err := os.Rename(filepath.Join(dir, "deep"), filepath.Join(dir, "gone")); err != nil {
+		t.Fatal(err)
+	}
+	for _, left := range []string{"..set-1", "..set-2/deep"} {
+		if err := os.MkdirAll(filepath.Join(dir, left), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := v.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := read(t, dir, "deep/a"); got != "old" {
+		t.Errorf("the file has %q", got)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make([]string, len(entries))
+	for i, entry := range entries {
+		got[i] = entry.Name()
+	}
+	if want := []string{dataLink, filepath.Base(set), "deep"}; !slices.Equal(got, want) {
+		t.Errorf("the volume has %q, want %q", got, want)
 	}
 }
