@@ -75,7 +75,11 @@ func (s *session) nodes(names []string, sel *selection) ([]target, error) {
 	}
 	all := make([]target, len(names))
 	for i, name := range names {
-		all[i] = target{Resource: r, name: trimType(name)}
+		name = trimType(name)
+		if err := checkName(name); err != nil {
+			return nil, err
+		}
+		all[i] = target{Resource: r, name: name}
 	}
 	return all, nil
 }

@@ -230,13 +230,13 @@ func (s *session) waitOneGone(ctx context.Context, d doomed) error {
 	query := url.Values{"fieldSelector": {"metadata.name=" + d.name}}
 	for {
 		var list metav1.PartialObjectMetadataList
-		if err := s.Into(ctx, client.Request{Path: all.path(), Query: query}, &list); err != nil {
+		if err := s.Into(ctx, client.Request{Path: all.collection(), Query: query}, &list); err != nil {
 			return err
 		}
 		if len(list.Items) == 0 || list.Items[0].UID != d.uid {
 			return nil
 		}
-		err := s.Watch(ctx, client.Request{Path: all.path(), Query: query}, list.ResourceVersion, func(e client.Event) error {
+		err := s.Watch(ctx, client.Request{Path: all.collection(), Query: query}, list.ResourceVersion, func(e client.Event) error {
 			var meta metav1.PartialObjectMetadata
 			if err := json.Unmarshal(e.Object, &meta); err != nil {
 				return fmt.Errorf("decode an event: %w", err)

@@ -225,7 +225,7 @@ func (o *getOptions) follow(s *session, targets []target, p *objectPrinter) erro
 		if err != nil {
 			return err
 		}
-		request := client.Request{Path: t.path(), Query: o.query(), Accept: accept}
+		request := client.Request{Path: t.collection(), Query: o.query(), Accept: accept}
 		err = s.Watch(s.ctx(), request, revision, func(e client.Event) error { return show(e.Object) })
 		if !client.IsExpired(err) {
 			return err
@@ -253,7 +253,7 @@ func (o *getOptions) start(s *session, t target, accept string, block *tableBloc
 	}
 	query := o.query()
 	query.Del("limit")
-	if err := s.Into(s.ctx(), client.Request{Path: t.path(), Query: query, Accept: accept}, &list); err != nil {
+	if err := s.Into(s.ctx(), client.Request{Path: t.collection(), Query: query, Accept: accept}, &list); err != nil {
 		return "", err
 	}
 	for _, raw := range list.Items {

@@ -39,12 +39,13 @@ func (o *getOptions) newTable(s *session, r *client.Resource, prefixed bool) *ta
 
 // load adds the rows of a target, page by page.
 func (b *tableBlock) load(s *session, t target, query url.Values) error {
+	path := t.collection()
 	if t.name != "" {
-		query = nil
+		path, query = t.path(), nil
 	}
 	for {
 		var page metav1.Table
-		if err := s.Into(s.ctx(), client.Request{Path: t.path(), Query: query, Accept: client.Table}, &page); err != nil {
+		if err := s.Into(s.ctx(), client.Request{Path: path, Query: query, Accept: client.Table}, &page); err != nil {
 			return err
 		}
 		if err := b.add(&page); err != nil {

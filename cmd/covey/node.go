@@ -59,6 +59,9 @@ A node that is alive leaves by itself: run "covey leave" there.`,
 
 // removeNode deletes a dead node's object, after which the leader takes it out of Raft, and waits for that.
 func (s *session) removeNode(name string, timeout time.Duration) error {
+	if err := checkName(name); err != nil {
+		return err
+	}
 	m, err := s.member(name)
 	switch {
 	case err != nil:

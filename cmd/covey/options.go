@@ -35,6 +35,9 @@ func (o *options) open(cmd *cobra.Command) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkNamespace(cfg.Namespace); err != nil {
+		return nil, err
+	}
 	shown := map[string]bool{}
 	c, err := client.New(cfg, func(text string) {
 		if !shown[text] {

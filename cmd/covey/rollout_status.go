@@ -79,7 +79,7 @@ func (o *rolloutStatusOptions) followUntilDone(ctx context.Context, s *session, 
 		if err := show(&d); err != nil {
 			return err
 		}
-		request := client.Request{Path: t.Path(t.namespace), Query: url.Values{"fieldSelector": {"metadata.name=" + t.name}}}
+		request := client.Request{Path: t.collection(), Query: url.Values{"fieldSelector": {"metadata.name=" + t.name}}}
 		err := s.Watch(ctx, request, d.ResourceVersion, func(e client.Event) error {
 			if e.Type == watch.Deleted {
 				return errors.New("object has been deleted")

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/api/validate/content"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"covey.dev/covey/api/client"
@@ -57,12 +58,16 @@ type target struct {
 	namespace, name string
 }
 
+// path is where the object is served, or a subresource of it.
 func (t target) path(below ...string) string {
 	if t.name == "" {
-		return t.Path(t.namespace)
+		panic("the path of one object was asked for, and there is no name") // rather than that of all of them
 	}
 	return t.Path(t.namespace, append([]string{t.name}, below...)...)
 }
+
+// collection is where all objects of the kind are served.
+func (t target) collection() string { return t.Path(t.namespace) }
 
 // object names it in messages: "deployment.apps/hello".
 func (t target) object() string { return t.Object(t.name) }
@@ -109,6 +114,9 @@ func parseArgs(kinds client.Resources, args []string) ([]target, error) {
 			if !ok || typ == "" || name == "" || strings.Contains(name, "/") {
 				return nil, fmt.Errorf("arguments in resource/name form must all be so, and %q is not", arg)
 			}
+			if err := checkName(name); err != nil {
+				return nil, err
+			}
 			r, err := kinds.Lookup(typ)
 			if err != nil {
 				return nil, err
@@ -130,10 +138,32 @@ func parseArgs(kinds client.Resources, args []string) ([]target, error) {
 			if strings.Contains(name, "/") {
 				return nil, errors.New("there is no need to specify a resource type as a separate argument when passing arguments in resource/name form")
 			}
+			if err := checkName(name); err != nil {
+				return nil, err
+			}
 			all = append(all, target{Resource: r, name: name})
 		}
 	}
 	return all, nil
+}
+
+// checkName refuses a name that no object has, and that would make the path of the object one of something else.
+func checkName(name string) error {
+	if name == "" {
+		return errors.New("resource name may not be empty")
+	}
+	if problems := content.IsPathSegmentName(name); len(problems) > 0 {
+		return fmt.Errorf("invalid resource name %q: %s", name, strings.Join(problems, ", "))
+	}
+	return nil
+}
+
+// checkNamespace is checkName for a namespace; none is given where it is empty.
+func checkNamespace(name string) error {
+	if problems := content.IsPathSegmentName(name); len(problems) > 0 {
+		return fmt.Errorf("invalid namespace %q: %s", name, strings.Join(problems, ", "))
+	}
+	return nil
 }
 
 func (s *session) fileTargets(sel *selection) ([]target, error) {
@@ -174,6 +204,9 @@ func (s *session) targetOf(o *manifest.Object) (target, error) {
 	}
 	if o.Name == "" {
 		return target{}, fmt.Errorf("%s in %s: metadata.name not set", o.GVK.Kind, o.Where)
+	}
+	if err := errors.Join(checkName(o.Name), checkNamespace(o.Namespace)); err != nil {
+		return target{}, fmt.Errorf("%s: %w", o, err)
 	}
 	t := target{Resource: r, name: o.Name}
 	if !r.Namespaced {
@@ -220,7 +253,7 @@ func (s *session) list(t target, query url.Values, item func(json.RawMessage) er
 			metav1.ListMeta `json:"metadata"`
 			Items           []json.RawMessage `json:"items"`
 		}
-		if err := s.Into(s.ctx(), client.Request{Path: t.path(), Query: query}, &page); err != nil {
+		if err := s.Into(s.ctx(), client.Request{Path: t.collection(), Query: query}, &page); err != nil {
 			return err
 		}
 		for _, raw := range page.Items {
