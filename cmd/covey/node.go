@@ -73,6 +73,9 @@ func (s *session) removeNode(name string, timeout time.Duration) error {
 	if err != nil {
 		return err
 	}
+	if m != nil && m.Name != "" {
+		name = m.Name // it may have been given by its ID
+	}
 	body := []byte(`{"kind":"DeleteOptions","apiVersion":"v1"}`)
 	if _, err := s.delete(target{Resource: r, name: name}, body); err != nil && (m == nil || !apierrors.IsNotFound(err)) {
 		return err
