@@ -31,7 +31,7 @@ With --data-dir the state is that of a node that is stopped and is the only serv
 		Example: "  covey backup /mnt/usb/covey.backup\n  covey backup - | ssh backup 'cat > covey.backup'\n  covey backup --data-dir /var/lib/covey /mnt/usb/covey.backup",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if dataDir != "" {
+			if cmd.Flags().Changed("data-dir") {
 				return saveBackup(cmd, args[0], func(w io.Writer) error { return backupDir(cmd, dataDir, w) })
 			}
 			s, err := base.open(cmd)
@@ -57,9 +57,9 @@ func (s *session) backup(w io.Writer) error {
 }
 
 func backupDir(cmd *cobra.Command, dataDir string, w io.Writer) error {
-	dir, err := filepath.Abs(dataDir)
+	dir, err := directory("data-dir", dataDir)
 	if err != nil {
-		return fmt.Errorf("--data-dir: %w", err)
+		return err
 	}
 	return node.BackupDir(cmd.Context(), dir, w, errorLog(cmd))
 }
@@ -117,7 +117,7 @@ state is damaged. The node is then the only server of its cluster, and others jo
 				return err
 			}
 			defer func() { _ = in.Close() }()
-			if dataDir != "" {
+			if cmd.Flags().Changed("data-dir") {
 				return restoreDir(cmd.Context(), cmd, dataDir, in)
 			}
 			s, err := base.open(cmd)
@@ -159,9 +159,9 @@ func (s *session) restore(backup io.Reader) error {
 }
 
 func restoreDir(ctx context.Context, cmd *cobra.Command, dataDir string, backup io.Reader) error {
-	dir, err := filepath.Abs(dataDir)
+	dir, err := directory("data-dir", dataDir)
 	if err != nil {
-		return fmt.Errorf("--data-dir: %w", err)
+		return err
 	}
 	kept, err := node.RestoreDir(ctx, dir, backup, errorLog(cmd))
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -37,7 +36,7 @@ With --data-dir it is done to a node that is stopped.`,
 		Example: "  covey recover\n  covey recover --yes\n  covey recover --data-dir /var/lib/covey --yes",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if dataDir != "" {
+			if cmd.Flags().Changed("data-dir") {
 				return recoverDir(cmd, dataDir, yes)
 			}
 			s, err := base.open(cmd)
@@ -142,9 +141,9 @@ func describeRecovery(plan node.Recovery) string {
 }
 
 func recoverDir(cmd *cobra.Command, dataDir string, yes bool) error {
-	dir, err := filepath.Abs(dataDir)
+	dir, err := directory("data-dir", dataDir)
 	if err != nil {
-		return fmt.Errorf("--data-dir: %w", err)
+		return err
 	}
 	if !yes {
 		return fmt.Errorf("this makes the node in %s the only server of its cluster. Servers that come back copy its state; what they had beyond it is lost. "+
