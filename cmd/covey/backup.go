@@ -73,8 +73,15 @@ func saveBackup(cmd *cobra.Command, file string, write func(io.Writer) error) (e
 	if file == "-" {
 		return write(cmd.OutOrStdout())
 	}
+	place, special, err := destination(file)
+	switch {
+	case err != nil:
+		return fmt.Errorf("write the backup: %w", err)
+	case special:
+		return writeTo(file, write)
+	}
 	// The file appears when it is whole.
-	tmp, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".part*") // mode 0600
+	tmp, err := os.CreateTemp(filepath.Dir(place), filepath.Base(place)+".part*") // mode 0600
 	if err != nil {
 		return fmt.Errorf("write the backup: %w", err)
 	}
@@ -90,11 +97,33 @@ func saveBackup(cmd *cobra.Command, file string, write func(io.Writer) error) (e
 	if err = errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
 		return fmt.Errorf("write the backup: %w", err)
 	}
-	if err := os.Rename(tmp.Name(), file); err != nil {
+	if err := os.Rename(tmp.Name(), place); err != nil {
 		return fmt.Errorf("write the backup: %w", err)
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "Saved the state in %s (%s)\n", file, byteText(size))
 	return nil
+}
+
+// destination is the file itself where links lead to it. One that is special, such as a device or a pipe, is to be written to, not replaced.
+func destination(file string) (place string, special bool, err error) {
+	info, err := os.Stat(file)
+	if err == nil && !info.Mode().IsRegular() {
+		return file, true, nil
+	}
+	if _, err := os.Lstat(file); err != nil {
+		return file, false, nil // there is nothing yet
+	}
+	place, err = filepath.EvalSymlinks(file)
+	return place, false, err
+}
+
+// writeTo writes a backup to a file that is there. Nothing is said then: it may be the standard output.
+func writeTo(file string, write func(io.Writer) error) error {
+	f, err := os.OpenFile(file, os.O_WRONLY, 0)
+	if err != nil {
+		return fmt.Errorf("write the backup: %w", err)
+	}
+	return errors.Join(write(f), f.Close())
 }
 
 func newRestoreCommand(base *options) *cobra.Command {

@@ -1,9 +1,13 @@
 package main
 
 import (
+	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestAnEmptyDataDirIsNotTheClusterThatRuns: a script's variable that is not set must not have another cluster restored than was meant.
@@ -18,5 +22,56 @@ func TestAnEmptyDataDirIsNotTheClusterThatRuns(t *testing.T) {
 	}
 	if len(api.requests) > 0 {
 		t.Errorf("asked for %v", api.requests)
+	}
+}
+
+// TestABackupTakesTheRightPlace: as root a device or a link would be replaced like any file.
+func TestABackupTakesTheRightPlace(t *testing.T) {
+	api := serve(t)
+	api.reply("GET /covey/backup", 200, "new")
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(os.WriteFile(at("file"), []byte("old one"), 0o600))
+	must(os.Symlink("file", at("link")))
+	must(os.Symlink("nothing", at("dangling")))
+	must(unix.Mkfifo(at("pipe"), 0o600))
+	must(os.Symlink("pipe", at("to-pipe")))
+	pipe, err := os.OpenFile(at("pipe"), os.O_RDWR, 0)
+	must(err)
+	defer func() { _ = pipe.Close() }()
+
+	for _, name := range []string{"fresh", "link", "file"} {
+		covey(t, "", "backup", at(name)).want(t, 0, "Saved the state in "+at(name)+" (3 B)\n", "")
+	}
+	for _, name := range []string{"pipe", "to-pipe"} {
+		covey(t, "", "backup", at(name)).want(t, 0, "", "")
+		text := make([]byte, 3)
+		_, err := io.ReadFull(pipe, text)
+		must(err)
+		if string(text) != "new" {
+			t.Errorf("%s: %q came", name, text)
+		}
+	}
+	if got := covey(t, "", "backup", at("dangling")); got.status == 0 || !strings.Contains(got.err, "no such file") {
+		t.Errorf("a link to nothing: %+v", got)
+	}
+	types := map[string]os.FileMode{"fresh": 0, "file": 0, "link": os.ModeSymlink, "dangling": os.ModeSymlink, "to-pipe": os.ModeSymlink, "pipe": os.ModeNamedPipe}
+	for name, typ := range types {
+		info, err := os.Lstat(at(name))
+		must(err)
+		if info.Mode().Type() != typ {
+			t.Errorf("%s is a file of the mode %v now", name, info.Mode())
+		}
+	}
+	text, err := os.ReadFile(at("file"))
+	must(err)
+	if string(text) != "new" {
+		t.Errorf("the file has %q", text)
 	}
 }
