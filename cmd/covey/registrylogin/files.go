@@ -162,10 +162,14 @@ func (f Files) change(edit func(auths map[string]json.RawMessage) error) error {
 	return replace(f.ConfigFile(), content)
 }
 
-// replace writes a file that only its owner may read, whole or not at all.
+// replace writes a file that only its owner may read, whole or not at all. One that is a link stays one: it may lead to where the user
+// keeps such files.
 func replace(file string, content []byte) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 		return err
+	}
+	if place, err := filepath.EvalSymlinks(file); err == nil {
+		file = place
 	}
 	f, err := os.CreateTemp(filepath.Dir(file), ".config-") // for its owner alone
 	if err != nil {
@@ -173,7 +177,7 @@ func replace(file string, content []byte) error {
 	}
 	defer func() { _ = os.Remove(f.Name()) }() // gone when all went well
 	_, err = f.Write(content)
-	if err = errors.Join(err, f.Close()); err != nil {
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
 	return os.Rename(f.Name(), file)

@@ -1,7 +1,9 @@
 package registrylogin
 
 import (
+	"errors"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -45,6 +47,24 @@ func TestFiles(t *testing.T) {
 	}
 	if _, err := os.Stat(f.CertificateFiles("10.0.0.8:7443")[0]); err == nil {
 		t.Error("the certificate is still there")
+	}
+}
+
+// TestAConfigFileThatIsALinkStaysOne: users keep such files elsewhere, under version control.
+func TestAConfigFileThatIsALinkStaysOne(t *testing.T) {
+	f := Files{Home: t.TempDir()}
+	kept := filepath.Join(t.TempDir(), "docker.json")
+	if err := errors.Join(os.WriteFile(kept, []byte("{}"), 0o600), os.MkdirAll(f.Home+"/.docker", 0o700), os.Symlink(kept, f.ConfigFile())); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Add([]string{"10.0.0.7:7443"}, "u1", "p:1", nil); err != nil {
+		t.Fatal(err)
+	}
+	if at, err := os.Readlink(f.ConfigFile()); at != kept {
+		t.Errorf("the link leads to %q: %v", at, err)
+	}
+	if config := read(t, kept); !strings.Contains(config, "10.0.0.7") {
+		t.Errorf("the file has %s", config)
 	}
 }
 
