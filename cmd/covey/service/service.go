@@ -34,6 +34,7 @@ type Init struct {
 	stop  [][]string          // commands that stop and disable it
 	links string              // pattern of what enables the service, to be removed
 	after [][]string          // commands once the file is gone
+	last  []string            // command after that, which may fail
 	said  []string            // command that shows what covey itself said last, where start waits until the node is ready
 	run   func(context.Context, []string) error
 	ask   func(context.Context, []string) string
@@ -44,7 +45,8 @@ func systemd() *Init {
 		Name: "systemd", file: "/etc/systemd/system/covey.service", mode: 0o644, text: unit, run: command, ask: answer,
 		start: [][]string{{"systemctl", "daemon-reload"}, {"systemctl", "enable", "--quiet", "covey"}, {"systemctl", "restart", "covey"}},
 		stop:  [][]string{{"systemctl", "disable", "--quiet", "--now", "covey"}},
-		after: [][]string{{"systemctl", "daemon-reload"}, {"systemctl", "reset-failed"}},
+		after: [][]string{{"systemctl", "daemon-reload"}},
+		last:  []string{"systemctl", "reset-failed", "covey.service"}, // which fails where it has not failed before
 		said:  []string{"journalctl", "--quiet", "--no-pager", "--boot", "--output=cat", "--lines=3", "_SYSTEMD_UNIT=covey.service"},
 	}
 }
@@ -98,7 +100,13 @@ func (i *Init) Stop(ctx context.Context) error {
 			return err
 		}
 	}
-	return i.all(ctx, i.after)
+	if err := i.all(ctx, i.after); err != nil {
+		return err
+	}
+	if len(i.last) > 0 {
+		_ = i.run(ctx, i.last)
+	}
+	return nil
 }
 
 func (i *Init) all(ctx context.Context, commands [][]string) error {

@@ -92,6 +92,21 @@ func TestAServiceThatDoesNotStartSaysWhy(t *testing.T) {
 	}
 }
 
+// TestOtherServicesAreLeftFailed: an administrator who looks for what has failed is to find it still.
+func TestOtherServicesAreLeftFailed(t *testing.T) {
+	reset := "systemctl reset-failed covey.service"
+	i, ran := recorded(t, systemd(), reset)
+	if err := i.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := i.Stop(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if last := (*ran)[len(*ran)-1]; last != reset {
+		t.Errorf("the last command is %q", last)
+	}
+}
+
 func TestAServiceThatDoesNotStopIsNotTakenAway(t *testing.T) {
 	i, _ := recorded(t, systemd(), "systemctl disable --quiet --now covey")
 	if err := i.Start(t.Context()); err != nil {
