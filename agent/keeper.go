@@ -15,13 +15,12 @@ import (
 // memory, disk or process IDs run out it makes room.
 type keeper struct {
 	*Agent
-	wake    chan struct{} // holds one: there are other pods
+	wake    chan struct{} // holds one: there are other pods, which may have limits
 	alarm   chan struct{} // holds one: look at once
 	monitor *eviction.Monitor
 	images  imageUse
 
 	lookDue    time.Time // when to look at what the node has left
-	measureDue time.Time // when to measure the pods with limits; zero while there are none
 	leaving    *worker   // the pod that was evicted last, until it has left
 	leavingFor time.Time // until when it is waited for
 	killDue    time.Time // when its processes are killed past the runtime
@@ -60,30 +59,45 @@ func offer(c chan struct{}) {
 
 // run works until ctx ends. It sleeps as long as what the node has left allows.
 func (k *keeper) run(ctx context.Context) error {
-	var listening sync.WaitGroup
-	defer listening.Wait()
-	listening.Go(func() { watchStalls(ctx, func() { offer(k.alarm) }, k.Logger) })
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	beside.Go(func() { watchStalls(ctx, func() { offer(k.alarm) }, k.Logger) })
+	beside.Go(func() { k.holdToLimits(ctx) })
 	for ctx.Err() == nil {
-		if !k.Now().Before(k.measureDue) {
-			k.measureDue = k.measureLimited(ctx)
-		}
 		if !k.Now().Before(k.lookDue) {
 			k.lookDue = k.Now().Add(k.look(ctx))
 		}
-		k.sleep(ctx, earliest(k.measureDue, k.lookDue))
+		k.sleep(ctx)
 	}
 	return nil
 }
 
-func (k *keeper) sleep(ctx context.Context, due time.Time) {
-	timer := time.NewTimer(due.Sub(k.Now()))
+func (k *keeper) sleep(ctx context.Context) {
+	timer := time.NewTimer(k.lookDue.Sub(k.Now()))
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
-	case <-k.wake:
 	case <-timer.C:
 	case <-k.alarm:
 		k.lookDue = k.Now()
+	}
+}
+
+// holdToLimits measures the pods with limits on local disk until ctx ends. That may take minutes, in which nothing else waits for it.
+func (k *keeper) holdToLimits(ctx context.Context) {
+	for ctx.Err() == nil {
+		var changed <-chan struct{}
+		var due <-chan time.Time
+		if next := k.measureLimited(ctx); next.IsZero() {
+			changed = k.wake
+		} else {
+			due = time.After(next.Sub(k.Now()))
+		}
+		select {
+		case <-ctx.Done():
+		case <-changed:
+		case <-due:
+		}
 	}
 }
 

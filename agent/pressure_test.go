@@ -9,6 +9,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 
 	"covey.dev/covey/agent"
 	"covey.dev/covey/agent/disk"
@@ -119,6 +120,34 @@ func podCondition(p *corev1.Pod, kind corev1.PodConditionType) *corev1.PodCondit
 		}
 	}
 	return nil
+}
+
+// TestMemoryIsLookedAtWhileAPodIsMeasured has a pod with a limit on local disk and so many files that measuring them does not end.
+func TestMemoryIsLookedAtWhileAPodIsMeasured(t *testing.T) {
+	measuring, measured := make(chan struct{}), make(chan struct{})
+	begin := sync.OnceFunc(func() { close(measuring) })
+	f, machine := setupFull(t, func(f *fixture) {
+		f.runtime.Fail = func(operation, _ string) error {
+			if operation == "measure" {
+				begin()
+				<-measured
+			}
+			return nil
+		}
+	})
+	t.Cleanup(func() { close(measured) })
+	pod := newPod("p", "sleep")
+	pod.Spec.Containers[0].Resources.Limits = corev1.ResourceList{corev1.ResourceEphemeralStorage: resource.MustParse("1Mi")}
+	f.add(pod)
+	f.await(pod.UID, "ready", isReady)
+	select {
+	case <-measuring:
+	case <-time.After(30 * time.Second):
+		t.Fatal("the pod is not measured")
+	}
+	machine.set(eviction.MemoryAvailable, func() int64 { return 5 })
+	f.await(pod.UID, "evicted", evictedFor("The node was low on resource: memory. "))
+	f.remove(pod.UID, 1)
 }
 
 // TestUnusedImagesGoBeforePods has a full disk whose space is taken by images, then by a pod.

@@ -20,7 +20,7 @@ import (
 type Fake struct {
 	// Programs by the base name of the first word of the command. Set before use.
 	Programs map[string]Program
-	// Fail, when set, may make an operation ("create", "start", "signal", "remove", "exec", "list", "pull") on a
+	// Fail, when set, may make an operation ("create", "start", "signal", "remove", "exec", "list", "measure", "pull") on a
 	// container or image fail.
 	Fail func(operation, id string) error
 	// Disk is what containers have written, by name.
@@ -132,6 +132,9 @@ func (f *Fake) runContainer(c *fakeContainer, program Program) {
 
 // DiskUsage implements agent.Runtime; it tells what is in Disk.
 func (f *Fake) DiskUsage(_ context.Context, id string) (disk.Usage, error) {
+	if err := f.fail("measure", id); err != nil {
+		return disk.Usage{}, err
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	c, ok := f.containers[id]
