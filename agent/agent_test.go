@@ -36,6 +36,7 @@ type cluster struct {
 	events  []string
 	unready map[string]int // statuses that said not ready, by UID
 	tooSoon []string       // pods that were said to have ended while they ran
+	cutOff  bool           // no status is stored
 	// revision counts what was written.
 	revision uint64
 	// configChanged is what a running agent follows ConfigMaps with.
@@ -88,6 +89,10 @@ func (c *cluster) Follow(ctx context.Context, node string, update func([]*corev1
 
 func (c *cluster) WriteStatus(_ context.Context, updates []agent.PodStatus) (revision uint64, err error) {
 	c.change(func() {
+		if c.cutOff {
+			err = errors.New("the cluster does not answer")
+			return
+		}
 		c.revision++
 		revision = c.revision
 		for _, up := range updates {
@@ -104,7 +109,7 @@ func (c *cluster) WriteStatus(_ context.Context, updates []agent.PodStatus) (rev
 			}
 		}
 	})
-	return revision, nil
+	return revision, err
 }
 
 // runsThoughEnded holds for a pod in whose place another is started though it still runs.

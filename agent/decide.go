@@ -19,7 +19,8 @@ const (
 	start    verb = "start"     // a created container
 	stop     verb = "stop"      // a running container
 	discard  verb = "discard"   // an old container that nobody will ask for again
-	release  verb = "release"   // the volumes of a pod that has ended
+	release  verb = "release"   // the address and the volumes of a pod that has ended
+	empty    verb = "empty"     // the volumes of a pod that was evicted, before that is stored
 	tearDown verb = "tear down" // all that is left of the pod
 )
 
@@ -40,7 +41,8 @@ type view struct {
 	pod        *corev1.Pod
 	gone       bool                   // the object is no more, or was never seen: only what is left is to be removed
 	done       bool                   // everything is torn down
-	released   bool                   // the volumes of the pod, which has ended, are removed
+	released   bool                   // the address of the pod, which has ended, is given back, and its volumes are removed
+	emptied    bool                   // the volumes of the pod, which was evicted, are removed
 	thin       bool                   // the disk is full: all that has ended is to go
 	evicted    *evicted               // the pod has to leave the node; nil when it may stay
 	containers map[string][]Container // by name, the newest last
@@ -120,7 +122,9 @@ func decide(v *view) step {
 		return end(v, tearDown, "")
 	case final(v.pod.Status.Phase) && !v.released:
 		return end(v, release, "")
-	case final(v.pod.Status.Phase) && v.thin && v.anyEnded() != "":
+	case v.evicted != nil && !v.emptied && !v.released:
+		return end(v, empty, "")
+	case (final(v.pod.Status.Phase) || v.emptied) && v.thin && v.anyEnded() != "":
 		return end(v, discard, "")
 	case final(v.pod.Status.Phase), v.evicted != nil:
 		return end(v, rest, "")

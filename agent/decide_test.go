@@ -158,7 +158,16 @@ func TestDecide(t *testing.T) {
 		{"and it never begins again", func(v *view) { v.pod.Status.Phase, v.released = corev1.PodSucceeded, true }, step{verb: rest}},
 		{"an evicted pod is stopped", func(v *view) { v.evicted = &evicted{grace: time.Second}; v.has("c", 0, StateRunning, 0, 0) },
 			step{verb: stop, id: containerID("u", "c", 0), inTurn: true, grace: time.Second}},
-		{"and does not begin again", func(v *view) { v.evicted = &evicted{}; v.has("c", 0, StateExited, 0, 0) }, step{verb: rest}},
+		{"then its volumes go, whatever is stored", func(v *view) { v.evicted = &evicted{}; v.has("c", 0, StateExited, 0, 0) }, step{verb: empty}},
+		{"and it does not begin again", func(v *view) { v.evicted, v.emptied = &evicted{}, true; v.has("c", 0, StateExited, 0, 0) }, step{verb: rest}},
+		{"though its containers may go too", func(v *view) {
+			v.evicted, v.emptied, v.thin = &evicted{}, true, true
+			v.has("c", 0, StateExited, 0, 0)
+		}, step{verb: discard, id: containerID("u", "c", 0)}},
+		{"its address goes once that is stored", func(v *view) {
+			v.evicted, v.emptied, v.pod.Status.Phase = &evicted{}, true, corev1.PodFailed
+			v.has("c", 0, StateExited, 0, 0)
+		}, step{verb: release}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := decide(aView(c.view))

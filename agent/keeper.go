@@ -185,7 +185,7 @@ func (a *Agent) active(wanted func(*worker) bool) []*worker {
 	defer a.mu.Unlock()
 	var list []*worker
 	for _, w := range a.workers {
-		if !w.isGone() && !final(w.currentPod().Status.Phase) && wanted(w) {
+		if !w.isGone() && !w.isOver() && wanted(w) {
 			list = append(list, w)
 		}
 	}

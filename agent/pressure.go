@@ -163,7 +163,7 @@ func (k *keeper) hasDead(ctx context.Context) bool {
 		if w == nil || all[i].State != StateExited {
 			continue
 		}
-		if final(w.currentPod().Status.Phase) || all[i].Attempt < newest[[2]string{all[i].Pod.UID, all[i].Name}] {
+		if w.isOver() || all[i].Attempt < newest[[2]string{all[i].Pod.UID, all[i].Name}] {
 			return true
 		}
 	}

@@ -2,6 +2,9 @@ package agent_test
 
 import (
 	"context"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -202,6 +205,65 @@ func TestUnusedImagesGoBeforePods(t *testing.T) {
 	}
 	f.remove(big.UID, 1)
 	f.remove(small.UID, 1)
+}
+
+// TestANodeThatIsCutOffEvictsNoMoreThanItHasTo has a pod that fills the disk, by its volume and by what its container writes, while no
+// status can be stored. That it was evicted is known after a restart of covey, too.
+func TestANodeThatIsCutOffEvictsNoMoreThanItHasTo(t *testing.T) {
+	for name, restart := range map[string]bool{"without a restart": false, "with a restart": true} {
+		t.Run(name, func(t *testing.T) { evictCutOff(t, restart) })
+	}
+}
+
+func evictCutOff(t *testing.T, restart bool) {
+	f, machine := setupFull(t)
+	greedy, modest := newPod("greedy", "sleep"), newPod("modest", "sleep")
+	greedy.Spec.Containers[0].Name = "g"
+	greedy.Spec.Volumes = []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}}}
+	f.runtime.SetDisk("g", disk.Usage{Bytes: 7 << 30})
+	f.add(greedy)
+	f.add(modest)
+	f.await(greedy.UID, "ready", isReady)
+	f.await(modest.UID, "ready", isReady)
+	f.cluster.change(func() { f.cluster.cutOff = true })
+	volume := filepath.Join(f.cfg.DataDir, "pods", string(greedy.UID), "volumes", "v")
+	taken := func() bool {
+		_, err := os.Stat(volume)
+		return err == nil || slices.ContainsFunc(f.containers(), func(c agent.Container) bool { return c.Pod.Name == "greedy" })
+	}
+	machine.set(eviction.NodeFSAvailable, func() int64 {
+		if taken() {
+			return 5
+		}
+		return 50
+	})
+	f.eventually("free", func() bool { return !taken() })
+	if restart {
+		f.stop()
+		f.start()
+		other := f.add(newPod("other", "sleep")) // its start shows that the new agent is at work
+		f.eventually("at work", func() bool {
+			return slices.ContainsFunc(f.containers(), func(c agent.Container) bool { return c.Pod.UID == string(other) })
+		})
+		if taken() {
+			t.Error("the pod goes on after the restart")
+		}
+		defer f.remove(other, 1)
+	}
+	f.cluster.change(func() { f.cluster.cutOff = false })
+	p := f.await(greedy.UID, "evicted", evictedFor("The node was low on resource: ephemeral-storage. "))
+	if podCondition(p, corev1.DisruptionTarget) == nil {
+		t.Errorf("conditions %+v", p.Status.Conditions)
+	}
+	if p := f.await(modest.UID, "there", func(*corev1.Pod) bool { return true }); !isReady(p) {
+		t.Errorf("the other pod: %+v", p.Status)
+	}
+	f.eventually("its address is free", func() bool {
+		_, err := os.Stat(filepath.Join(f.cfg.DataDir, "pods", string(greedy.UID), "address"))
+		return os.IsNotExist(err)
+	})
+	f.remove(greedy.UID, 1)
+	f.remove(modest.UID, 1)
 }
 
 // TestUnfinishedPushesGoBeforePods has a disk that was filled by what somebody pushed.

@@ -65,7 +65,7 @@ func (v *view) continueFrom(s *corev1.PodStatus) {
 		return
 	}
 	s.StartTime = v.last.StartTime
-	if final(s.Phase) { // the containers may be gone by now
+	if final(s.Phase) || v.emptied { // the containers may be gone by now
 		s.InitContainerStatuses, s.ContainerStatuses = v.last.InitContainerStatuses, v.last.ContainerStatuses
 	}
 	for _, c := range v.last.Conditions {
@@ -93,7 +93,7 @@ func (v *view) statuses(specs []corev1.Container, old []corev1.ContainerStatus, 
 		for j := range old {
 			switch {
 			case old[j].Name != specs[i].Name || v.latest(specs[i].Name) != nil:
-			case final(v.pod.Status.Phase):
+			case final(v.pod.Status.Phase), v.emptied:
 				list[i] = old[j]
 			default:
 				keepPast(&list[i], &old[j])

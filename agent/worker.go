@@ -36,21 +36,22 @@ type worker struct {
 	torn      bool
 	ends      map[string]time.Time // when one was seen ended whose end is in the future by the clock, by container ID
 	stuck     string               // why the pod cannot be removed, as told
-	released  bool                 // the volumes of the pod, which has ended, are removed
+	released  bool                 // the address of the pod, which has ended, is given back, and its volumes are removed
+	emptied   bool                 // the volumes of the pod, which was evicted, are removed
 	tasks     sync.WaitGroup       // probes, stops and hooks under way
 
-	mu          sync.Mutex
-	pod         *corev1.Pod
-	podIP       string // empty: it has none yet
-	gone        bool
-	seen        time.Time     // since when the pod is to be deleted; zero while it is not
-	deleting    chan struct{} // closed when the pod is to end, so that a long pull does not hold it up
-	verdicts    map[string]verdict
-	stopping    map[string]*stopping
-	retry       bool // images arrived: what failed for want of one is tried again
-	evicted     *evicted
-	hasReleased bool // the same as released
-	changed     bool // a ConfigMap, a Secret or the pod's metadata was written
+	mu       sync.Mutex
+	pod      *corev1.Pod
+	podIP    string // empty: it has none yet
+	gone     bool
+	seen     time.Time     // since when the pod is to be deleted; zero while it is not
+	deleting chan struct{} // closed when the pod is to end, so that a long pull does not hold it up
+	verdicts map[string]verdict
+	stopping map[string]*stopping
+	retry    bool // images arrived: what failed for want of one is tried again
+	evicted  *evicted
+	isEmpty  bool // released or emptied
+	changed  bool // a ConfigMap, a Secret or the pod's metadata was written
 }
 
 func newWorker(a *Agent, pod *corev1.Pod) *worker {
@@ -61,6 +62,7 @@ func newWorker(a *Agent, pod *corev1.Pod) *worker {
 		ends: map[string]time.Time{}, deleting: make(chan struct{}), verdicts: map[string]verdict{}, stopping: map[string]*stopping{},
 	}
 	w.recallFailures(pod)
+	w.recallEviction(pod)
 	w.update(pod, false)
 	return w
 }
@@ -212,7 +214,7 @@ func (w *worker) look(ctx context.Context) (*view, error) {
 		w.retryConfig()
 	}
 	return &view{
-		pod: w.pod, deletionSeen: w.seen, fenced: !w.gone && w.fenced(w.pod), gone: w.gone, done: w.torn, released: w.released, thin: w.thin.Load(), evicted: w.evicted,
+		pod: w.pod, deletionSeen: w.seen, fenced: !w.gone && w.fenced(w.pod), gone: w.gone, done: w.torn, released: w.released, emptied: w.emptied, thin: w.thin.Load(), evicted: w.evicted,
 		containers: containers, setUp: w.isSetUp, podIP: w.podIP,
 		stale: w.stale, problem: w.problem, problems: w.problems, messages: w.messages,
 		verdicts: maps.Clone(w.verdicts), stopping: graceEnds(w.stopping),
@@ -284,6 +286,8 @@ func (w *worker) perform(ctx context.Context, v *view, s step) {
 		w.stop(ctx, v, s)
 	case release:
 		w.release(ctx)
+	case empty:
+		w.empty(ctx)
 	case discard:
 		w.discard(ctx, v, s.id)
 	case tearDown:
