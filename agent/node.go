@@ -14,6 +14,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"covey.dev/covey/agent/network"
 )
 
 const (
@@ -24,6 +26,9 @@ const (
 	// MostPods is how many it can be told to take.
 	MostPods = 2000
 )
+
+// CheckPodCIDR says what is wrong with a pod CIDR that a node proposes.
+func CheckPodCIDR(cidr netip.Prefix) error { return network.CheckCIDR(cidr, MostPods) }
 
 // nodeObject describes this machine. a.telling is held.
 func (a *Agent) nodeObject(cidr netip.Prefix) *corev1.Node {

@@ -12,6 +12,9 @@ import (
 // clusterCIDR is what pod CIDRs are taken from, a /24 each or more.
 var clusterCIDR = netip.MustParsePrefix("10.42.0.0/16")
 
+// smallest is the size of the smallest pod CIDR.
+const smallest = 24
+
 // Room is how many pods can have an address of a pod CIDR: not the network's own, the gateway's and the broadcast address.
 func Room(cidr netip.Prefix) int { return 1<<(cidr.Addr().BitLen()-cidr.Bits()) - 3 }
 
@@ -24,7 +27,7 @@ func ChooseCIDR(pods int) (netip.Prefix, error) {
 	}
 	bits := bitsFor(pods)
 	base := clusterCIDR.Addr().As4()
-	for i := 0; i < 256; i += 1 << (24 - bits) {
+	for i := 0; i < 256; i += 1 << (smallest - bits) {
 		base[2] = byte(i)
 		cidr := netip.PrefixFrom(netip.AddrFrom4(base), bits)
 		if !overlaps(used, cidr) {
@@ -34,8 +37,17 @@ func ChooseCIDR(pods int) (netip.Prefix, error) {
 	return netip.Prefix{}, fmt.Errorf("every /%d of %s is in use by a route or address of this machine", bits, clusterCIDR)
 }
 
+// CheckCIDR says what is wrong with a pod CIDR that no ChooseCIDR for that many pods, or fewer, has chosen.
+func CheckCIDR(cidr netip.Prefix, pods int) error {
+	least := bitsFor(pods)
+	if cidr != cidr.Masked() || !clusterCIDR.Contains(cidr.Addr()) || cidr.Bits() < least || cidr.Bits() > smallest {
+		return fmt.Errorf("%s: want a network of %s, of the size /%d to /%d", cidr, clusterCIDR, least, smallest)
+	}
+	return nil
+}
+
 func bitsFor(pods int) int {
-	bits := 24
+	bits := smallest
 	for bits > clusterCIDR.Bits() && Room(netip.PrefixFrom(clusterCIDR.Addr(), bits)) < 2*pods {
 		bits--
 	}

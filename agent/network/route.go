@@ -32,15 +32,15 @@ type Peer struct {
 func (n *Network) Route(own []netip.Prefix, peers []Peer) error {
 	n.routing.Lock()
 	defer n.routing.Unlock()
+	peers, errs := routable(own, peers)
 	if n.cfg.Overlay == OverlayWireGuard {
 		routes, err := n.encrypted(peers)
 		_, other := n.overlay(own, nil) // of an earlier run
-		return errors.Join(err, other, replaceRoutes(routes))
+		return errors.Join(append(errs, err, other, replaceRoutes(routes))...)
 	}
 	if err := deleteLink(wireguardName(n.cfg.InstanceID)); err != nil {
 		return err
 	}
-	var errs []error
 	var far []tunnel
 	var routes []*netlink.Route
 	for _, p := range peers {
@@ -62,6 +62,19 @@ func (n *Network) Route(own []netip.Prefix, peers []Peer) error {
 	through, err := n.overlay(own, far)
 	errs = append(errs, err)
 	return errors.Join(append(errs, replaceRoutes(append(routes, through...)))...)
+}
+
+// routable leaves those out whose pods nobody may look for where they say: outside the cluster's range, or where this machine is.
+func routable(own []netip.Prefix, peers []Peer) (good []Peer, errs []error) {
+	for _, p := range peers {
+		here := slices.ContainsFunc(own, func(my netip.Prefix) bool { return p.CIDR.Contains(my.Addr()) })
+		if here || !clusterCIDR.Contains(p.CIDR.Addr()) || p.CIDR.Bits() < clusterCIDR.Bits() {
+			errs = append(errs, fmt.Errorf("pods of node %s: no way is set to %s, which has to be a part of %s without an address of this machine", p.Name, p.CIDR, clusterCIDR))
+			continue
+		}
+		good = append(good, p)
+	}
+	return good, errs
 }
 
 // direct is the route to the pods of a node on a link of this machine.

@@ -45,6 +45,20 @@ func TestSharedLink(t *testing.T) {
 	}
 }
 
+func TestNoWayLeadsPodsOverTheMachinesNetworks(t *testing.T) {
+	own := prefixes("192.168.1.5/24", "10.42.200.9/24", "fd00::5/64")
+	for cidr, want := range map[string]bool{
+		"10.42.1.0/24": true, "10.42.16.0/20": true, "10.42.201.0/24": true,
+		"0.0.0.0/0": false, "192.168.1.9/32": false, "192.168.1.0/24": false, "10.0.0.0/8": false, "10.43.0.0/24": false, "::/0": false,
+		"10.42.200.0/24": false, "10.42.200.9/32": false,
+	} {
+		good, errs := routable(own, []Peer{{Name: "n", CIDR: netip.MustParsePrefix(cidr)}})
+		if got := len(good) == 1; got != want || len(errs) == len(good) {
+			t.Errorf("%s: routed %v, want %v; %v", cidr, got, want, errs)
+		}
+	}
+}
+
 // inNewNetwork calls fn in a network namespace with one network, 10.9.1.0/24 and fd09:1::/64, and a router in it.
 func inNewNetwork(t *testing.T, fn func()) {
 	t.Helper()

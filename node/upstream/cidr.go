@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"covey.dev/covey/agent"
 	"covey.dev/covey/store"
 )
 
@@ -20,9 +21,12 @@ const clusterBits = 16
 const PodCIDRs = "podcidrs.covey.dev"
 
 // choosePodCIDR leaves a new node the pod CIDR that it proposes, unless another node has it; then it gets the first of the same
-// size that is free.
+// size that is free. What a node proposes may be a lie: all others set a route to it.
 func choosePodCIDR(tx *store.Tx, node *corev1.Node) error {
 	proposed, err := netip.ParsePrefix(node.Spec.PodCIDR)
+	if err == nil {
+		err = agent.CheckPodCIDR(proposed)
+	}
 	if err != nil {
 		return fmt.Errorf("node %s: spec.podCIDR: %w", node.Name, err)
 	}

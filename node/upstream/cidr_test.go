@@ -57,6 +57,32 @@ func TestPodCIDRsOfSeveralSizesDoNotOverlap(t *testing.T) {
 	}
 }
 
+// TestNoNodeHasAPodCIDROfItsInvention has nodes propose what no agent does.
+func TestNoNodeHasAPodCIDROfItsInvention(t *testing.T) {
+	f := setup(t)
+	for _, cidr := range []string{
+		"0.0.0.0/0", "128.0.0.0/1", "10.0.0.0/8", "10.42.0.0/16", "10.42.0.0/19", "10.42.1.0/23", "10.42.0.7/24", "10.42.0.0/25", "10.42.0.7/32",
+		"192.0.2.7/32", "192.168.1.0/24", "10.43.0.0/24", "::/0", "::ffff:10.42.0.0/120", "fd00::/64", "nonsense", "",
+	} {
+		before := f.store.Snapshot().Revision()
+		if node, err := f.register(proposing("n1", cidr)); err == nil {
+			t.Errorf("%q: a node has the pod CIDR %s", cidr, node.Spec.PodCIDR)
+		}
+		if f.store.Snapshot().Revision() != before {
+			t.Errorf("%q: something was written", cidr)
+		}
+	}
+	for name, cidr := range map[string]string{"small": "10.42.255.0/24", "large": "10.42.16.0/20"} {
+		if node, err := f.register(proposing(name, cidr)); err != nil || node.Spec.PodCIDR != cidr {
+			t.Errorf("%s: %v (%v)", cidr, node, err)
+		}
+	}
+	// What it has it keeps, whatever it says later.
+	if node, err := f.register(proposing("small", "192.0.2.7/32")); err != nil || node.Spec.PodCIDR != "10.42.255.0/24" {
+		t.Errorf("%v (%v)", node, err)
+	}
+}
+
 func TestPodCIDROfADeletedNodeIsGivenOutAgain(t *testing.T) {
 	f := setup(t)
 	if _, err := f.register(proposing("old", "10.42.3.0/24")); err != nil {
