@@ -54,7 +54,7 @@ func Garbage(in GarbageInput, env Env) Result {
 	case len(obj.GetOwnerReferences()) == 0 || there == len(obj.GetOwnerReferences()):
 	case there > 0:
 		kept := clone(obj)
-		dropOwners(kept, func(uid types.UID) bool { return in.Owners[uid] != OwnerThere })
+		dropOwners(kept, func(ref metav1.OwnerReference) bool { return in.state(ref) != OwnerThere })
 		r.change(Update, in.Ref.Resource, kept)
 	case waiting > 0 && len(in.Dependents) > 0:
 		r.removeForeground(in.Ref.Resource, obj, &env)
@@ -64,24 +64,33 @@ func Garbage(in GarbageInput, env Env) Result {
 	return r
 }
 
-// count counts the owners that stay and those that wait. An owner that waits only for others counts as there.
+// count counts the owners that stay and those that wait.
 func (in *GarbageInput) count() (there, waiting int) {
 	for _, ref := range in.Object.GetOwnerReferences() {
-		switch state := in.Owners[ref.UID]; {
-		case state == OwnerWaits && ref.BlockOwnerDeletion != nil && *ref.BlockOwnerDeletion:
+		switch in.state(ref) {
+		case OwnerWaits:
 			waiting++
-		case state != OwnerGone:
+		case OwnerThere:
 			there++
 		}
 	}
 	return there, waiting
 }
 
+// state is what became of an owner for the object. One that waits only for others is there: the object goes when it is gone.
+func (in *GarbageInput) state(ref metav1.OwnerReference) OwnerState {
+	state := in.Owners[ref.UID]
+	if state == OwnerWaits && (ref.BlockOwnerDeletion == nil || !*ref.BlockOwnerDeletion) {
+		return OwnerThere
+	}
+	return state
+}
+
 // orphan lets go of the dependents, then of the object.
 func (r *Result) orphan(in GarbageInput) {
 	for _, d := range in.Dependents {
 		freed := clone(d.Object)
-		dropOwners(freed, func(uid types.UID) bool { return uid == in.Object.GetUID() })
+		dropOwners(freed, func(ref metav1.OwnerReference) bool { return ref.UID == in.Object.GetUID() })
 		r.change(Update, d.Ref.Resource, freed)
 	}
 	r.removeFinalizer(in.Ref.Resource, in.Object, metav1.FinalizerOrphanDependents)

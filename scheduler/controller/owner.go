@@ -6,7 +6,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/types"
 )
 
 // claim settles which of the candidates belong to the owner, by Kubernetes' rules: what it controls and its selector
@@ -27,7 +26,7 @@ func claim[T Object](
 		case owner.GetDeletionTimestamp() != nil:
 		case ref != nil:
 			released := clone(obj)
-			dropOwners(released, func(uid types.UID) bool { return uid == owner.GetUID() })
+			dropOwners(released, func(ref metav1.OwnerReference) bool { return ref.UID == owner.GetUID() })
 			r.change(Update, resource, released)
 		case matches && obj.GetDeletionTimestamp() == nil:
 			adopted := clone(obj)
@@ -39,8 +38,8 @@ func claim[T Object](
 	return mine
 }
 
-func dropOwners(obj Object, drop func(types.UID) bool) {
-	refs := slices.DeleteFunc(slices.Clone(obj.GetOwnerReferences()), func(ref metav1.OwnerReference) bool { return drop(ref.UID) })
+func dropOwners(obj Object, drop func(metav1.OwnerReference) bool) {
+	refs := slices.DeleteFunc(slices.Clone(obj.GetOwnerReferences()), drop)
 	if len(refs) == 0 {
 		refs = nil
 	}
