@@ -52,18 +52,26 @@ func (l lost) release(pod *corev1.Pod, env Env) Result {
 	return r
 }
 
-// giveUp removes a pod without its agent.
+// giveUp removes a pod without its agent, and tells why.
 func (r *Result) giveUp(pod *corev1.Pod, why string, env *Env) {
-	switch {
-	case len(pod.Finalizers) == 0:
-		r.change(Delete, Pods, pod)
-	case pod.DeletionGracePeriodSeconds != nil && *pod.DeletionGracePeriodSeconds == 0:
-		return // it waits for them
-	default:
-		r.change(Update, Pods, marked(pod, 0, env))
+	if !r.abandon(pod, env) {
+		return
 	}
 	r.Events = append(r.Events, Event{
 		reference("v1", "Pod", pod), "taint-eviction-controller", corev1.EventTypeNormal, "TaintManagerEviction",
 		fmt.Sprintf("Deleting pod %s/%s: %s", pod.Namespace, pod.Name, why),
 	})
+}
+
+// abandon removes a pod without its agent. One with finalizers waits for them alone; false when it does already.
+func (r *Result) abandon(pod *corev1.Pod, env *Env) bool {
+	switch {
+	case len(pod.Finalizers) == 0:
+		r.change(Delete, Pods, pod)
+	case pod.DeletionTimestamp != nil && pod.DeletionGracePeriodSeconds != nil && *pod.DeletionGracePeriodSeconds == 0:
+		return false
+	default:
+		r.change(Update, Pods, marked(pod, 0, env))
+	}
+	return true
 }

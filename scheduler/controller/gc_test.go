@@ -74,6 +74,8 @@ func TestGarbage(t *testing.T) {
 	}
 }
 
+func held(p *corev1.Pod) { p.Finalizers = []string{"mine"} }
+
 func TestLostPod(t *testing.T) {
 	long, now := epoch.Add(-time.Minute), epoch.Add(-10*time.Second)
 	for _, tc := range []struct {
@@ -88,6 +90,12 @@ func TestLostPod(t *testing.T) {
 		{name: "its node is missing since a moment ago", pod: aPod("a"), missing: now, due: now.Add(controller.NodeQuarantine)},
 		{name: "on no node, and deleted", pod: aPod("a", unbound, stopping), want: []string{"delete pods a"}},
 		{name: "a finalizer holds it", pod: aPod("a", unbound, finalized("mine")), missing: long},
+		{name: "its node is missing, and a finalizer holds it", pod: aPod("a", held), missing: long,
+			want: []string{"update pods a stop in 0s owners 1 finalizers [mine]"}},
+		{name: "it is stopping, and a finalizer holds it", pod: aPod("a", held, stopping), missing: long,
+			want: []string{"update pods a stop in 0s owners 1 finalizers [mine]"}},
+		{name: "it waits for a finalizer alone", pod: aPod("a", finalized("mine"), func(p *corev1.Pod) { p.Spec.NodeName = "n" }), missing: long},
+		{name: "a finalizer holds it, and its node is missing since a moment ago", pod: aPod("a", held), missing: now, due: now.Add(controller.NodeQuarantine)},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			got := controller.LostPod(tc.pod, tc.missing, newEnv())
