@@ -71,13 +71,7 @@ func (f *fact) controller() types.UID {
 func (f *fact) unreadable() bool { return f != nil && f.pod == nil }
 
 func newFact(key store.Key, obj store.Object) *fact {
-	f := &fact{uid: obj.GetUID(), deleting: obj.GetDeletionTimestamp() != nil}
-	for _, ref := range obj.GetOwnerReferences() {
-		f.owners = append(f.owners, owner{
-			uid: ref.UID, controller: ref.Controller != nil && *ref.Controller,
-			blocks: ref.BlockOwnerDeletion != nil && *ref.BlockOwnerDeletion,
-		})
-	}
+	f := &fact{uid: obj.GetUID(), owners: ownersOf(obj), deleting: obj.GetDeletionTimestamp() != nil}
 	f.finalizing = f.deleting && slices.ContainsFunc(obj.GetFinalizers(), func(name string) bool {
 		return name == metav1.FinalizerDeleteDependents || name == metav1.FinalizerOrphanDependents
 	})
@@ -95,6 +89,16 @@ func newFact(key store.Key, obj store.Object) *fact {
 		f.event = newEventFact(obj)
 	}
 	return f
+}
+
+func ownersOf(obj store.Object) (owners []owner) {
+	for _, ref := range obj.GetOwnerReferences() {
+		owners = append(owners, owner{
+			uid: ref.UID, controller: ref.Controller != nil && *ref.Controller,
+			blocks: ref.BlockOwnerDeletion != nil && *ref.BlockOwnerDeletion,
+		})
+	}
+	return owners
 }
 
 func newPodFact(pod *corev1.Pod) *podFact {

@@ -6,6 +6,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"covey.dev/covey/scheduler/controller"
 	"covey.dev/covey/store"
@@ -90,4 +91,35 @@ func TestADeletedPodHoldsNoRoom(t *testing.T) {
 	if got := conditionOf(podOf(snap, "second"), corev1.PodScheduled); got.Status != corev1.ConditionTrue {
 		t.Errorf("the room of a pod that is gone is not used: %s", got.Message)
 	}
+}
+
+// TestAnObjectKeepsItsNewOwner has somebody give an object whose owner is gone another one, while the round runs that would delete it.
+func TestAnObjectKeepsItsNewOwner(t *testing.T) {
+	c := newCluster(t)
+	owned := func(name string, owners ...metav1.OwnerReference) *corev1.ConfigMap {
+		return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name, OwnerReferences: owners}}
+	}
+	by := func(name string, uid types.UID) metav1.OwnerReference {
+		return metav1.OwnerReference{APIVersion: "v1", Kind: "ConfigMap", Name: name, UID: uid}
+	}
+	child, parent := owned("child", by("gone", "gone")), owned("parent")
+	c.create("configmaps", child)
+	met := false
+	c.scheduleAgainst(func() {
+		if met {
+			return
+		}
+		met = true
+		c.create("configmaps", parent)
+		edit(c, key("configmaps", child), func(m *corev1.ConfigMap) bool {
+			m.OwnerReferences = []metav1.OwnerReference{by(parent.Name, parent.UID)}
+			return true
+		})
+	})
+	snap := c.until("a commit", func(s *store.Snapshot) bool { return s.Count("serviceaccounts", "") == 2 })
+	if _, ok := snap.Get(key("configmaps", child)); !ok {
+		t.Fatal("it was deleted, though it has an owner that is there")
+	}
+	edit(c, key("configmaps", parent), func(*corev1.ConfigMap) bool { return false })
+	c.until("it to go with its new owner", func(s *store.Snapshot) bool { _, ok := s.Get(key("configmaps", child)); return !ok })
 }

@@ -151,9 +151,11 @@ func load[T store.Object](r *round, keys []store.Key) []T {
 	return out
 }
 
+// garbage leaves an object alone that is another than the index knows, or has other owners: the state may be ahead of the index, which
+// may not know these owners yet. The event of that says what is to be done.
 func (r *round) garbage(w work) {
 	obj, ok := get[store.Object](r.view, w.key)
-	if !ok {
+	if f := r.index.facts[w.key]; !ok || f == nil || f.uid != obj.GetUID() || !slices.Equal(f.owners, ownersOf(obj)) {
 		return
 	}
 	in := controller.GarbageInput{Ref: controller.Ref(w.key), Object: obj, Owners: map[types.UID]controller.OwnerState{}}
@@ -163,7 +165,7 @@ func (r *round) garbage(w work) {
 		in.Owners[ref.UID] = state
 		waits = waits || state == controller.OwnerWaits
 	}
-	if waits || r.index.facts[w.key] != nil && r.index.facts[w.key].finalizing {
+	if waits || r.index.facts[w.key].finalizing {
 		for key := range r.index.dependents[obj.GetUID()] {
 			if dependent, ok := get[store.Object](r.view, key); ok {
 				in.Dependents = append(in.Dependents, controller.Dependent{Ref: controller.Ref(key), Object: dependent})
