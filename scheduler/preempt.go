@@ -113,12 +113,17 @@ func (r *round) bound(node string) []placement.Bound {
 	return out
 }
 
+// budgets are what the disruption budgets allow after what this round has taken of them: their statuses say so in the next one only.
 func (r *round) budgets() []placement.Budget {
 	if !r.resources[controller.Budgets] {
 		return nil
 	}
 	var out []placement.Budget
-	for b := range store.List[*policyv1.PodDisruptionBudget](r.view.snap, controller.Budgets, "") {
+	for rec := range r.view.snap.List(controller.Budgets, "") {
+		b, ok := get[*policyv1.PodDisruptionBudget](r.view, rec.Key())
+		if !ok {
+			continue
+		}
 		selector, err := metav1.LabelSelectorAsSelector(b.Spec.Selector)
 		if err != nil || selector.Empty() {
 			continue
@@ -126,6 +131,11 @@ func (r *round) budgets() []placement.Budget {
 		budget := placement.Budget{Namespace: b.Namespace, Selector: selector, Allowed: b.Status.DisruptionsAllowed, Disrupted: map[string]bool{}}
 		for name := range b.Status.DisruptedPods {
 			budget.Disrupted[name] = true
+		}
+		for _, v := range r.victims {
+			if v.Namespace == b.Namespace && !budget.Disrupted[v.Name] && selector.Matches(r.index.cluster.Labels(v.Demand)) {
+				budget.Allowed--
+			}
 		}
 		out = append(out, budget)
 	}
@@ -139,6 +149,7 @@ func (r *round) makeRoom(key store.Key, pod *corev1.Pod, demand *placement.Deman
 		victim, ok := get[*corev1.Pod](r.view, store.Key{Resource: controller.Pods, Namespace: v.Namespace, Name: v.Name})
 		if ok {
 			r.take(work{}, controller.Preempt(victim, pod.UID, r.env))
+			r.victims = append(r.victims, v)
 		}
 	}
 	for _, other := range n.lesser(p.Node, priority(pod)) {

@@ -6,9 +6,12 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 
+	"covey.dev/covey/scheduler/controller"
 	"covey.dev/covey/store"
 )
 
@@ -117,5 +120,40 @@ func TestTheMoreImportantIsPlacedFirst(t *testing.T) {
 	snap := c.until("one to have the node", func(snap *store.Snapshot) bool { return reasons(snap)["Scheduled"] == 1 })
 	if podOf(snap, "high").Spec.NodeName != "a" {
 		t.Error("the less important pod has the node")
+	}
+}
+
+// TestABudgetIsSpentOnceInARound has two important pods make room at once, with a budget that lets one pod go.
+func TestABudgetIsSpentOnceInARound(t *testing.T) {
+	c := newCluster(t)
+	bound := func(node, app string, priority int32) {
+		c.addNode(node, "1")
+		pod := important("on-"+node, priority, "1")
+		pod.Labels, pod.Spec.NodeName, pod.Status.Phase = map[string]string{"app": app}, node, corev1.PodRunning
+		pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}
+		c.create(pods, pod)
+	}
+	bound("a", "guarded", 1)
+	bound("b", "guarded", 1)
+	bound("c", "other", 50)
+	c.create(controller.Budgets, &policyv1.PodDisruptionBudget{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "guarded"},
+		Spec: policyv1.PodDisruptionBudgetSpec{
+			MinAvailable: new(intstr.FromInt32(1)), Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "guarded"}},
+		},
+		Status: policyv1.PodDisruptionBudgetStatus{DisruptionsAllowed: 1, CurrentHealthy: 2, DesiredHealthy: 1, ExpectedPods: 2},
+	})
+	c.create(pods, important("first", 100, "1"))
+	c.create(pods, important("second", 100, "1"))
+	c.schedule()
+	snap := c.until("both to have room made", func(s *store.Snapshot) bool { return reasons(s)["Preempted"] == 2 })
+	gone := map[string]int{}
+	for _, p := range list[*corev1.Pod](snap, pods, "default") {
+		if p.DeletionTimestamp != nil {
+			gone[p.Labels["app"]]++
+		}
+	}
+	if gone["guarded"] != 1 || gone["other"] != 1 {
+		t.Errorf("%v are preempted, want one of each", gone)
 	}
 }

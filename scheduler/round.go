@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/rand"
 
 	"covey.dev/covey/scheduler/controller"
+	"covey.dev/covey/scheduler/placement"
 	"covey.dev/covey/store"
 )
 
@@ -32,6 +33,8 @@ type round struct {
 	taken []work // to be queued again if the commit fails
 	runs  map[work]int
 	seen  Round
+
+	victims []placement.Bound // that were preempted
 
 	journal []entry // what the index knew before
 }
