@@ -212,6 +212,30 @@ func TestProbesFollowTheMachineToItsNewAddress(t *testing.T) {
 	f.remove(uid, 1)
 }
 
+// TestOldContainersLeaveNoFiles looks at what is kept of runs that came before the last two.
+func TestOldContainersLeaveNoFiles(t *testing.T) {
+	f := setup(t)
+	f.runtime.AddImage(runtimetest.FakeImage{Image: agent.Image{Ref: "docker.io/library/app:2"}})
+	p := newPod("a", "sleep")
+	p.Spec.Containers[0].TerminationMessagePath = "/dev/termination-log"
+	uid := f.add(p)
+	f.await(uid, "ready", isReady)
+	for i, image := range []string{"app:2", "app:1"} {
+		f.edit(uid, func(p *corev1.Pod) { p.Spec.Containers[0].Image = image })
+		f.await(uid, "restarted", restarted(int32(i+1)))
+	}
+	for _, pattern := range []string{"logs/c/0.log*", "messages/c/0"} {
+		f.eventually("rid of "+pattern, func() bool {
+			left, _ := filepath.Glob(filepath.Join(f.cfg.DataDir, "pods", string(uid), pattern))
+			return len(left) == 0
+		})
+	}
+	if _, err := os.Stat(filepath.Join(f.cfg.DataDir, "pods", string(uid), "messages/c/1")); err != nil {
+		t.Errorf("of the run before: %v", err)
+	}
+	f.remove(uid, 1)
+}
+
 func TestAnotherImageRestartsTheContainer(t *testing.T) {
 	f := setup(t)
 	f.runtime.AddImage(runtimetest.FakeImage{Image: agent.Image{Ref: "docker.io/library/app:2"}})

@@ -198,7 +198,7 @@ func (w *worker) postStartAfter(ctx context.Context, s step) error {
 	return nil
 }
 
-// discard removes a container that came before the last two, and its log.
+// discard removes a container that came before the last two, its log and its last words.
 func (w *worker) discard(ctx context.Context, v *view, id string) {
 	for _, list := range v.containers {
 		for i := range list {
@@ -211,6 +211,7 @@ func (w *worker) discard(ctx context.Context, v *view, id string) {
 				return
 			}
 			removeLogs(list[i].LogPath)
+			_ = os.Remove(w.messageFile(list[i].Name, list[i].Attempt))
 			w.forget(id)
 		}
 	}

@@ -96,8 +96,9 @@ func (w *worker) empty(ctx context.Context) {
 	w.tellEmpty()
 }
 
+// removeVolumes removes the pod's volumes, and its files in /etc, which its containers may have filled.
 func (w *worker) removeVolumes() error {
-	for _, dir := range []string{"subpaths", "volumes"} {
+	for _, dir := range []string{"subpaths", "volumes", "etc"} {
 		if err := volume.Teardown(filepath.Join(w.podDir(w.ref.UID), dir)); err != nil {
 			return err
 		}

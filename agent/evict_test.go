@@ -51,6 +51,29 @@ func TestAPodThatFillsItsEmptyDirIsEvicted(t *testing.T) {
 	f.remove(other, 1)
 }
 
+// TestAPodThatFillsCoveysFilesIsEvicted fills the files that covey makes for a container, and that it may write to.
+func TestAPodThatFillsCoveysFilesIsEvicted(t *testing.T) {
+	f := setup(t, func(f *fixture) { f.cfg.LookEvery = 10 * time.Millisecond })
+	for _, file := range []string{"etc/hosts", "messages/c/0"} {
+		p := newPod("a", "sleep")
+		c := &p.Spec.Containers[0]
+		c.TerminationMessagePath = "/dev/termination-log"
+		c.Resources.Limits = corev1.ResourceList{corev1.ResourceEphemeralStorage: resource.MustParse("1Mi")}
+		uid := f.add(p)
+		f.await(uid, "ready", isReady)
+		path := filepath.Join(f.cfg.DataDir, "pods", string(uid), file)
+		if err := os.WriteFile(path, []byte(strings.Repeat("w", 2<<20)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		f.await(uid, "evicted", evictedFor("Pod ephemeral local storage usage exceeds the total limit of containers 1Mi. "))
+		f.eventually("free again", func() bool {
+			info, err := os.Stat(path)
+			return os.IsNotExist(err) || err == nil && info.Size() <= 4096
+		})
+		f.remove(uid, 1)
+	}
+}
+
 func TestAPodThatWritesTooMuchIsEvicted(t *testing.T) {
 	f := setup(t, func(f *fixture) { f.cfg.LookEvery = 10 * time.Millisecond })
 	p, other := newPod("a", "sleep"), newPod("b", "sleep")

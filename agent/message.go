@@ -31,13 +31,8 @@ func (w *worker) readMessages(name string, list []Container) {
 }
 
 func (w *worker) readMessage(spec *corev1.Container, c *Container) string {
-	f, err := os.Open(w.messageFile(c.Name, c.Attempt))
-	if err == nil {
-		data, _ := io.ReadAll(io.LimitReader(f, maxMessage))
-		_ = f.Close()
-		if len(data) > 0 {
-			return string(data)
-		}
+	if words := lastWords(w.messageFile(c.Name, c.Attempt)); words != "" {
+		return words
 	}
 	if spec.TerminationMessagePolicy != corev1.TerminationMessageFallbackToLogsOnError || c.ExitCode == 0 {
 		return ""
@@ -48,6 +43,20 @@ func (w *worker) readMessage(spec *corev1.Container, c *Container) string {
 		return ""
 	}
 	return string(tail.Bytes()[max(0, tail.Len()-maxLogMessage):])
+}
+
+// lastWords reads the beginning of the file that a container left, and gives back what the rest takes, which nobody will read.
+func lastWords(path string) string {
+	f, err := os.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer func() { _ = f.Close() }()
+	data, err := io.ReadAll(io.LimitReader(f, maxMessage))
+	if err == nil {
+		_ = os.Truncate(path, int64(len(data)))
+	}
+	return string(data)
 }
 
 func containerOf(pod *corev1.Pod, name string) *corev1.Container {

@@ -11,7 +11,8 @@ import (
 	"covey.dev/covey/agent/eviction"
 )
 
-// diskUsage measures what the pod keeps on local disks: the newest run of each container, its logs, and emptyDirs.
+// diskUsage measures what the pod keeps on local disks: the newest run of each container, its logs, emptyDirs, and the files of
+// covey's that containers may write to, in /etc and for their last words.
 func (w *worker) diskUsage(ctx context.Context) (*eviction.Usage, error) {
 	pod := w.currentPod()
 	use := &eviction.Usage{Containers: map[string]eviction.ContainerUsage{}, EmptyDirs: map[string]eviction.Disk{}}
@@ -29,6 +30,14 @@ func (w *worker) diskUsage(ctx context.Context) (*eviction.Usage, error) {
 			return nil, err
 		}
 		use.Containers[name] = eviction.ContainerUsage{Writable: eviction.Disk(written), Logs: eviction.Disk(logs)}
+	}
+	for _, dir := range []string{"etc", "messages"} {
+		taken, err := disk.Measure(ctx, filepath.Join(w.podDir(w.ref.UID), dir))
+		if err != nil {
+			return nil, err
+		}
+		use.Other.Bytes += taken.Bytes
+		use.Other.Inodes += taken.Inodes
 	}
 	for i := range pod.Spec.Volumes {
 		v := &pod.Spec.Volumes[i]
