@@ -99,7 +99,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	g.Go(func() error { return a.statuses.run(ctx) })
 	g.Go(func() error { return a.keeper.run(ctx) })
 	g.Go(func() error { return a.runGuard(ctx) })
-	g.Go(func() error { return a.runtime.Watch(ctx, a.exited) })
+	g.Go(func() error { return a.runtime.Watch(ctx, func(id string) { a.exited(ctx, id) }) })
 	g.Go(func() error {
 		return a.upstream.Follow(ctx, a.NodeName, func(pods []*corev1.Pod, current bool) { a.follow(ctx, pods, current) })
 	})
@@ -304,8 +304,12 @@ func (a *Agent) nudgeAll() {
 }
 
 // exited hears of a container's end, or at first, without an ID, of ends that nobody heard of.
-func (a *Agent) exited(id string) {
-	a.exits.tell(id)
+func (a *Agent) exited(ctx context.Context, id string) {
+	if id == "" {
+		a.exits.tellMissed(ctx, a.runtime)
+	} else {
+		a.exits.tell(id)
+	}
 	a.nudgeAll()
 }
 

@@ -2,6 +2,8 @@ package agent
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 )
@@ -21,6 +23,18 @@ func (e *exits) tell(id string) {
 		close(ch)
 	}
 	delete(e.waiting, id)
+}
+
+// tellMissed tells of those that have ended while nobody listened to the runtime.
+func (e *exits) tellMissed(ctx context.Context, rt Runtime) {
+	e.mu.Lock()
+	ids := slices.Collect(maps.Keys(e.waiting))
+	e.mu.Unlock()
+	for _, id := range ids {
+		if !isRunning(ctx, rt, id) {
+			e.tell(id)
+		}
+	}
 }
 
 func (e *exits) register(id string) (ch chan struct{}, cancel func()) {
