@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"os"
@@ -37,12 +36,25 @@ func (w *worker) readMessage(spec *corev1.Container, c *Container) string {
 	if spec.TerminationMessagePolicy != corev1.TerminationMessageFallbackToLogsOnError || c.ExitCode == 0 {
 		return ""
 	}
-	var tail bytes.Buffer
+	end := tail{most: maxLogMessage}
 	lines := int64(maxLogMessageLines)
-	if err := logs.Read(context.Background(), c.LogPath, logs.ReadOptions{TailLines: &lines}, &tail); err != nil {
+	if err := logs.Read(context.Background(), c.LogPath, logs.ReadOptions{TailLines: &lines}, &end); err != nil {
 		return ""
 	}
-	return string(tail.Bytes()[max(0, tail.Len()-maxLogMessage):])
+	return string(end.kept)
+}
+
+// tail keeps the end of what is written to it: a line may be as long as the log.
+type tail struct {
+	kept []byte
+	most int
+}
+
+func (t *tail) Write(p []byte) (int, error) {
+	fresh := p[max(0, len(p)-t.most):]
+	old := t.kept[max(0, len(t.kept)+len(fresh)-t.most):]
+	t.kept = append(append(t.kept[:0], old...), fresh...)
+	return len(p), nil
 }
 
 // lastWords reads the beginning of the file that a container left, and gives back what the rest takes, which nobody will read.
