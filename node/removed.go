@@ -173,6 +173,7 @@ func (n *base) followRemovals(ctx context.Context, state state, table string, pe
 		now, changed := time.Now(), n.gone.count(snap, table, n.identity.NodeID())
 		if !due.IsZero() && !now.Before(due) {
 			n.links.Recheck()
+			n.clock.Forget(n.identity.Removed)
 			due = time.Time{}
 		}
 		if due.IsZero() && (changed || pending()) {

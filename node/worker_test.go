@@ -76,7 +76,7 @@ func (c cluster) served(dir string, id *identity.Identity) (w *worker, stop func
 	w.links = link.New(w.serverCert, nowhere{}, quiet)
 	p, err := port.Listen("127.0.0.1:0", quiet)
 	if err == nil {
-		w.port, err = p, w.openCheckpoint()
+		w.port, err = p, errors.Join(w.openCheckpoint(), w.openClock(dir))
 	}
 	if err != nil {
 		c.Fatal(err)

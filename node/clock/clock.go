@@ -3,6 +3,7 @@ package clock
 import (
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -40,7 +41,12 @@ type reading struct {
 // set is before which no clock can be that was ever set: covey is younger.
 var set = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
+// end is after which no clock is believed: what is issued by it could not be written down, or would be good for ever.
+var end = time.Date(2500, 1, 1, 0, 0, 0, 0, time.UTC)
+
 const (
+	// lifetime is how many years the time to issue by may be ahead of the time to judge by: no clock that was set badly is further off.
+	lifetime = 100
 	// grain is how much the time must differ from what the file has for it to be written again.
 	grain = 24 * time.Hour
 	// enough clocks may have a wrong one among them.
@@ -55,7 +61,7 @@ func Open(file string, wall func() time.Time, elapsed func() time.Duration, log 
 	c := &Clock{file: file, wall: wall, elapsed: elapsed, log: log, peers: map[string]reading{}}
 	data, err := os.ReadFile(file)
 	if err == nil {
-		if t, err := time.Parse(time.RFC3339, strings.TrimSpace(string(data))); err == nil {
+		if t, err := time.Parse(time.RFC3339, strings.TrimSpace(string(data))); err == nil && !t.After(end) {
 			c.seen = reading{t, elapsed()}
 		}
 	}
@@ -69,7 +75,7 @@ func Open(file string, wall func() time.Time, elapsed func() time.Duration, log 
 
 // Observe takes note of what the clock of another node says now.
 func (c *Clock) Observe(node string, t time.Time) {
-	if t.Before(set) {
+	if t.Before(set) || t.After(end) {
 		return
 	}
 	c.mu.Lock()
@@ -79,9 +85,26 @@ func (c *Clock) Observe(node string, t time.Time) {
 	c.Remember()
 }
 
+// Forget drops what the clocks of nodes said that are gone.
+func (c *Clock) Forget(gone func(node string) bool) {
+	c.mu.Lock()
+	nodes := slices.Collect(maps.Keys(c.peers))
+	c.mu.Unlock()
+	nodes = slices.DeleteFunc(nodes, func(node string) bool { return !gone(node) })
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, node := range nodes {
+		delete(c.peers, node)
+	}
+	c.judge()
+}
+
 // Start takes note of what the clock of the server says that lets this node join: what is issued is to be good for that server. It is
 // the time if this machine's clock was never set, and no time was seen.
 func (c *Clock) Start(t time.Time) {
+	if t.After(end) {
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.told = reading{t, c.elapsed()}
@@ -131,7 +154,7 @@ func (c *Clock) judge() {
 }
 
 // Latest is the time to issue by: the latest of all clocks. What is issued must be good for those whose clock is right, whichever that
-// is.
+// is. Where it is known what time it is about, it is no more than a lifetime after that.
 func (c *Clock) Latest() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -140,6 +163,10 @@ func (c *Clock) Latest() time.Time {
 		if t.After(latest) {
 			latest = t
 		}
+	}
+	now := c.judged()
+	if most := now.AddDate(lifetime, 0, 0); !now.Before(set) && latest.After(most) {
+		return most
 	}
 	return latest
 }

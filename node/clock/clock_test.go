@@ -135,6 +135,44 @@ func TestAWrongTimeIsForgotten(t *testing.T) {
 	}
 }
 
+// TestNoClockIsBelievedThatIsOutOfItsMind has other nodes say, and the file, what no clock says.
+func TestNoClockIsBelievedThatIsOutOfItsMind(t *testing.T) {
+	y9998 := time.Date(9998, 1, 1, 0, 0, 0, 0, time.UTC)
+	m := newMachine(t, real)
+	m.remembers(t, y9998)
+	c := m.open()
+	c.Start(y9998)
+	for i := range 3 {
+		c.Observe(fmt.Sprint(i), y9998)
+	}
+	for what, now := range map[string]time.Time{"now": c.Now(), "the latest": c.Latest(), "the stamp": c.Stamp()} {
+		if !now.Equal(real) {
+			t.Errorf("%s is %v", what, now)
+		}
+	}
+	c.Observe("far ahead", real.AddDate(300, 0, 0))
+	if got, want := c.Latest(), real.AddDate(lifetime, 0, 0); !got.Equal(want) {
+		t.Errorf("the latest is %v, want %v", got, want)
+	}
+}
+
+// TestTheClocksOfNodesThatAreGoneAreForgotten has two that were wrong mislead no longer.
+func TestTheClocksOfNodesThatAreGoneAreForgotten(t *testing.T) {
+	c := newMachine(t, real).open()
+	for _, id := range []string{"a", "b"} {
+		c.Observe(id, real.AddDate(80, 0, 0))
+	}
+	if got := c.Now(); got.Equal(real) {
+		t.Fatalf("it is %v, among two clocks that are ahead", got)
+	}
+	c.Forget(func(id string) bool { return id == "a" || id == "b" })
+	c.Observe("c", real)
+	c.Observe("d", real)
+	if got := c.Now(); !got.Equal(real) {
+		t.Errorf("it is %v, want %v", got, real)
+	}
+}
+
 func TestStartIsForAClockThatWasNeverSet(t *testing.T) {
 	for clock, want := range map[time.Time]time.Time{y1970: real, real.Add(-time.Hour): real.Add(-time.Hour)} {
 		m := newMachine(t, clock)

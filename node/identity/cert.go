@@ -102,7 +102,11 @@ func (id *Identity) sign(tmpl *x509.Certificate, pub *ecdsa.PublicKey) (*x509.Ce
 	return x509.ParseCertificate(der)
 }
 
+// template ends no later than what can be written down.
 func template(subject pkix.Name, end time.Time) (*x509.Certificate, error) {
+	if end.After(forever) {
+		end = forever
+	}
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
 	if err != nil {
 		return nil, fmt.Errorf("draw a serial number: %w", err)

@@ -45,6 +45,19 @@ func TestIdentityOutlivesARestart(t *testing.T) {
 	}
 }
 
+// TestCertificatesEndWhenTheCalendarDoes has a clock be so far ahead that the end could not be written down.
+func TestCertificatesEndWhenTheCalendarDoes(t *testing.T) {
+	id := open(t, t.TempDir(), &clock{time.Now()})
+	id.IssueBy(func() time.Time { return forever.AddDate(0, 0, -3) })
+	node, err := id.issueNode(Node{Name: "n", Role: RoleServer}, &id.key.PublicKey, nil, nil)
+	if err != nil || !node.NotAfter.Equal(forever) {
+		t.Errorf("a node's: %+v, %v", node, err)
+	}
+	if _, err := id.issueAdmin("admin", &id.key.PublicKey); err != nil {
+		t.Errorf("an administrator's: %v", err)
+	}
+}
+
 func TestDamagedFilesAreNamed(t *testing.T) {
 	for _, name := range []string{"cluster.json", "node.key"} {
 		t.Run(name, func(t *testing.T) {
