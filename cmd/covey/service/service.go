@@ -27,15 +27,15 @@ type Init struct {
 	Name   string
 	Cgroup string // that the service ran in and shims are in still, where the init system leaves it; empty: it does not
 
-	file  string              // of covey's service
-	mode  fs.FileMode         // of that file
-	text  func(string) string // what is in it, for a program
-	start [][]string          // commands that enable and (re)start the service
-	stop  [][]string          // commands that stop and disable it
-	links string              // pattern of what enables the service, to be removed
-	after [][]string          // commands once the file is gone
-	last  []string            // command after that, which may fail
-	said  []string            // command that shows what covey itself said last, where start waits until the node is ready
+	file  string                               // of covey's service
+	mode  fs.FileMode                          // of that file
+	text  func(program, dataDir string) string // what is in it
+	start [][]string                           // commands that enable and (re)start the service
+	stop  [][]string                           // commands that stop and disable it
+	links string                               // pattern of what enables the service, to be removed
+	after [][]string                           // commands once the file is gone
+	last  []string                             // command after that, which may fail
+	said  []string                             // command that shows what covey itself said last, where start waits until the node is ready
 	run   func(context.Context, []string) error
 	ask   func(context.Context, []string) string
 }
@@ -71,9 +71,9 @@ func Detect() (*Init, error) {
 	return nil, ErrNoInit
 }
 
-// Start puts the service in place and starts it anew; with systemd it returns when the node is ready.
-func (i *Init) Start(ctx context.Context) error {
-	if err := Write(i.file, []byte(i.text(Program)), i.mode); err != nil {
+// Start puts the service of the node in dataDir in place and starts it anew; with systemd it returns when the node is ready.
+func (i *Init) Start(ctx context.Context, dataDir string) error {
+	if err := Write(i.file, []byte(i.text(Program, dataDir)), i.mode); err != nil {
 		return err
 	}
 	err := i.all(ctx, i.start)

@@ -38,7 +38,7 @@ func TestAServiceIsStartedAndStopped(t *testing.T) {
 	for _, i := range []*Init{systemd(), openRC()} {
 		t.Run(i.Name, func(t *testing.T) {
 			i, ran := recorded(t, i, "")
-			if err := i.Start(t.Context()); err != nil {
+			if err := i.Start(t.Context(), "/var/lib/covey"); err != nil {
 				t.Fatal(err)
 			}
 			text, err := os.ReadFile(i.file)
@@ -82,13 +82,33 @@ func TestAServiceThatDoesNotStartSaysWhy(t *testing.T) {
 		}
 		return "error: join the cluster at 192.0.2.7:7443: the token abcdef.… expired"
 	}
-	err := i.Start(t.Context())
+	err := i.Start(t.Context(), "/var/lib/covey")
 	if err == nil || !strings.HasPrefix(err.Error(), "failed\n") || !strings.Contains(err.Error(), "the token abcdef.… expired") {
 		t.Errorf("error %v", err)
 	}
 	i.ask = func(context.Context, []string) string { return "" }
-	if err := i.Start(t.Context()); err == nil || err.Error() != "failed" {
+	if err := i.Start(t.Context(), "/var/lib/covey"); err == nil || err.Error() != "failed" {
 		t.Errorf("without a journal: error %v", err)
+	}
+}
+
+func TestTheUnitWaitsForTheDataDirectorysMount(t *testing.T) {
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(dir, "link")
+	if err := os.Symlink("/usr", link); err != nil {
+		t.Fatal(err)
+	}
+	for dataDir, want := range map[string]string{
+		"/var/lib/covey":    `"/var/lib/covey"`,
+		`/mnt/"a\b" 100%/c`: `"/mnt/\"a\\b\" 100%%/c"`,
+		link:                `"` + link + `" "/usr"`,
+	} {
+		if text := unit(Program, dataDir); !strings.Contains(text, "\nRequiresMountsFor="+want+"\n") {
+			t.Errorf("want %s in\n%s", want, text)
+		}
 	}
 }
 
@@ -96,7 +116,7 @@ func TestAServiceThatDoesNotStartSaysWhy(t *testing.T) {
 func TestOtherServicesAreLeftFailed(t *testing.T) {
 	reset := "systemctl reset-failed covey.service"
 	i, ran := recorded(t, systemd(), reset)
-	if err := i.Start(t.Context()); err != nil {
+	if err := i.Start(t.Context(), "/var/lib/covey"); err != nil {
 		t.Fatal(err)
 	}
 	if err := i.Stop(t.Context()); err != nil {
@@ -109,7 +129,7 @@ func TestOtherServicesAreLeftFailed(t *testing.T) {
 
 func TestAServiceThatDoesNotStopIsNotTakenAway(t *testing.T) {
 	i, _ := recorded(t, systemd(), "systemctl disable --quiet --now covey")
-	if err := i.Start(t.Context()); err != nil {
+	if err := i.Start(t.Context(), "/var/lib/covey"); err != nil {
 		t.Fatal(err)
 	}
 	if err := i.Stop(t.Context()); err == nil {
