@@ -73,7 +73,7 @@ func install(cmd *cobra.Command, o *startOptions) error {
 		return err
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "Starting %s with %s\n", service.Program, init.Name)
-	if err := init.Start(cmd.Context(), o.dataDir); err != nil {
+	if err := init.Start(cmd.Context(), o.dataDir, cmd.ErrOrStderr()); err != nil {
 		return err
 	}
 	if o.worker {

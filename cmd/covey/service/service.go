@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // Where things are put.
@@ -71,19 +73,56 @@ func Detect() (*Init, error) {
 	return nil, ErrNoInit
 }
 
-// Start puts the service of the node in dataDir in place and starts it anew; with systemd it returns when the node is ready.
-func (i *Init) Start(ctx context.Context, dataDir string) error {
+// slow is how long a start takes until it is said what covey has said, and after how long that is looked at again.
+const slow = 15 * time.Second
+
+// Start puts the service of the node in dataDir in place and starts it anew; with systemd it returns when the node is ready. While that
+// takes long, as with an address that nobody answers at, it says on out why.
+func (i *Init) Start(ctx context.Context, dataDir string, out io.Writer) error {
 	if err := Write(i.file, []byte(i.text(Program, dataDir)), i.mode); err != nil {
 		return err
 	}
-	err := i.all(ctx, i.start)
-	if err == nil || len(i.said) == 0 || ctx.Err() != nil {
+	if len(i.said) == 0 {
+		return i.all(ctx, i.start)
+	}
+	err := i.await(ctx, out)
+	if err == nil || ctx.Err() != nil {
 		return err
 	}
-	if text := i.ask(ctx, i.said); text != "" {
-		err = fmt.Errorf("%w\nWhat covey said last:\n%s", err, text)
+	return fmt.Errorf("%w%s", err, i.saying(ctx))
+}
+
+// await starts the service, and says what covey says, where that is news, until it is ready or ctx ends.
+func (i *Init) await(ctx context.Context, out io.Writer) error {
+	done := make(chan error, 1)
+	go func() { done <- i.all(ctx, i.start) }()
+	told := ""
+	tell := func(beginning string) {
+		if text := beginning + i.saying(context.WithoutCancel(ctx)); text != told {
+			fmt.Fprintln(out, text)
+			told = text
+		}
 	}
-	return err
+	for {
+		select {
+		case <-time.After(slow):
+			tell("The node is not ready yet. The service goes on trying, also without this command.")
+		case err := <-done:
+			if ctx.Err() != nil {
+				tell("The node is not ready. The service goes on trying: covey uninstall ends it.")
+			}
+			return err
+		}
+	}
+}
+
+// saying is what covey itself said last, to be put after another text.
+func (i *Init) saying(ctx context.Context) string {
+	text := i.ask(ctx, i.said)
+	if text == "" {
+		return ""
+	}
+	return "\nWhat covey said last:\n" + text
 }
 
 // Stop stops the service and takes it away. Containers go on. One that was never installed is no error.

@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -38,7 +40,7 @@ func TestAServiceIsStartedAndStopped(t *testing.T) {
 	for _, i := range []*Init{systemd(), openRC()} {
 		t.Run(i.Name, func(t *testing.T) {
 			i, ran := recorded(t, i, "")
-			if err := i.Start(t.Context(), "/var/lib/covey"); err != nil {
+			if err := i.Start(t.Context(), "/var/lib/covey", io.Discard); err != nil {
 				t.Fatal(err)
 			}
 			text, err := os.ReadFile(i.file)
@@ -82,13 +84,58 @@ func TestAServiceThatDoesNotStartSaysWhy(t *testing.T) {
 		}
 		return "error: join the cluster at 192.0.2.7:7443: the token abcdef.… expired"
 	}
-	err := i.Start(t.Context(), "/var/lib/covey")
+	err := i.Start(t.Context(), "/var/lib/covey", io.Discard)
 	if err == nil || !strings.HasPrefix(err.Error(), "failed\n") || !strings.Contains(err.Error(), "the token abcdef.… expired") {
 		t.Errorf("error %v", err)
 	}
 	i.ask = func(context.Context, []string) string { return "" }
-	if err := i.Start(t.Context(), "/var/lib/covey"); err == nil || err.Error() != "failed" {
+	if err := i.Start(t.Context(), "/var/lib/covey", io.Discard); err == nil || err.Error() != "failed" {
 		t.Errorf("without a journal: error %v", err)
+	}
+}
+
+// TestASlowStartSaysWhy: systemctl waits silently for a node that cannot join, for ever.
+func TestASlowStartSaysWhy(t *testing.T) {
+	for _, ends := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, interrupt := context.WithCancel(t.Context())
+			defer interrupt()
+			i, _ := recorded(t, systemd(), "")
+			begun := time.Now()
+			i.run = func(ctx context.Context, words []string) error {
+				if words[1] != "restart" {
+					return nil
+				}
+				select {
+				case <-ctx.Done():
+				case <-time.After(70 * time.Second):
+				}
+				return ctx.Err()
+			}
+			i.ask = func(ctx context.Context, _ []string) string {
+				if ctx.Err() != nil {
+					t.Error("asked after the interrupt with a context that has ended")
+				}
+				if time.Since(begun) < 40*time.Second {
+					return ""
+				}
+				return "no route to 192.0.2.7"
+			}
+			if !ends {
+				time.AfterFunc(50*time.Second, interrupt)
+			}
+			var out strings.Builder
+			err := i.Start(ctx, "/var/lib/covey", &out)
+			const yet = "The node is not ready yet. The service goes on trying, also without this command.\n"
+			const why = "What covey said last:\nno route to 192.0.2.7\n"
+			want := yet + yet + why
+			if !ends {
+				want += "The node is not ready. The service goes on trying: covey uninstall ends it.\n" + why
+			}
+			if out.String() != want || (err == nil) != ends {
+				t.Errorf("error %v, said\n%s\nwant\n%s", err, &out, want)
+			}
+		})
 	}
 }
 
@@ -116,7 +163,7 @@ func TestTheUnitWaitsForTheDataDirectorysMount(t *testing.T) {
 func TestOtherServicesAreLeftFailed(t *testing.T) {
 	reset := "systemctl reset-failed covey.service"
 	i, ran := recorded(t, systemd(), reset)
-	if err := i.Start(t.Context(), "/var/lib/covey"); err != nil {
+	if err := i.Start(t.Context(), "/var/lib/covey", io.Discard); err != nil {
 		t.Fatal(err)
 	}
 	if err := i.Stop(t.Context()); err != nil {
@@ -129,7 +176,7 @@ func TestOtherServicesAreLeftFailed(t *testing.T) {
 
 func TestAServiceThatDoesNotStopIsNotTakenAway(t *testing.T) {
 	i, _ := recorded(t, systemd(), "systemctl disable --quiet --now covey")
-	if err := i.Start(t.Context(), "/var/lib/covey"); err != nil {
+	if err := i.Start(t.Context(), "/var/lib/covey", io.Discard); err != nil {
 		t.Fatal(err)
 	}
 	if err := i.Stop(t.Context()); err == nil {
