@@ -47,8 +47,12 @@ func (s *Status) Sole() bool {
 	})
 }
 
-// leftText is what is in it: as long as it is there, what the node had of the cluster is to go.
-const leftText = "This node has left its cluster.\n"
+const (
+	// leftText is what is in it: as long as it is there, what the node had of the cluster is to go.
+	leftText = "This node has left its cluster.\n"
+	// restoringText is in it while a state is restored on the node: what is there then is not to go.
+	restoringText = "This node has left its cluster, and a backup is being restored on it.\n"
+)
 
 // checkLeft forgets the cluster that the node has left if it was killed before it had done so.
 func checkLeft(dataDir string) error {
@@ -57,8 +61,11 @@ func checkLeft(dataDir string) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if err == nil && string(text) == leftText {
+	switch {
+	case err == nil && string(text) == leftText:
 		err = forget(dataDir)
+	case string(text) == restoringText:
+		return fmt.Errorf("%w, and a restore on it was cut off: run covey restore --data-dir %s again", ErrLeft, dataDir)
 	}
 	return errors.Join(fmt.Errorf("%w: to have it join one again, remove %s and start it with --join and --token", ErrLeft, file), err)
 }

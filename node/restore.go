@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -26,8 +27,8 @@ func keptByRestore(k store.Key) bool {
 }
 
 // RestoreDir makes the state in a stopped node's data directory the one of a backup, and the node the only server of its
-// cluster. The state that was there is kept beside it, in the directory that is returned. When the backup is not whole, or
-// anything fails, nothing has changed.
+// cluster, also where it had left one. The state that was there is kept beside it, in the directory that is returned. When the
+// backup is not whole, or anything fails, the state has not changed.
 func RestoreDir(ctx context.Context, dataDir string, backup io.Reader, log *slog.Logger) (kept string, err error) {
 	if err := os.MkdirAll(dataDir, 0o711); err != nil {
 		return "", fmt.Errorf("restore: %w", err)
@@ -52,6 +53,9 @@ func RestoreDir(ctx context.Context, dataDir string, backup io.Reader, log *slog
 	if err := fill(ctx, fresh, id.NodeID(), old, log); err != nil {
 		return "", errors.Join(err, os.RemoveAll(fresh))
 	}
+	if err := supersede(dataDir); err != nil {
+		return "", errors.Join(fmt.Errorf("restore: %w", err), os.RemoveAll(fresh))
+	}
 	if kept, err = exchange(dataDir, fresh); err != nil {
 		return kept, err
 	}
@@ -59,7 +63,33 @@ func RestoreDir(ctx context.Context, dataDir string, backup io.Reader, log *slog
 	if err := setProtocol(dataDir, old.Agreed()); err != nil {
 		return kept, err
 	}
-	return kept, advance(dataDir)
+	if err := advance(dataDir); err != nil {
+		return kept, err
+	}
+	return kept, remove(dataDir, leftFile)
+}
+
+// supersede drops what was to become of the state before at the next start: it would become of the one that takes its place. A node that
+// has left its cluster stays so until the restore is complete, but has nothing to forget any more.
+func supersede(dataDir string) error {
+	if err := remove(dataDir, yieldFile, recoverFile); err != nil {
+		return err
+	}
+	left, err := readFile(dataDir, leftFile)
+	if err != nil || left == "" {
+		return err
+	}
+	return writeFile(filepath.Join(dataDir, leftFile), restoringText)
+}
+
+// remove removes files of the data directory that may not be there, also from the disk.
+func remove(dataDir string, names ...string) error {
+	for _, name := range names {
+		if err := os.Remove(filepath.Join(dataDir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return syncDir(dataDir)
 }
 
 // advance has servers that come back later with the state that was replaced copy this one.
