@@ -2,6 +2,7 @@ package agent
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -31,7 +32,7 @@ func (w *worker) writeFiles(pod *corev1.Pod) error {
 	}
 	for name, content := range files {
 		path := filepath.Join(dir, name)
-		if old, err := os.ReadFile(path); err == nil && string(old) == content {
+		if hasOnly(path, content) {
 			continue
 		}
 		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
@@ -39,6 +40,17 @@ func (w *worker) writeFiles(pod *corev1.Pod) error {
 		}
 	}
 	return nil
+}
+
+// hasOnly says whether that is all that is in a file. It reads no more than that takes: a container may have filled the file.
+func hasOnly(path, content string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = f.Close() }()
+	data, err := io.ReadAll(io.LimitReader(f, int64(len(content))+1))
+	return err == nil && string(data) == content
 }
 
 // etcMounts are the mounts of those files. A pod on the host's network gets copies too: it may write them.
