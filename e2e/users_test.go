@@ -21,6 +21,7 @@ func TestPodsWithUsersOfTheirOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.Kubectl("create", "configmap", "settings", "--from-literal=mode=quiet")
+	n.Kubectl("create", "secret", "generic", "pass", "--from-literal=word=swordfish")
 	for _, name := range []string{"first", "second"} {
 		n.Apply(pod(name, `
   hostUsers: false
@@ -30,13 +31,14 @@ func TestPodsWithUsersOfTheirOwn(t *testing.T) {
   - {name: scratch, emptyDir: {}}
   - {name: memory, emptyDir: {medium: Memory}}
   - {name: settings, configMap: {name: settings}}
+  - {name: pass, secret: {secretName: pass}}
   - {name: machine, hostPath: {path: `+hostDir+`}}
   containers:
   - name: c
     image: busybox:1
     command: [sh, -c, "echo to /dev/stdout > /dev/stdout; echo mine > /scratch/`+name+`; echo mine > /memory/m; echo over > /bin/over; exec sleep 4711"]
     securityContext: {procMount: Unmasked}
-    volumeMounts: [{name: scratch, mountPath: /scratch}, {name: memory, mountPath: /memory}, {name: settings, mountPath: /settings}, {name: machine, mountPath: /machine}]`))
+    volumeMounts: [{name: scratch, mountPath: /scratch}, {name: memory, mountPath: /memory}, {name: settings, mountPath: /settings}, {name: pass, mountPath: /pass}, {name: machine, mountPath: /machine}]`))
 	}
 	firsts := map[string]string{}
 	for _, name := range []string{"first", "second"} {
@@ -47,8 +49,8 @@ func TestPodsWithUsersOfTheirOwn(t *testing.T) {
 			t.Fatalf("%s has the users %v", name, ids)
 		}
 		firsts[ids[1]] = name
-		has(t, name, in("id -u; cat /settings/mode /machine/given /memory/m /bin/over; stat -c '%n %u:%g' /bin/busybox /scratch/"+name+" /machine/given /etc/hosts; hostname; ping -c 1 -W 5 "+p.Status.PodIP),
-			"0\nquiet", "from the machine\n", "mine\n", "over\n", "/bin/busybox 0:0\n", "/scratch/"+name+" 0:3000\n", "/machine/given 0:0\n", "/etc/hosts 0:0\n", name+"\n", "1 packets received")
+		has(t, name, in("id -u; cat /settings/mode /pass/word /machine/given /memory/m /bin/over; stat -c '%n %u:%g' /bin/busybox /scratch/"+name+" /machine/given /etc/hosts; hostname; ping -c 1 -W 5 "+p.Status.PodIP),
+			"0\nquietswordfish", "from the machine\n", "mine\n", "over\n", "/bin/busybox 0:0\n", "/scratch/"+name+" 0:3000\n", "/machine/given 0:0\n", "/etc/hosts 0:0\n", name+"\n", "1 packets received")
 		if got := n.Kubectl("logs", name); got != "to /dev/stdout\n" {
 			t.Errorf("logs of %s: %q", name, got)
 		}
