@@ -12,8 +12,10 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
+	"covey.dev/covey/node/gossip"
 	"covey.dev/covey/node/link"
 )
 
@@ -75,14 +77,106 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// kin says whether a server is of this node's incarnation of the cluster, as far as the gossip knows. One that it does not know may be in
-// a cluster that was never recovered.
+// kin says whether a server is of this node's incarnation of the cluster: if it has said so itself, or else as far as the gossip knows. One
+// that does not know may be in a cluster that was never recovered.
 func (n *node) kin(nodeID string) bool {
 	m, ok := n.gossip.LastKnown(nodeID)
+	said := m.Incarnation == n.incarnation
 	if !ok {
-		return n.incarnation == 0
+		said = n.incarnation == 0
 	}
-	return m.Incarnation == n.incarnation
+	return n.kindred.is(nodeID, said)
+}
+
+// serves says whether a node is a server of this incarnation, as kin does.
+func (n *node) serves(m gossip.Member) bool {
+	return n.kindred.has(m.ID) || !m.Worker && m.Incarnation == n.incarnation
+}
+
+// kindred are the servers that have said themselves that they are of this node's incarnation of the cluster. What the gossip says of a node
+// whoever has its key may have said, and servers that do not speak with each other for it would be a cluster without a majority.
+type kindred struct {
+	mu     sync.Mutex
+	same   map[string]bool
+	asking map[string]bool
+	asked  chan string // that are to be asked
+}
+
+// mostAsked wait to be asked. Of more, some are asked at the next occasion.
+const mostAsked = 64
+
+func newKindred() kindred {
+	return kindred{same: map[string]bool{}, asking: map[string]bool{}, asked: make(chan string, mostAsked)}
+}
+
+func (k *kindred) has(id string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.same[id]
+}
+
+// is has the server be asked unless it has said before what the gossip says.
+func (k *kindred) is(id string, said bool) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if same := k.same[id]; !k.asking[id] && (!same || !said) {
+		select {
+		case k.asked <- id:
+			k.asking[id] = true
+		default:
+		}
+	}
+	return k.same[id] || said
+}
+
+// learn takes note of an answer.
+func (k *kindred) learn(id string, same bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if same {
+		k.same[id] = true
+	} else {
+		delete(k.same, id)
+	}
+}
+
+// done has the server be asked again when there is a doubt again.
+func (k *kindred) done(id string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.asking, id)
+}
+
+// askKindred asks servers for their incarnation, until ctx ends.
+func (n *node) askKindred(ctx context.Context) error {
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	for {
+		select {
+		case id := <-n.kindred.asked:
+			asking.Go(func() {
+				defer n.kindred.done(id)
+				n.askUntilItAnswers(ctx, id)
+			})
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// askUntilItAnswers asks a server again as long as it is a member, and returns a moment after its answer: there may be a doubt at each connection.
+func (n *node) askUntilItAnswers(ctx context.Context, id string) {
+	for {
+		number, err := n.askIncarnation(ctx, id)
+		if err == nil {
+			n.kindred.learn(id, number == n.incarnation)
+		} else {
+			n.log.Debug("a server did not say of which incarnation of the cluster it is", "id", id, "error", err)
+		}
+		if !sleep(ctx, incarnationRetry) || err == nil || !n.isMember(id) {
+			return
+		}
+	}
 }
 
 // kinListener closes connections of servers of another incarnation.

@@ -73,6 +73,7 @@ type node struct {
 	metrics    *metrics.Metrics
 	audit      *audit.Log // nil when none is kept
 	members    members
+	kindred    kindred
 	hope       hope
 }
 
@@ -190,6 +191,7 @@ func (n *node) openStore() (err error) {
 	id := n.identity.NodeID()
 	n.peers = peer.New(n.links)
 	n.members.begin()
+	n.kindred = newKindred()
 	n.store, err = store.Open(store.Config{
 		Dir:       filepath.Join(n.cfg.DataDir, "store"),
 		NodeID:    id,
@@ -245,6 +247,7 @@ func (n *node) startServer(ctx context.Context, g *errgroup.Group) {
 	g.Go(func() error { return n.receive(ctx, passedOn) })
 	g.Go(func() error { return n.followKeys(ctx) })
 	g.Go(func() error { return n.watchIncarnation(ctx) })
+	g.Go(func() error { return n.askKindred(ctx) })
 	g.Go(func() error {
 		return n.followRemovals(ctx, n.store, nodeKeysTable, func() bool { return n.gone.pending(n.isMember) })
 	})

@@ -79,7 +79,7 @@ func (n *node) quorum() quorum {
 	names, alive := n.names(), map[string]bool{}
 	var q quorum
 	for _, m := range n.gossip.Members() {
-		if m.Worker || m.Incarnation != n.incarnation {
+		if !n.serves(m) {
 			continue
 		}
 		names[m.ID], alive[m.ID] = m.Name, true

@@ -28,6 +28,10 @@ func (n *node) isServer(ctx context.Context, id string, members []store.Member) 
 	return true
 }
 
+// mayLeave says whether the gossip is to be believed that a server leaves: of this node itself, and of one that is no member. Anyone with the
+// gossip's key may have said so, and a member asks the leader itself to be taken out (Dismiss), whoever leads.
+func mayLeave(s *server, self string) bool { return s.ID == self || !s.Member }
+
 // servers are the members of Raft and those that are to be, as this node, which leads, sees them. doubtful says that there may be
 // another one, which could not be asked. The caller holds members.mu.
 func (n *node) servers(ctx context.Context) (servers []server, doubtful bool) {
@@ -57,11 +61,11 @@ func (n *node) servers(ctx context.Context) (servers []server, doubtful bool) {
 	}
 	for _, m := range n.gossip.Members() {
 		switch {
-		case m.Worker, m.Incarnation != n.incarnation:
+		case !n.serves(m):
 		case n.isServer(ctx, m.ID, members):
 			s := find(m.ID)
 			s.Alive = true
-			s.Leaves = s.Leaves || m.Leaving
+			s.Leaves = s.Leaves || m.Leaving && mayLeave(s, self)
 			s.Witness = m.Witness
 		default:
 			doubtful = true
