@@ -20,7 +20,11 @@ import (
 // forwardTimeout bounds the wait for a server to answer a worker that passes a connection on.
 const forwardTimeout = 2 * time.Second
 
-// receive serves the connections of clients that workers pass on, as if they had been made with this node, until ctx ends.
+// clientProtocols are what clients speak, who are no nodes; "" is for those that name none.
+var clientProtocols = []string{"h2", "http/1.1", ""}
+
+// receive serves the connections of clients that workers pass on, as if they had been made with this node, until ctx ends. What nodes speak is
+// not passed on: where such a connection comes from a worker says itself.
 func (n *node) receive(ctx context.Context, l net.Listener) error {
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer stop()
@@ -41,7 +45,7 @@ func (n *node) receive(ctx context.Context, l net.Listener) error {
 				_ = conn.Close()
 				return
 			}
-			n.port.Serve(ctx, client)
+			n.port.Serve(ctx, client, clientProtocols...)
 		})
 	}
 }

@@ -238,7 +238,7 @@ func (n *node) serve(ctx context.Context) error {
 
 // startServer runs in g what every server runs.
 func (n *node) startServer(ctx context.Context, g *errgroup.Group) {
-	http := n.port.Listener("h2", "http/1.1", "")
+	http := n.port.Listener(clientProtocols...)
 	passedOn := n.links.Listener(n.port.Listener(forward.Protocol))
 	returning := link.KeyListener(n.port.Listener(identity.KeyProtocol))
 	n.start(ctx, g, n.store, n.peerHandler())

@@ -60,7 +60,7 @@ func (w *worker) serve(ctx context.Context) error {
 		return err
 	}
 	w.port.Divert(w.divert)
-	clients := w.port.Listener("h2", "http/1.1", "") // while no server can be reached
+	clients := w.port.Listener(clientProtocols...) // while no server can be reached
 	g, ctx := errgroup.WithContext(ctx)
 	w.start(ctx, g, w.checkpoint, peer.Handler(nil, nil, w.handler()))
 	g.Go(func() error { return w.renew(ctx) })

@@ -14,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"covey.dev/covey/node/forward"
 	"covey.dev/covey/node/identity"
 )
 
@@ -38,7 +39,7 @@ type Cluster interface {
 	Agreed() int
 	// Grant is what a new server is handed.
 	Grant() (Grant, error)
-	// GrantWorker is what a new worker is handed, which asked for a certificate with csr from address.
+	// GrantWorker is what a new worker is handed, which asked for a certificate with csr from address; nil is one that is not known.
 	GrantWorker(name string, csr []byte, address net.IP) (Grant, error)
 }
 
@@ -64,7 +65,7 @@ func Handler(c Cluster, now func() time.Time, log *slog.Logger) http.Handler {
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), answerTimeout)
 		defer cancel()
-		grant, err := admit(ctx, c, req, remoteIP(r), now())
+		grant, err := admit(ctx, c, req, provenIP(r), now())
 		var refused refusal
 		switch {
 		case errors.As(err, &refused):
@@ -97,7 +98,11 @@ func readRequest(w http.ResponseWriter, r *http.Request) (req request, err error
 // refusal is an error that asking again does not help against.
 type refusal struct{ error }
 
-func remoteIP(r *http.Request) net.IP {
+// provenIP is where the request comes from; nil where a worker passed it on, which may say so of any address.
+func provenIP(r *http.Request) net.IP {
+	if _, ok := forward.From(r.Context()); ok {
+		return nil
+	}
 	host, _, _ := net.SplitHostPort(r.RemoteAddr)
 	return net.ParseIP(host)
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
@@ -71,12 +72,14 @@ func (p *Port) Run(ctx context.Context, cfg *tls.Config) error {
 			}
 			continue
 		}
-		handshakes.Go(func() { p.Serve(ctx, conn) })
+		handshakes.Go(func() { p.route(ctx, p.crowd.add(conn), func(string) bool { return true }) })
 	}
 }
 
-// Serve hands a connection to the listener of its protocol, as if the port had accepted it. Run has begun.
-func (p *Port) Serve(ctx context.Context, conn net.Conn) { p.route(ctx, p.crowd.add(conn)) }
+// Serve hands a connection to the listener of its protocol, as if the port had accepted it, if that is one of protos. Run has begun.
+func (p *Port) Serve(ctx context.Context, conn net.Conn, protos ...string) {
+	p.route(ctx, p.crowd.add(conn), func(proto string) bool { return slices.Contains(protos, proto) })
+}
 
 // Close closes the port when Run was never called.
 func (p *Port) Close() error { return p.tcp.Close() }
@@ -94,7 +97,7 @@ func retry(ctx context.Context, err error) bool {
 	return true
 }
 
-func (p *Port) route(ctx context.Context, raw *stranger) {
+func (p *Port) route(ctx context.Context, raw *stranger, may func(proto string) bool) {
 	below, taken := p.diverted(ctx, raw)
 	if taken {
 		return
@@ -111,7 +114,7 @@ func (p *Port) route(ctx context.Context, raw *stranger) {
 		raw.known()
 	}
 	l := p.routes[state.NegotiatedProtocol]
-	if l == nil || !l.deliver(ctx, conn) {
+	if l == nil || !may(state.NegotiatedProtocol) || !l.deliver(ctx, conn) {
 		_ = conn.Close()
 	}
 }
