@@ -77,9 +77,15 @@ func admissionIn(rec *store.Record) (a noted, ok bool) {
 	return a, ok && json.Unmarshal(object.BinaryData["admission"], &a) == nil
 }
 
-func (j joinable) NameTaken(name, nodeID string) bool {
+func (j joinable) NameTaken(name, nodeID string, worker bool) bool {
 	m, ok := j.gossip.Named(name)
-	return ok && m.ID != nodeID
+	holder := keyOf(j.store.Snapshot(), name)
+	return ok && m.ID != nodeID || worker && holder != nodeID && j.serves(holder)
+}
+
+func (n *node) serves(nodeID string) bool {
+	role, known := n.RoleOf(nodeID)
+	return known && role == identity.RoleServer
 }
 
 func (j joinable) Agreed() int { return j.store.Snapshot().Agreed() }

@@ -6,11 +6,28 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation"
 )
 
 // nameFile has the name that a server has in its cluster; a worker's is in its certificate.
 const nameFile = "name"
+
+// apiNames are what clients in the cluster may call the API.
+var apiNames = []string{"kubernetes", "kubernetes.default", "kubernetes.default.svc"}
+
+// CheckWorkerName says why no worker may have a name, for which its certificate would be good.
+func CheckWorkerName(name string) error {
+	if problems := validation.IsDNS1123Subdomain(name); len(problems) > 0 {
+		return fmt.Errorf("a node cannot be called %q: %s", name, strings.Join(problems, "; "))
+	}
+	if slices.Contains(apiNames, name) || strings.HasPrefix(name, "kubernetes.default.svc.") {
+		return fmt.Errorf("%s is a name of the API: start this worker with another --node-name", name)
+	}
+	return nil
+}
 
 // Name is the node's name in the cluster of the identity in dir; empty where that does not say.
 func Name(dir string) (string, error) {

@@ -40,7 +40,7 @@ const (
 // NewServer starts with the names and addresses ("localhost", "10.0.0.7") that clients are told to use.
 func (id *Identity) NewServer(nodeName string, hosts ...string) *Server {
 	s := &Server{id: id, nodeName: nodeName}
-	for _, host := range append(hosts, nodeName, "localhost", "127.0.0.1", "::1", "kubernetes", "kubernetes.default", "kubernetes.default.svc") {
+	for _, host := range slices.Concat(hosts, []string{nodeName, "localhost", "127.0.0.1", "::1"}, apiNames) {
 		s.add(host)
 	}
 	return s

@@ -83,7 +83,11 @@ func (id *Identity) IssueWorker(name string, request []byte, address net.IP) ([]
 	if address != nil {
 		ips = append(ips, address)
 	}
-	cert, err := id.issueNode(Node{Name: name, Role: RoleWorker}, key, []string{name, "localhost"}, ips)
+	names := []string{"localhost"}
+	if CheckWorkerName(name) == nil { // versions of before let others in too
+		names = append(names, name)
+	}
+	cert, err := id.issueNode(Node{Name: name, Role: RoleWorker}, key, names, ips)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package identity
 import (
 	"crypto/x509"
 	"net"
+	"strings"
 	"testing"
 	"time"
 )
@@ -59,6 +60,31 @@ func TestWorkerIsKnownByItsCertificate(t *testing.T) {
 	} {
 		if _, err := handshake(t, ends.serve.TLSConfig("p"), ends.dial.DialConfig("", "p")); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// TestAWorkersCertificateIsNotGoodForTheAPIsNames, whatever the worker was called when it was let in.
+func TestAWorkersCertificateIsNotGoodForTheAPIsNames(t *testing.T) {
+	server := open(t, t.TempDir(), &clock{time.Now()})
+	csr, err := server.Request()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]bool{
+		"shop-1.example.com": true, "kubernetes-1": true, "localhost": true,
+		"kubernetes": false, "kubernetes.default.svc": false, "kubernetes.default.svc.cluster.local": false, "*.example.com": false,
+	} {
+		issued, err := server.IssueWorker(name, csr, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cert, err := decodeCert(issued)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := cert.VerifyHostname(strings.Replace(name, "*", "api", 1)) == nil; got != want {
+			t.Errorf("%s: the certificate is good for it: %v, want %v", name, got, want)
 		}
 	}
 }

@@ -50,7 +50,9 @@ func (c *cluster) Admit(_ context.Context, namespace, name string, use Use) erro
 	return err
 }
 
-func (c *cluster) NameTaken(name, nodeID string) bool { return name == "first" && nodeID != "1" }
+func (c *cluster) NameTaken(name, nodeID string, worker bool) bool {
+	return name == "first" && nodeID != "1" || name == "server" && worker
+}
 
 func (c *cluster) Grant() (Grant, error) {
 	return Grant{Keys: c.id.Keys(), Seeds: []string{"192.0.2.1:7443"}}, nil
@@ -431,6 +433,22 @@ func (o *one) Accept() (net.Conn, error) {
 
 func (o *one) Close() error   { close(o.closed); return nil }
 func (o *one) Addr() net.Addr { return &net.TCPAddr{} }
+
+// TestAWorkerIsNotCalledAsTheAPIOrAServer, for which its certificate would be good.
+func TestAWorkerIsNotCalledAsTheAPIOrAServer(t *testing.T) {
+	_, address, token := serve(t, map[string]string{"role": "worker", "uses": "1"})
+	wish := Request{Token: token, Worker: true, Log: slog.New(slog.DiscardHandler)}
+	newNode(t)(&wish)
+	for _, wish.Name = range []string{"", "kubernetes", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local", "*.example.com", "Shop", "server"} {
+		if _, err := ask(t.Context(), wish, address); !errors.As(err, new(refusal)) {
+			t.Errorf("a worker joins as %q: %v", wish.Name, err)
+		}
+	}
+	wish.Name = "shop-1.example.com"
+	if _, err := ask(t.Context(), wish, address); err != nil {
+		t.Error(err)
+	}
+}
 
 // TestWhatIsInTheWayIsSaidOnce of each server, however often all are asked.
 func TestWhatIsInTheWayIsSaidOnce(t *testing.T) {

@@ -33,8 +33,8 @@ type Cluster interface {
 	// called again, and its error is returned as it is. Without one the node may be a part of the cluster from then on, also if
 	// it was removed before.
 	Admit(ctx context.Context, namespace, name string, use Use) error
-	// NameTaken reports whether another node than nodeID is called name and is alive.
-	NameTaken(name, nodeID string) bool
+	// NameTaken reports whether another node than nodeID is called name and is alive, or is a server, whose name no worker takes.
+	NameTaken(name, nodeID string, worker bool) bool
 	// Agreed is the protocol version that every node has to speak.
 	Agreed() int
 	// Grant is what a new server is handed.
@@ -112,6 +112,11 @@ func admit(ctx context.Context, c Cluster, req request, from net.IP, now time.Ti
 	if err != nil {
 		return Grant{}, refusal{err}
 	}
+	if req.isWorker() {
+		if err := identity.CheckWorkerName(req.Name); err != nil {
+			return Grant{}, refusal{err}
+		}
+	}
 	err = c.Admit(ctx, metav1.NamespaceSystem, SecretPrefix+req.TokenID, useFor(c, req, proven, now))
 	if errors.As(err, new(refusal)) {
 		return Grant{}, err
@@ -157,7 +162,7 @@ func useFor(c Cluster, req request, proven bool, now time.Time) Use {
 
 // mayBeCalled is the error of a name that is another node's.
 func mayBeCalled(c Cluster, noted []Admission, wish Admission) error {
-	if c.NameTaken(wish.Name, wish.NodeID) {
+	if c.NameTaken(wish.Name, wish.NodeID, wish.Worker) {
 		return refusal{fmt.Errorf("another node is called %q: start this one with another --node-name", wish.Name)}
 	}
 	return nameHeld(noted, wish)

@@ -67,7 +67,7 @@ func (f fixture) server(node identity.Node) *httptest.Server {
 	handler := Handler(Cluster{
 		Store: f.store, IDAnnotation: annotation, Log: quiet,
 		Writer: func(name string) upstream.Writer { return upstream.NewWriter(f.store, name, time.Now, uuid.NewUUID) },
-		Alive:  func(id string) bool { return id == "1" },
+		Keeps:  func(id string) bool { return id == "1" },
 	})
 	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		handler.ServeHTTP(w, r.WithContext(peer.With(r.Context(), node)))

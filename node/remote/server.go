@@ -29,8 +29,8 @@ type Cluster struct {
 	Store Store
 	// Writer writes for the node of that name.
 	Writer func(node string) upstream.Writer
-	// Alive says whether the node of that ID is alive.
-	Alive func(nodeID string) bool
+	// Keeps says whether the node of that ID keeps its name: it is alive, or a server, whose place no worker takes.
+	Keeps func(nodeID string) bool
 	// IDAnnotation on a Node object names the node's key.
 	IDAnnotation string
 	Log          *slog.Logger
@@ -87,7 +87,7 @@ func (c Cluster) mayBe(node identity.Node) bool {
 		return true
 	}
 	id := known.Annotations[c.IDAnnotation]
-	return id == node.ID || id == "" || !c.Alive(id)
+	return id == node.ID || id == "" || !c.Keeps(id)
 }
 
 // tell streams what concerns the node until the worker has gone, or has fallen too far behind.
