@@ -80,10 +80,10 @@ func admissionIn(rec *store.Record) (a noted, ok bool) {
 func (j joinable) NameTaken(name, nodeID string, worker bool) bool {
 	m, ok := j.gossip.Named(name)
 	holder := keyOf(j.store.Snapshot(), name)
-	return ok && m.ID != nodeID || worker && holder != nodeID && j.serves(holder)
+	return ok && m.ID != nodeID || worker && holder != nodeID && j.holdsState(holder)
 }
 
-func (n *node) serves(nodeID string) bool {
+func (n *node) holdsState(nodeID string) bool {
 	role, known := n.RoleOf(nodeID)
 	return known && role == identity.RoleServer
 }

@@ -32,7 +32,7 @@ func (n *node) peerHandler() http.Handler {
 	mux.Handle(remote.Prefix, remote.Handler(remote.Cluster{
 		Store:        n.store,
 		Writer:       func(name string) upstream.Writer { return n.writer(name).Admitting(admitWorker) },
-		Keeps:        func(nodeID string) bool { return n.gossip.Alive(nodeID) || n.serves(nodeID) },
+		Keeps:        func(nodeID string) bool { return n.gossip.Alive(nodeID) || n.holdsState(nodeID) },
 		IDAnnotation: nodeIDAnnotation,
 		Log:          n.log,
 	}))

@@ -128,12 +128,12 @@ func TestAServerIsOneAfterTheClusterWasRecoveredWithoutIt(t *testing.T) {
 		t.Error("what is known already is written again")
 	}
 	for id, want := range map[string]identity.Role{"1": identity.RoleServer, "2": identity.RoleWorker, "3": identity.RoleServer} {
-		if role, known := n.RoleOf(id); role != want || !known || n.serves(id) != (want == identity.RoleServer) {
+		if role, known := n.RoleOf(id); role != want || !known || n.holdsState(id) != (want == identity.RoleServer) {
 			t.Errorf("node %s is %v, known %v; want %v", id, role, known, want)
 		}
 	}
 	for _, id := range []string{"", "4"} {
-		if _, known := n.RoleOf(id); known || n.serves(id) {
+		if _, known := n.RoleOf(id); known || n.holdsState(id) {
 			t.Errorf("node %q is known", id)
 		}
 	}
