@@ -89,7 +89,7 @@ func (r *round) expire() {
 			if next.IsZero() || at.Before(next) {
 				next = at
 			}
-		case len(r.view.changes) >= maxEffects:
+		case r.isFull():
 			r.queue.add(expireEvents, w.key)
 			return
 		default:

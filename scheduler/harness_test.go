@@ -40,12 +40,19 @@ type cluster struct {
 	uids   int
 }
 
-func newCluster(t *testing.T) *cluster { return newClusterWithHistory(t, 0) }
-
 // newClusterWithHistory keeps only so many events for watches.
 func newClusterWithHistory(t *testing.T, events int) *cluster {
 	t.Helper()
-	st, err := store.Open(store.Config{Dir: t.TempDir(), NodeID: "n1", Scheme: scheme.Scheme, History: events, Logger: quiet()})
+	return newCluster(t, func(cfg *store.Config) { cfg.History = events })
+}
+
+func newCluster(t *testing.T, change ...func(*store.Config)) *cluster {
+	t.Helper()
+	cfg := store.Config{Dir: t.TempDir(), NodeID: "n1", Scheme: scheme.Scheme, Logger: quiet()}
+	for _, c := range change {
+		c(&cfg)
+	}
+	st, err := store.Open(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,7 +24,7 @@ func (r *round) place() {
 	defer held.release()
 	for _, pod := range r.queuedPods() {
 		key := store.Key{Resource: controller.Pods, Namespace: pod.Namespace, Name: pod.Name}
-		if len(r.view.changes) >= maxEffects {
+		if r.isFull() {
 			r.queue.add(placements, key)
 			continue
 		}

@@ -55,7 +55,7 @@ func (r *round) ended(w work) {
 		}
 	}
 	for _, p := range controller.TooManyEnded(pods, r.most) {
-		if len(r.view.changes) >= maxEffects {
+		if r.isFull() {
 			r.queue.add(w.kind, w.key)
 			return
 		}

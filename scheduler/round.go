@@ -14,7 +14,8 @@ import (
 )
 
 const (
-	// maxEffects is when a round stops deciding and commits; what is left goes into the next.
+	// maxEffects is when a round stops deciding and commits; what is left goes into the next. It is less for a while when that was
+	// more than a commit takes, because the objects are large.
 	maxEffects = 500
 	// maxWork is the same for objects that were looked at, whatever came of it: covey is to end, and to hear of changes,
 	// in good time.
@@ -43,7 +44,7 @@ func newRound(s *Scheduler, snap *store.Snapshot) *round {
 	r := &round{
 		Scheduler: s, view: newView(snap), runs: map[work]int{}, began: s.clock.Now(),
 		env: controller.Env{
-			Now:    s.now(),
+			Now: s.now(), Most: s.room,
 			NewUID: func() types.UID { return types.UID(uuid.NewString()) },
 			Suffix: func() string { return rand.String(5) },
 		},
@@ -69,7 +70,7 @@ func (r *round) undo() {
 
 // decide works through the queue, controllers first, then the placement of the pods that are there then.
 func (r *round) decide() {
-	for len(r.view.changes) < maxEffects && len(r.taken) < maxWork {
+	for !r.isFull() && len(r.taken) < maxWork {
 		w, ok := r.queue.next(placements)
 		if !ok {
 			break
@@ -90,6 +91,9 @@ func (r *round) decide() {
 	}
 	r.index.journal = nil
 }
+
+// isFull says that the round has decided as much as is to be committed at once.
+func (r *round) isFull() bool { return len(r.view.changes) >= r.room }
 
 func (r *round) reconcile(w work) {
 	switch w.kind {

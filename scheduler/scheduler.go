@@ -74,13 +74,14 @@ type Scheduler struct {
 	taints map[string]seen // by node
 	ready  map[string]bool // nodes
 	most   int             // pods that have ended
+	room   int             // how many changes a round makes now
 }
 
 // New returns a scheduler that does nothing until Run.
 func New(cfg Config) *Scheduler {
 	s := &Scheduler{
 		store: cfg.Store, clock: cfg.Clock, now: cfg.Now, log: cfg.Logger, tell: cfg.Observe, admit: cfg.AdmitPod, resources: map[string]bool{},
-		most: cmp.Or(cfg.EndedPods, DefaultEndedPods),
+		most: cmp.Or(cfg.EndedPods, DefaultEndedPods), room: maxEffects,
 	}
 	if s.clock == nil {
 		s.clock = clock.RealClock{}
@@ -168,29 +169,35 @@ func (s *Scheduler) round(ctx context.Context) error {
 	if s.queue.empty() {
 		return nil
 	}
-	wrote, began, seen := false, s.clock.Now(), Round{}
+	wrote, began, seen := 0, s.clock.Now(), Round{}
 	undo := func() {}
 	revision, err := s.store.Update(ctx, func(tx *store.Tx) error {
 		undo() // of an attempt that met a conflict
 		r := newRound(s, tx.Snapshot())
 		undo = r.undo
 		r.decide()
-		wrote, seen = r.view.write(tx) > 0, r.seen
+		wrote, seen = r.view.write(tx), r.seen
 		return nil
 	})
 	if err != nil {
 		undo()
-		if errors.Is(err, store.ErrConflict) {
+		switch {
+		case errors.Is(err, store.ErrConflict):
 			return s.catchUp(ctx, s.store.Snapshot().Revision())
+		case errors.Is(err, store.ErrTooLarge) && s.room > 1:
+			s.room = max(min(s.room, wrote)/4, 1)
+			s.log.Info("a round was too large for a commit, and is decided in parts", "changes", s.room)
+			return nil
 		}
 		return fmt.Errorf("commit a round: %w", err)
 	}
 	if seen.Took = s.clock.Now().Sub(began); s.tell != nil {
 		s.tell(seen)
 	}
-	if !wrote {
+	if wrote == 0 {
 		return nil
 	}
+	s.room = min(2*s.room, maxEffects)
 	s.own = revision
 	clear(s.lags)
 	return s.catchUp(ctx, revision)

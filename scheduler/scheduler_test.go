@@ -1,6 +1,7 @@
 package scheduler_test
 
 import (
+	"crypto/rand"
 	"fmt"
 	"strings"
 	"testing"
@@ -439,4 +440,34 @@ func TestABudgetFollowsItsPods(t *testing.T) {
 	allows(2)
 	edit(c, web, func(d *appsv1.Deployment) bool { d.Spec.Replicas = new(int32(5)); return true })
 	allows(3)
+}
+
+// TestPodsThatAreTooLargeForOneCommit are made, placed and taken away in several.
+func TestPodsThatAreTooLargeForOneCommit(t *testing.T) {
+	const replicas, size, limit = 60, 4 << 10, 64 << 10
+	c := newCluster(t, func(cfg *store.Config) { cfg.EntryLimit = limit })
+	c.addNode("a", "64")
+	c.schedule()
+	noise := make([]byte, size) // cannot be compressed
+	if _, err := rand.Read(noise); err != nil {
+		t.Fatal(err)
+	}
+	d := deployment("default", "web", replicas, "1m")
+	d.Spec.Template.Annotations = map[string]string{"large": string(noise)}
+	c.create(deployments, d)
+	all := func(what string, is func(*corev1.Pod) bool) {
+		t.Helper()
+		c.until("all to be "+what, func(s *store.Snapshot) bool {
+			n := 0
+			for p := range store.List[*corev1.Pod](s, pods, "default") {
+				if is(p) {
+					n++
+				}
+			}
+			return n == replicas
+		})
+	}
+	all("bound", func(p *corev1.Pod) bool { return p.Spec.NodeName == "a" })
+	edit(c, web, func(d *appsv1.Deployment) bool { d.Spec.Replicas = new(int32); return true })
+	all("stopped", func(p *corev1.Pod) bool { return p.DeletionTimestamp != nil })
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,6 +37,8 @@ type Config struct {
 	Scheme *runtime.Scheme
 	// History is the greatest number of events kept for watches and old snapshots; 0 means 4096.
 	History int
+	// EntryLimit is the greatest size of a transaction, in bytes; 0 means 16 MiB, which is the most.
+	EntryLimit int
 	// Protocol is which protocol versions this server speaks; zero is protocol.Spoken.
 	Protocol protocol.Range
 	// Wakes is a time at which this process wakes for something else, as it does every half second after it: a leader that has
@@ -61,6 +64,7 @@ const flushRetry = 10 * time.Second
 // Store is one replica of the cluster's state.
 type Store struct {
 	id      string // of this server
+	limit   int    // of an entry, in bytes
 	codec   *codec
 	table   *table
 	machine *machine
@@ -111,7 +115,7 @@ func openFiles(cfg Config) (_ *Store, err error) {
 	if cfg.Protocol != (protocol.Range{}) {
 		c.spoken = cfg.Protocol
 	}
-	s := &Store{id: cfg.NodeID, codec: c, table: newTable(c, cfg.History), peers: cfg.Peers}
+	s := &Store{id: cfg.NodeID, limit: cmp.Or(cfg.EntryLimit, maxEntry), codec: c, table: newTable(c, cfg.History), peers: cfg.Peers}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.closeFiles())

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -332,5 +333,23 @@ func TestLinearizableWaitsForTheLeaderAndClosedStoreSaysSo(t *testing.T) {
 	cancel()
 	if _, err := s.Update(ctx, func(tx *Tx) error { tx.Delete(mapKey("default", "a"), rev); return nil }); err != nil && !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
+	}
+}
+
+func TestATransactionMayBeTooLarge(t *testing.T) {
+	const limit = 4 << 10
+	s, _ := start(t, t.TempDir(), func(cfg *Config) { cfg.EntryLimit = limit })
+	for size, want := range map[int]error{limit / 2: nil, limit: ErrTooLarge} {
+		noise := make([]byte, size) // cannot be compressed
+		if _, err := rand.Read(noise); err != nil {
+			t.Fatal(err)
+		}
+		_, err := s.Update(testContext(t), func(tx *Tx) error {
+			tx.Set(mapKey("default", "a"), configMap("default", "a", string(noise)))
+			return nil
+		})
+		if !errors.Is(err, want) {
+			t.Errorf("%d bytes: %v, want %v", size, err, want)
+		}
 	}
 }

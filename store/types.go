@@ -44,6 +44,8 @@ var (
 	ErrUnknown = raft.ErrUnknown
 	// ErrNotWritten is wrapped where the disk did not take a write, which did not happen.
 	ErrNotWritten = raft.ErrNotWritten
+	// ErrTooLarge is wrapped where a transaction is larger than one may be, and nothing is written.
+	ErrTooLarge = errors.New("the transaction is too large")
 	// ErrNotLeader is returned for a write on a node that does not lead.
 	ErrNotLeader = errors.New("this node is not the leader")
 )

@@ -10,7 +10,7 @@ const (
 	// updateTries is how often Update runs a transaction before it gives up because of conflicts. On a server that does not
 	// lead, those that do are always a little faster, so it is many.
 	updateTries = 50
-	// maxEntry is the greatest size of a transaction, in bytes.
+	// maxEntry is the greatest size of a transaction, in bytes, where Config names no other.
 	maxEntry = 16 << 20
 )
 
@@ -18,6 +18,7 @@ const (
 // revision that it has become when the entry has been applied here: Snapshot includes it.
 //
 //   - An error of fn is returned as it is, and nothing is written.
+//   - For a transaction that is larger than the limit (Config) the error is ErrTooLarge, and nothing is written.
 //   - A transaction without effects writes nothing; the revision is that of the state it read.
 //   - When an object named by an effect changed after the state was read, fn is run again on a newer one; after a few times,
 //     or when the state that fn read contradicts its own effects, the error is ErrConflict.
@@ -87,8 +88,8 @@ func (s *Store) run(read *Snapshot, fn func(*Tx) error) (entry []byte, err error
 		return nil, err // running fn again would not help
 	}
 	entry = encodeEntry(tx.effects, s.codec.version(read))
-	if len(entry) > maxEntry {
-		return nil, fmt.Errorf("write: a transaction of %d bytes is above the limit of %d", len(entry), maxEntry)
+	if len(entry) > s.limit {
+		return nil, fmt.Errorf("write: %w: %d bytes are above the limit of %d", ErrTooLarge, len(entry), s.limit)
 	}
 	return entry, nil
 }

@@ -61,6 +61,9 @@ type Env struct {
 	Now    time.Time
 	NewUID func() types.UID
 	Suffix func() string // five random characters for a pod's name
+	// Most is how many objects a decision may change, about, so that a commit of large ones is not too large: what is left is decided
+	// when that is done. 0 is any number.
+	Most int
 	// Admit fills in a new pod what the API fills in for a user's, or refuses it as the API would; nil adds nothing.
 	Admit func(*corev1.Pod) error
 }
@@ -68,6 +71,9 @@ type Env struct {
 func (r *Result) change(verb Verb, resource string, obj Object) {
 	r.Changes = append(r.Changes, Change{verb, Ref{resource, obj.GetNamespace(), obj.GetName()}, obj})
 }
+
+// isFull says that no more is to be decided at once.
+func (r *Result) isFull(env *Env) bool { return env.Most > 0 && len(r.Changes) >= env.Most }
 
 func (r *Result) dueAt(t time.Time) {
 	if r.Due.IsZero() || t.Before(r.Due) {

@@ -50,7 +50,11 @@ func Deployment(in DeploymentInput, env Env) Result {
 	if err != nil || selector.Empty() {
 		return o.Result // the API refuses such a deployment
 	}
-	for _, rs := range claim(&o.Result, ReplicaSets, o.d, deploymentKind, selector, in.ReplicaSets) {
+	sets, all := claim(&o.Result, ReplicaSets, o.d, deploymentKind, selector, in.ReplicaSets, o.env)
+	if !all {
+		return o.Result
+	}
+	for _, rs := range sets {
 		o.sets = append(o.sets, &replicaSet{ReplicaSet: rs.DeepCopy()})
 	}
 	o.sortOldestFirst()

@@ -41,7 +41,7 @@ func Garbage(in GarbageInput, env Env) Result {
 	if obj.GetDeletionTimestamp() != nil {
 		switch {
 		case slices.Contains(obj.GetFinalizers(), metav1.FinalizerOrphanDependents):
-			r.orphan(in)
+			r.orphan(in, &env)
 		case slices.Contains(obj.GetFinalizers(), metav1.FinalizerDeleteDependents):
 			if !slices.ContainsFunc(in.Dependents, func(d Dependent) bool { return blocks(d.Object, obj.GetUID()) }) {
 				r.removeFinalizer(in.Ref.Resource, obj, metav1.FinalizerDeleteDependents)
@@ -87,8 +87,11 @@ func (in *GarbageInput) state(ref metav1.OwnerReference) OwnerState {
 }
 
 // orphan lets go of the dependents, then of the object.
-func (r *Result) orphan(in GarbageInput) {
+func (r *Result) orphan(in GarbageInput, env *Env) {
 	for _, d := range in.Dependents {
+		if r.isFull(env) {
+			return
+		}
 		freed := clone(d.Object)
 		dropOwners(freed, func(ref metav1.OwnerReference) bool { return ref.UID == in.Object.GetUID() })
 		r.change(Update, d.Ref.Resource, freed)

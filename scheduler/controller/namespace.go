@@ -49,6 +49,9 @@ func Namespace(in NamespaceInput, env Env) Result {
 	}
 	pods := slices.ContainsFunc(in.Content, func(d Dependent) bool { return d.Ref.Resource == Pods })
 	for _, d := range in.Content {
+		if r.isFull(&env) {
+			break
+		}
 		if !pods || d.Ref.Resource == Pods {
 			r.remove(d.Ref.Resource, d.Object, &env)
 		}

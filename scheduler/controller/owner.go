@@ -11,12 +11,14 @@ import (
 // claim settles which of the candidates belong to the owner, by Kubernetes' rules: what it controls and its selector
 // matches is its; what nobody controls and matches is adopted; what it controls and no longer matches is released. An
 // owner that is being deleted neither adopts nor releases, and nothing that is being deleted is adopted. It returns
-// those that belong to the owner, adopted ones as changed copies.
+// those that belong to the owner, adopted ones as changed copies; all is false when there are too many to settle at once.
 func claim[T Object](
-	r *Result, resource string, owner Object, kind schema.GroupVersionKind, selector labels.Selector, candidates []T,
-) []T {
-	var mine []T
+	r *Result, resource string, owner Object, kind schema.GroupVersionKind, selector labels.Selector, candidates []T, env *Env,
+) (mine []T, all bool) {
 	for _, obj := range candidates {
+		if r.isFull(env) {
+			return nil, false
+		}
 		ref := metav1.GetControllerOfNoCopy(obj)
 		matches := selector.Matches(labels.Set(obj.GetLabels()))
 		switch {
@@ -35,7 +37,7 @@ func claim[T Object](
 			mine = append(mine, adopted)
 		}
 	}
-	return mine
+	return mine, true
 }
 
 func dropOwners(obj Object, drop func(metav1.OwnerReference) bool) {

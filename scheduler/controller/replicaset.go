@@ -34,7 +34,10 @@ func ReplicaSet(in ReplicaSetInput, env Env) Result {
 	if err != nil || selector.Empty() {
 		return r // the API refuses such a replica set
 	}
-	pods := claim(&r, Pods, rs, replicaSetKind, selector, in.Pods)
+	pods, all := claim(&r, Pods, rs, replicaSetKind, selector, in.Pods, &env)
+	if !all {
+		return r
+	}
 	active, stopping, held := pods[:0:0], int32(0), 0
 	for _, pod := range pods {
 		switch {
@@ -68,6 +71,9 @@ func (r *Result) manage(in ReplicaSetInput, active []*corev1.Pod, held int, env 
 	case missing > 0:
 		taken := map[string]bool{}
 		for range min(missing-held, maxPodsAtOnce) {
+			if r.isFull(env) {
+				break
+			}
 			pod, err := newPod(rs, env)
 			if err != nil {
 				r.Events = append(r.Events, Event{
@@ -88,7 +94,11 @@ func (r *Result) manage(in ReplicaSetInput, active []*corev1.Pod, held int, env 
 	case missing < 0:
 		rankForDeletion(active, in.Siblings)
 		extra := min(-missing, maxPodsAtOnce)
-		for _, pod := range active[:extra] {
+		for i, pod := range active[:extra] {
+			if r.isFull(env) {
+				extra = i
+				break
+			}
 			r.remove(Pods, pod, env)
 			if r.Changes[len(r.Changes)-1].Verb == Update {
 				stopping++

@@ -212,3 +212,44 @@ func TestPodsOfOtherRevisionsDoubleANodeUp(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// TestALargeDecisionIsMadeInParts has each kind of decision that concerns many objects change at most two.
+func TestALargeDecisionIsMadeInParts(t *testing.T) {
+	env := newEnv()
+	env.Most = 2
+	many := func(changes ...func(*corev1.Pod)) (pods []*corev1.Pod) {
+		for i := range 5 {
+			pods = append(pods, aPod(fmt.Sprint("p", i), changes...))
+		}
+		return pods
+	}
+	depend := func(pods []*corev1.Pod) (out []controller.Dependent) {
+		for _, p := range pods {
+			out = append(out, controller.Dependent{Ref: controller.Ref{Resource: controller.Pods, Namespace: p.Namespace, Name: p.Name}, Object: p})
+		}
+		return out
+	}
+	set := func(replicas int32, pods []*corev1.Pod) controller.Result {
+		return controller.ReplicaSet(controller.ReplicaSetInput{ReplicaSet: replicaSet(replicas), Pods: pods}, env)
+	}
+	closing := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "default", DeletionTimestamp: new(metav1.NewTime(epoch))}}
+	for name, test := range map[string]struct {
+		decided controller.Result
+		want    []string
+	}{
+		"pods are missing":     {set(9, many()), []string{"create pods", "create pods", "update replicasets.apps web have 7 ready 5 available 5"}},
+		"there are too many":   {set(0, many()), []string{"update pods p0 stop in 30s owners 1", "update pods p1 stop in 30s owners 1", "update replicasets.apps web have 3 ready 3 available 3 stopping 2"}},
+		"pods are adopted":     {set(5, many(orphan)), []string{"update pods p0 owners 1", "update pods p1 owners 1"}},
+		"the last are adopted": {set(3, many(orphan)[:2]), []string{"update pods p0 owners 1", "update pods p1 owners 1", "update replicasets.apps web have 2 ready 2 available 2"}},
+		"dependents are freed": {controller.Garbage(controller.GarbageInput{
+			Ref: controller.Ref{Resource: controller.Pods, Namespace: "default", Name: "a"}, Object: aPod("a", finalized("orphan")),
+			Dependents: depend(many(func(p *corev1.Pod) { ownedBy(p, true, "self") })),
+		}, env), []string{"update pods p0 owners 0", "update pods p1 owners 0"}},
+		"a namespace ends": {controller.Namespace(controller.NamespaceInput{Namespace: closing, Content: depend(append(many(stopping), many()...))}, env),
+			[]string{"update pods p0 stop in 30s owners 1", "update pods p1 stop in 30s owners 1"}},
+	} {
+		if got := tell(test.decided); !slices.Equal(got, test.want) {
+			t.Errorf("%s:\ngot  %q\nwant %q", name, got, test.want)
+		}
+	}
+}
