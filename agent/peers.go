@@ -16,8 +16,17 @@ import (
 type Peers interface {
 	// Alive gives the names of those that can be reached, as far as is known. The caller may change the list.
 	Alive() []string
+	Roles
 	// RoundTripper sends a request to the agent of the node that the host of its URL names: https://NODE/v2/...
 	http.RoundTripper
+}
+
+// Roles tells the nodes that hold the state from workers, whose word counts less.
+type Roles interface {
+	// Servers gives the names of those that can be reached, have images, and say that they are servers. The caller may change the list.
+	Servers() []string
+	// OfServer reports whether a server gave an answer of RoundTrip, by the certificate that it has shown.
+	OfServer(answer *http.Response) bool
 }
 
 // Holders is where an image can be had within the cluster.
@@ -25,6 +34,7 @@ type Holders interface {
 	// Holders gives the names of nodes to ask for an image by its full name ("docker.io/library/busybox:1.36") or the digest
 	// of its manifest or index, in the order in which to ask them. They may not have it.
 	Holders(image string) []string
+	Roles
 	// RoundTripper asks one of them: https://NODE/v2/... is its images as a registry.
 	http.RoundTripper
 }

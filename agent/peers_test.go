@@ -20,6 +20,9 @@ type alive struct {
 
 func (a alive) Alive() []string { return slices.Clone(a.names) }
 
+func (a alive) Servers() []string            { return nil }
+func (a alive) OfServer(*http.Response) bool { return true }
+
 func nodeWith(name string, images ...string) *corev1.Node {
 	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}
 	n.Status.Images = []corev1.ContainerImage{{Names: images}}

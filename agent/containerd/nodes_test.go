@@ -19,6 +19,9 @@ type neighbour struct{ http.Handler }
 
 func (n neighbour) Holders(string) []string { return []string{"neighbour"} }
 
+func (n neighbour) Servers() []string            { return nil }
+func (n neighbour) OfServer(*http.Response) bool { return true }
+
 func (n neighbour) RoundTrip(r *http.Request) (*http.Response, error) {
 	w := httptest.NewRecorder()
 	n.ServeHTTP(w, r)

@@ -3,6 +3,7 @@ package fetch_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -36,6 +37,7 @@ type nodes struct {
 	stores   map[string]*storetest.Store
 	handlers map[string]http.Handler
 	hosts    map[string]string // where they are served
+	workers  []string          // those of the nodes that are no servers
 
 	mu       sync.Mutex
 	requests []string
@@ -69,9 +71,21 @@ func newNodes(t *testing.T, names ...string) *nodes {
 func (n *nodes) Holders(string) []string { return slices.Clone(n.names) }
 
 func (n *nodes) RoundTrip(r *http.Request) (*http.Response, error) {
+	node := r.URL.Host
 	r = r.Clone(r.Context())
-	r.URL.Scheme, r.URL.Host = "http", n.hosts[r.URL.Host]
-	return http.DefaultTransport.RoundTrip(r)
+	r.URL.Scheme, r.URL.Host = "http", n.hosts[node]
+	resp, err := http.DefaultTransport.RoundTrip(r)
+	if err == nil {
+		resp.TLS = &tls.ConnectionState{ServerName: node}
+	}
+	return resp, err
+}
+
+// Servers implements agent.Roles: it is what each node would like to be taken for.
+func (n *nodes) Servers() []string { return slices.Clone(n.names) }
+
+func (n *nodes) OfServer(answer *http.Response) bool {
+	return !slices.Contains(n.workers, answer.TLS.ServerName)
 }
 
 // asked are the requests with that in them.
@@ -178,6 +192,88 @@ func TestTheNewestCounts(t *testing.T) {
 	only(t, image, err, "b")
 	if image.Target.Digest != newer.Digest {
 		t.Errorf("got %s, want the newer %s", image.Target.Digest, newer.Digest)
+	}
+}
+
+// TestAWorkerIsBelievedLast has one say what others know better, and say that it is the newest.
+func TestAWorkerIsBelievedLast(t *testing.T) {
+	other, err := imagetest.Image("x", []byte("another program"), nil, imagetest.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	right := imagetest.Archive(t, "x")
+	reg := registrytest.New(t, registrytest.Options{})
+	pushed := reg.Host + "/app:1"
+	reg.Push(t, "app:1", right)
+	const away = "127.0.0.1:1/app:1"
+	n := newNodes(t, "worker", "server")
+	n.workers = []string{"worker"}
+	n.fault = func(node string, w http.ResponseWriter, r *http.Request) bool {
+		if node != "worker" || r.Method != http.MethodHead {
+			return false
+		}
+		claim := httptest.NewRecorder()
+		n.handlers[node].ServeHTTP(claim, r)
+		maps.Copy(w.Header(), claim.Header())
+		w.Header().Set("Last-Modified", "Mon, 02 Jan 2107 15:04:05 GMT")
+		w.WriteHeader(claim.Code)
+		return true
+	}
+	var wrong ocispec.Descriptor
+	for _, name := range []string{pushed, away, app, reg.Host + "/app:2"} {
+		wrong = n.stores["worker"].Load(t, name, other, nil)
+	}
+	server := n.stores["server"].Load(t, app, right, nil)
+
+	image, err := n.pull(fetch.Request{Ref: app})
+	only(t, image, err, "server")
+	image, err = n.pull(fetch.Request{Ref: pushed})
+	if err != nil || image.Target.Digest != server.Digest {
+		t.Errorf("a registry was not believed: %+v, %v", image, err)
+	}
+	for _, refresh := range []bool{false, true} {
+		image, err := n.pull(fetch.Request{Ref: app, Refresh: refresh})
+		if err != nil || image.Target.Digest != server.Digest {
+			t.Errorf("a server was not believed: %+v, %v", image, err)
+		}
+	}
+	for what, name := range map[string]string{
+		"its registry cannot be reached": away, "its registry has none": reg.Host + "/app:2", "its digest is known": away + "@" + wrong.Digest.String(),
+	} {
+		image, err := n.pull(fetch.Request{Ref: name})
+		only(t, image, err, "worker")
+		if image.Target.Digest != wrong.Digest {
+			t.Errorf("%s: got %s", what, image.Target.Digest)
+		}
+	}
+	asked := len(reg.Requests("HEAD"))
+	image, err = n.pull(fetch.Request{Ref: reg.Host + "/app@" + wrong.Digest.String()})
+	only(t, image, err, "worker")
+	if got := len(reg.Requests("HEAD")); got != asked {
+		t.Error("the registry was asked what a digest stands for")
+	}
+}
+
+// silent is a registry that does not answer.
+type silent struct{ remotes.Resolver }
+
+func (silent) Resolve(ctx context.Context, _ string) (string, ocispec.Descriptor, error) {
+	if _, limited := ctx.Deadline(); !limited {
+		return "", ocispec.Descriptor{}, errors.New("nobody waits so long")
+	}
+	return "", ocispec.Descriptor{}, context.DeadlineExceeded
+}
+
+// TestARegistryIsNotWaitedForLong where a worker knows the image.
+func TestARegistryIsNotWaitedForLong(t *testing.T) {
+	n := newNodes(t, "worker")
+	n.workers = n.names
+	n.stores["worker"].Load(t, app, imagetest.Archive(t, "x"), nil)
+	waited := false
+	image, err := n.pull(fetch.Request{Ref: app, Registry: func(agent.Credentials) remotes.Resolver { waited = true; return silent{} }})
+	only(t, image, err, "worker")
+	if !waited {
+		t.Error("the registry was not asked")
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/remotes"
@@ -45,22 +46,28 @@ func Find(ctx context.Context, req Request) (*Image, error) {
 		return nil, err
 	}
 	own := reference.Domain(f.named) == agent.LocalRegistry
+	var rumour *Image
 	if own || !req.Refresh {
-		if image := f.askCluster(ctx); image != nil {
+		image, sure := f.askCluster(ctx)
+		if image != nil && (sure || own) {
 			return image, nil
 		}
+		rumour = image
 	}
 	var image *Image
-	if own {
+	switch {
+	case own:
 		err = fmt.Errorf("nothing was pushed to the cluster as %s, or no node that knows of it can be reached: %w", f.Ref, errdefs.ErrNotFound)
-	} else {
+	case rumour != nil:
+		return f.checked(ctx, rumour)
+	default:
 		image, err = f.askRegistry(ctx)
 	}
 	if err == nil || !req.Refresh || !own && !unavailable(err) || ctx.Err() != nil {
 		return image, err
 	}
 	if image = f.local(); image == nil {
-		image = f.askCluster(ctx)
+		image, _ = f.askCluster(ctx)
 	}
 	if image == nil {
 		return nil, err
@@ -69,14 +76,37 @@ func Find(ctx context.Context, req Request) (*Image, error) {
 	return image, nil
 }
 
-// askCluster finds the image in the cluster: what was pushed to it, and what other nodes have; nil where there is none.
-func (f *finder) askCluster(ctx context.Context) *Image {
+// askCluster finds the image in the cluster: what was pushed to it, and what other nodes have; nil where there is none. It is not sure
+// where only workers say so.
+func (f *finder) askCluster(ctx context.Context) (image *Image, sure bool) {
 	if target, err := f.Pushed(ctx); err == nil {
 		image := f.image(target, nil)
 		image.Labels[registry.LabelLoaded] = "true"
-		return image
+		return image, true
 	}
 	return f.askNodes(ctx)
+}
+
+// checkTime is how long a registry has to say what a name stands for of which workers say that they know it. Where there is none, nobody
+// waits for longer.
+const checkTime = 10 * time.Second
+
+// checked is what the registry says that a name stands for, and what workers say where it does not: one of them may be in a stranger's
+// hands, and would give other nodes a program of its own to run.
+func (f *finder) checked(ctx context.Context, rumour *Image) (*Image, error) {
+	checking, cancel := context.WithTimeout(ctx, checkTime)
+	defer cancel()
+	image, err := f.askRegistry(checking)
+	switch {
+	case ctx.Err() != nil:
+		return nil, err
+	case err != nil:
+		return rumour, nil
+	}
+	if image.Target.Digest == rumour.Target.Digest {
+		image.nodes = rumour.nodes
+	}
+	return image, nil
 }
 
 // finder is one call of Find.

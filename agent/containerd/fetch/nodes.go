@@ -3,8 +3,10 @@ package fetch
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -17,9 +19,10 @@ import (
 )
 
 const (
-	// mostAsked nodes are asked at the same time what a name stands for.
-	mostAsked = 8
-	// askTime is how long they have to answer, and othersTime how long the others have once one has.
+	// mostAsked nodes are asked at the same time what a name stands for, and mostServers of them because they are servers.
+	mostAsked   = 8
+	mostServers = 4
+	// askTime is how long they have to answer, and othersTime how long the others have once one has that is sure.
 	askTime    = 2 * time.Second
 	othersTime = 200 * time.Millisecond
 )
@@ -30,31 +33,48 @@ type answer struct {
 	target ocispec.Descriptor
 	labels map[string]string
 	since  time.Time
+	sure   bool // it cannot be wrong, or is that of a server
 }
 
-// askNodes finds the image on other nodes; nil where none has it. If they do not agree, the image that came last counts.
-func (f *finder) askNodes(ctx context.Context) *Image {
+// askNodes finds the image on other nodes; nil where none has it. If they do not agree, servers are believed before workers, and then
+// the image that came last counts.
+func (f *finder) askNodes(ctx context.Context) (image *Image, sure bool) {
 	if f.Holders == nil {
-		return nil
+		return nil, false
 	}
-	answers := f.ask(ctx, f.Holders.Holders(f.key()))
+	answers := f.ask(ctx, f.toAsk())
 	if len(answers) == 0 {
-		return nil
+		return nil, false
 	}
 	newest := answers[0]
 	for _, a := range answers {
-		if a.since.After(newest.since) {
+		if a.sure == newest.sure && a.since.After(newest.since) || a.sure && !newest.sure {
 			newest = a
 		}
 	}
-	image := f.image(newest.target, nil)
+	image = f.image(newest.target, nil)
 	image.Labels = newest.labels
 	for _, a := range answers {
 		if a.target.Digest == newest.target.Digest {
 			image.nodes = append(image.nodes, a.node)
 		}
 	}
-	return image
+	return image, newest.sure
+}
+
+// toAsk are the nodes to ask in their order: some servers, which also know what was pushed to others, and those that may have the image.
+func (f *finder) toAsk() []string {
+	servers, holders := f.Holders.Servers(), f.Holders.Holders(f.key())
+	rand.Shuffle(len(servers), func(i, j int) { servers[i], servers[j] = servers[j], servers[i] })
+	have := func(node string) bool { return slices.Contains(holders, node) }
+	asked := append(slices.DeleteFunc(slices.Clone(servers), func(node string) bool { return !have(node) }), slices.DeleteFunc(servers, have)...)
+	asked = asked[:min(len(asked), mostServers)]
+	for _, node := range holders {
+		if !slices.Contains(asked, node) {
+			asked = append(asked, node)
+		}
+	}
+	return asked
 }
 
 // key is by what holders know the image.
@@ -85,7 +105,7 @@ func (f *finder) ask(ctx context.Context, nodes []string) []answer {
 				continue
 			}
 			answers = append(answers, *a)
-			if enough == nil {
+			if enough == nil && a.sure {
 				enough = time.After(othersTime)
 			}
 		case <-enough:
@@ -121,13 +141,14 @@ func (f *finder) askOne(ctx context.Context, node string) *answer {
 	target := ocispec.Descriptor{
 		MediaType: resp.Header.Get("Content-Type"), Digest: digest.Digest(resp.Header.Get(registry.HeaderDigest)), Size: resp.ContentLength,
 	}
-	if resp.StatusCode != http.StatusOK || target.Digest.Validate() != nil || target.Size <= 0 {
+	if resp.StatusCode != http.StatusOK || target.Digest.Validate() != nil || target.Size <= 0 || target.Size > registry.MostManifest {
 		return nil
 	}
-	if digested, ok := f.named.(reference.Digested); ok && digested.Digest() != target.Digest {
+	digested, byDigest := f.named.(reference.Digested)
+	if byDigest && digested.Digest() != target.Digest {
 		return nil
 	}
-	a := &answer{node: node, target: target, labels: map[string]string{}}
+	a := &answer{node: node, target: target, labels: map[string]string{}, sure: byDigest || f.Holders.OfServer(resp)}
 	for label, header := range map[string]string{registry.LabelLoaded: registry.HeaderLoaded, registry.LabelCredential: registry.HeaderCredential} {
 		if value := resp.Header.Get(header); value != "" {
 			a.labels[label] = value

@@ -64,7 +64,7 @@ func (g *Registry) getManifest(w http.ResponseWriter, r *http.Request, t target)
 
 // putManifest keeps a manifest, and with it the blobs that it names.
 func (g *Registry) putManifest(w http.ResponseWriter, r *http.Request, t target) error {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, mostManifest))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MostManifest))
 	if err != nil {
 		return &failure{http.StatusRequestEntityTooLarge, "SIZE_INVALID", err.Error()}
 	}

@@ -91,12 +91,12 @@ func cutLast(s, sep string) (before, after string, found bool) {
 	return s, "", false
 }
 
-// mostManifest is how large a manifest may be.
-const mostManifest = 4 << 20
+// MostManifest is how large a manifest may be.
+const MostManifest = 4 << 20
 
 // mediaType finds out of what type a manifest or index is.
 func mediaType(ctx context.Context, store content.Store, info content.Info) (string, error) {
-	if info.Size > mostManifest {
+	if info.Size > MostManifest {
 		return "", fmt.Errorf("%s is no manifest: %w", info.Digest, errdefs.ErrNotFound)
 	}
 	blob, err := content.ReadBlob(ctx, store, ocispec.Descriptor{Digest: info.Digest, Size: info.Size})

@@ -333,6 +333,9 @@ type others map[string]http.Handler
 
 func (o others) Holders(string) []string { return slices.Sorted(maps.Keys(o)) }
 
+func (o others) Servers() []string            { return nil }
+func (o others) OfServer(*http.Response) bool { return true }
+
 func (o others) RoundTrip(r *http.Request) (*http.Response, error) {
 	w := httptest.NewRecorder()
 	o[r.URL.Host].ServeHTTP(w, r)
