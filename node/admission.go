@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net"
 
 	corev1 "k8s.io/api/core/v1"
@@ -77,10 +78,14 @@ func admissionIn(rec *store.Record) (a noted, ok bool) {
 	return a, ok && json.Unmarshal(object.BinaryData["admission"], &a) == nil
 }
 
-func (j joinable) NameTaken(name, nodeID string, worker bool) bool {
-	m, ok := j.gossip.Named(name)
-	holder := keyOf(j.store.Snapshot(), name)
-	return ok && m.ID != nodeID || worker && holder != nodeID && j.holdsState(holder)
+func (j joinable) CheckName(name, nodeID string, worker bool) error {
+	if m, ok := j.gossip.Named(name); ok && m.ID != nodeID {
+		return fmt.Errorf("another node is called %q: start this one with another --node-name", name)
+	}
+	if holder := keyOf(j.store.Snapshot(), name); worker && holder != nodeID && j.holdsState(holder) {
+		return fmt.Errorf("%q is a server, which is not there: take it out (covey node remove %s), or start this worker with another --node-name", name, name)
+	}
+	return nil
 }
 
 func (n *node) holdsState(nodeID string) bool {

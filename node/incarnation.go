@@ -88,9 +88,9 @@ func (n *node) kin(nodeID string) bool {
 	return n.kindred.is(nodeID, said)
 }
 
-// serves says whether a node is a server of this incarnation, as kin does.
+// serves says whether a node is a server of this incarnation, as kin does. One that is no member may have come back as a worker.
 func (n *node) serves(m gossip.Member) bool {
-	return n.kindred.has(m.ID) || !m.Worker && m.Incarnation == n.incarnation
+	return n.kindred.has(m.ID) && n.isMember(m.ID) || !m.Worker && m.Incarnation == n.incarnation
 }
 
 // kindred are the servers that have said themselves that they are of this node's incarnation of the cluster. What the gossip says of a node

@@ -1,6 +1,10 @@
 package node
 
-import "testing"
+import (
+	"testing"
+
+	"covey.dev/covey/node/gossip"
+)
 
 // TestAServerIsBelievedBeforeTheGossip has the gossip say of a server what it may, before and after that has said itself of which incarnation it is.
 func TestAServerIsBelievedBeforeTheGossip(t *testing.T) {
@@ -43,6 +47,18 @@ func TestAServerIsBelievedBeforeTheGossip(t *testing.T) {
 	for range 2 * mostAsked {
 		k.done("b")
 		k.is("b", false) // more than wait to be asked hold nobody up
+	}
+}
+
+// TestAServerThatComesBackAsAWorkerIsOne, though its key has been a server's.
+func TestAServerThatComesBackAsAWorkerIsOne(t *testing.T) {
+	n := &node{base: &base{}, store: runningStore(t), kindred: newKindred()}
+	self := n.store.Members()[0].ID
+	for _, id := range []string{self, "has left"} {
+		n.kindred.learn(id, true)
+		if is := n.serves(gossip.Member{ID: id, Worker: true}); is != (id == self) {
+			t.Errorf("%s, of which the gossip says that it is a worker, is a server: %t", id, is)
+		}
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -72,6 +73,9 @@ func requestKey(request []byte) (*ecdsa.PublicKey, error) {
 	return key, nil
 }
 
+// ownAddresses are those by which every machine calls itself.
+var ownAddresses = []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}
+
 // IssueWorker makes a worker's certificate (PEM) for the key of a request. It is good for the worker's own machine and for address,
 // where the worker was reached; nil is for none.
 func (id *Identity) IssueWorker(name string, request []byte, address net.IP) ([]byte, error) {
@@ -79,7 +83,7 @@ func (id *Identity) IssueWorker(name string, request []byte, address net.IP) ([]
 	if err != nil {
 		return nil, err
 	}
-	ips := []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}
+	ips := slices.Clone(ownAddresses)
 	if address != nil {
 		ips = append(ips, address)
 	}
@@ -134,11 +138,12 @@ func (id *Identity) Request() ([]byte, error) { return newRequest(id.key) }
 // RenewAfter is how long after it was made a worker's certificate is to be replaced at the latest, whatever the clock says.
 const RenewAfter = nodeLife * 2 / 3
 
-// RenewAt is when a worker has to ask for another certificate: long ago if that which it has is of a CA that is trusted no more.
+// RenewAt is when a worker has to ask for another certificate: long ago if that which it has is of a CA that is trusted no more, or has no
+// address that others have for it, as when another worker passed on its request to join.
 func (id *Identity) RenewAt() time.Time {
 	held := id.held.Load()
 	for _, ca := range id.shared.Load().trusted {
-		if held.CheckSignatureFrom(ca) == nil {
+		if held.CheckSignatureFrom(ca) == nil && len(held.IPAddresses) > len(ownAddresses) {
 			return renewAt(held, nodeLife)
 		}
 	}

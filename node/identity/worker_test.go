@@ -89,6 +89,29 @@ func TestAWorkersCertificateIsNotGoodForTheAPIsNames(t *testing.T) {
 	}
 }
 
+// TestACertificateWithoutAnAddressIsDue: clients could not ask the worker by its address when no server is there.
+func TestACertificateWithoutAnAddressIsDue(t *testing.T) {
+	c := &clock{time.Now()}
+	server := open(t, t.TempDir(), c)
+	worker := newWorker(t, server, c)
+	csr, err := worker.Request()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, address := range []net.IP{nil, net.IPv4(127, 0, 0, 1), net.IPv4(192, 0, 2, 7)} {
+		cert, err := server.IssueWorker("w1", csr, address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := worker.Renew(cert); err != nil {
+			t.Fatal(err)
+		}
+		if due := worker.RenewAt(); due.IsZero() != (address == nil) {
+			t.Errorf("with the address %v it is to be renewed at %v", address, due)
+		}
+	}
+}
+
 func TestWorkerThatSleptComesBackByItsKey(t *testing.T) {
 	c := &clock{time.Now()}
 	server := open(t, t.TempDir(), c)
@@ -105,7 +128,7 @@ func TestWorkerThatSleptComesBackByItsKey(t *testing.T) {
 	if id, err := RequestID(csr); err != nil || id != worker.NodeID() {
 		t.Fatalf("the request is of %s %v", id, err)
 	}
-	cert, err := server.IssueWorker("w1", csr, nil)
+	cert, err := server.IssueWorker("w1", csr, net.IPv4(192, 0, 2, 7))
 	if err != nil {
 		t.Fatal(err)
 	}

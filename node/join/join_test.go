@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"log/slog"
@@ -50,8 +51,11 @@ func (c *cluster) Admit(_ context.Context, namespace, name string, use Use) erro
 	return err
 }
 
-func (c *cluster) NameTaken(name, nodeID string, worker bool) bool {
-	return name == "first" && nodeID != "1" || name == "server" && worker
+func (c *cluster) CheckName(name, nodeID string, worker bool) error {
+	if name == "first" && nodeID != "1" || name == "server" && worker {
+		return fmt.Errorf("another node is called %q", name)
+	}
+	return nil
 }
 
 func (c *cluster) Grant() (Grant, error) {

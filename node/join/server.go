@@ -33,8 +33,8 @@ type Cluster interface {
 	// called again, and its error is returned as it is. Without one the node may be a part of the cluster from then on, also if
 	// it was removed before.
 	Admit(ctx context.Context, namespace, name string, use Use) error
-	// NameTaken reports whether another node than nodeID is called name and is alive, or is a server, whose name no worker takes.
-	NameTaken(name, nodeID string, worker bool) bool
+	// CheckName says why a node may not be called name: another one is, and is alive, or is a server, whose name no worker takes.
+	CheckName(name, nodeID string, worker bool) error
 	// Agreed is the protocol version that every node has to speak.
 	Agreed() int
 	// Grant is what a new server is handed.
@@ -162,8 +162,8 @@ func useFor(c Cluster, req request, proven bool, now time.Time) Use {
 
 // mayBeCalled is the error of a name that is another node's.
 func mayBeCalled(c Cluster, noted []Admission, wish Admission) error {
-	if c.NameTaken(wish.Name, wish.NodeID, wish.Worker) {
-		return refusal{fmt.Errorf("another node is called %q: start this one with another --node-name", wish.Name)}
+	if err := c.CheckName(wish.Name, wish.NodeID, wish.Worker); err != nil {
+		return refusal{err}
 	}
 	return nameHeld(noted, wish)
 }

@@ -73,7 +73,7 @@ func (c Cluster) worker(answer func(request)) http.HandlerFunc {
 		case !ok || node.Role != identity.RoleWorker:
 			http.Error(w, "only a worker may ask for this", http.StatusForbidden)
 		case !c.mayBe(node):
-			http.Error(w, "another node is called "+node.Name+": join with another --node-name", http.StatusForbidden)
+			http.Error(w, "another node is called "+node.Name+": join with another --node-name, or take that one out if it is gone (covey node remove "+node.Name+")", http.StatusForbidden)
 		default:
 			answer(request{w, r, node, c.Writer(node.Name)})
 		}
