@@ -114,7 +114,22 @@ func destination(file string) (place string, special bool, err error) {
 		return file, false, nil // there is nothing yet
 	}
 	place, err = filepath.EvalSymlinks(file)
-	return place, false, err
+	if !errors.Is(err, os.ErrNotExist) {
+		return place, false, err
+	}
+	// The link leads to what is yet to come.
+	target, err := os.Readlink(file)
+	if err != nil {
+		return "", false, err
+	}
+	if filepath.IsAbs(target) {
+		return destination(target)
+	}
+	dir, err := filepath.EvalSymlinks(filepath.Dir(file))
+	if err != nil {
+		return "", false, err
+	}
+	return destination(filepath.Join(dir, target))
 }
 
 // writeTo writes a backup to a file that is there. Nothing is said then: it may be the standard output.

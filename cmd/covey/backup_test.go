@@ -39,14 +39,19 @@ func TestABackupTakesTheRightPlace(t *testing.T) {
 	}
 	must(os.WriteFile(at("file"), []byte("old one"), 0o600))
 	must(os.Symlink("file", at("link")))
-	must(os.Symlink("nothing", at("dangling")))
+	must(os.Mkdir(at("disk"), 0o700))
+	must(os.Symlink("disk", at("mounted")))
+	must(os.Symlink("../later", at("disk/next"))) // beside the disk, by whatever name the disk is called
+	must(os.Symlink(at("mounted/next"), at("dangling")))
+	must(os.Symlink("none/file", at("nowhere")))
+	must(os.Symlink("circle", at("circle")))
 	must(unix.Mkfifo(at("pipe"), 0o600))
 	must(os.Symlink("pipe", at("to-pipe")))
 	pipe, err := os.OpenFile(at("pipe"), os.O_RDWR, 0)
 	must(err)
 	defer func() { _ = pipe.Close() }()
 
-	for _, name := range []string{"fresh", "link", "file"} {
+	for _, name := range []string{"fresh", "link", "file", "dangling"} {
 		covey(t, "", "backup", at(name)).want(t, 0, "Saved the state in "+at(name)+" (3 B)\n", "")
 	}
 	for _, name := range []string{"pipe", "to-pipe"} {
@@ -58,10 +63,15 @@ func TestABackupTakesTheRightPlace(t *testing.T) {
 			t.Errorf("%s: %q came", name, text)
 		}
 	}
-	if got := covey(t, "", "backup", at("dangling")); got.status == 0 || !strings.Contains(got.err, "no such file") {
-		t.Errorf("a link to nothing: %+v", got)
+	for name, want := range map[string]string{"nowhere": "no such file", "circle": "too many links"} {
+		if got := covey(t, "", "backup", at(name)); got.status == 0 || !strings.Contains(got.err, want) {
+			t.Errorf("%s: %+v, want %q", name, got, want)
+		}
 	}
-	types := map[string]os.FileMode{"fresh": 0, "file": 0, "link": os.ModeSymlink, "dangling": os.ModeSymlink, "to-pipe": os.ModeSymlink, "pipe": os.ModeNamedPipe}
+	types := map[string]os.FileMode{
+		"fresh": 0, "file": 0, "later": 0, "pipe": os.ModeNamedPipe,
+		"link": os.ModeSymlink, "dangling": os.ModeSymlink, "disk/next": os.ModeSymlink, "to-pipe": os.ModeSymlink,
+	}
 	for name, typ := range types {
 		info, err := os.Lstat(at(name))
 		must(err)
