@@ -128,7 +128,8 @@ func switchLink(root *os.Root, target string) error {
 	return nil
 }
 
-// linkNames makes the names that users see, and removes those that are no more.
+// linkNames makes the names that users see, and removes those that are no more. What is not a link of ours stays: something may be
+// mounted on it in a container, and would be gone there.
 func linkNames(root *os.Root, files map[string]file) error {
 	tops := map[string]bool{}
 	for name := range files {
@@ -140,22 +141,37 @@ func linkNames(root *os.Root, files map[string]file) error {
 		return err
 	}
 	for _, entry := range entries {
-		if name := entry.Name(); !strings.HasPrefix(name, "..") && !tops[name] {
-			if err := root.RemoveAll(name); err != nil {
-				return err
-			}
+		name := entry.Name()
+		target, err := root.Readlink(name)
+		if err != nil || !strings.HasPrefix(target, dataLink+"/") || tops[name] {
+			continue
+		}
+		if err := root.Remove(name); err != nil {
+			return err
 		}
 	}
 	for _, top := range slices.Sorted(maps.Keys(tops)) {
-		target := path.Join(dataLink, top)
-		if old, err := root.Readlink(top); err == nil && old == target {
-			continue
-		}
-		if err := errors.Join(root.RemoveAll(top), root.Symlink(target, top)); err != nil {
+		if err := linkName(root, top); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func linkName(root *os.Root, name string) error {
+	target := path.Join(dataLink, name)
+	old, err := root.Readlink(name)
+	switch {
+	case err == nil && old == target:
+		return nil
+	case err == nil:
+		err = root.Remove(name)
+	case errors.Is(err, fs.ErrNotExist):
+		err = nil
+	default: // no link
+		return nil
+	}
+	return errors.Join(err, root.Symlink(target, name))
 }
 
 // removeOld removes all sets but the one that ..data points to.

@@ -113,3 +113,36 @@ func TestAnInterruptedChangeIsFinished(t *testing.T) {
 		t.Errorf("the volume has %q, want %q", got, want)
 	}
 }
+
+// TestWhatIsNotOursStays: containers may have mounts there, and what they wrote before volumes of the API were read-only.
+func TestWhatIsNotOursStays(t *testing.T) {
+	src := source{maps: map[string]map[string]string{}}
+	v, dir, _ := written(t, src)
+	for _, name := range []string{"certs", "deep"} {
+		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Mkdir(filepath.Join(dir, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for link, to := range map[string]string{"theirs": "certs", "gone": "..data/gone"} {
+		if err := os.Symlink(to, filepath.Join(dir, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, content := range []string{"old", "new"} {
+		src.maps["conf"]["a"] = content
+		if err := v.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for name, typ := range map[string]os.FileMode{"certs": os.ModeDir, "deep": os.ModeDir, "theirs": os.ModeSymlink} {
+			if info, err := os.Lstat(filepath.Join(dir, name)); err != nil || info.Mode().Type() != typ {
+				t.Errorf("%s: %s is gone: %v", content, name, err)
+			}
+		}
+		if _, err := os.Lstat(filepath.Join(dir, "gone")); !os.IsNotExist(err) {
+			t.Errorf("%s: a name that is no more is there: %v", content, err)
+		}
+	}
+}
