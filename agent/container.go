@@ -115,6 +115,9 @@ func (w *worker) containerSpec(ctx context.Context, v *view, s step, image strin
 		namespaces["pid"] = processes
 	}
 	mounts, err := w.mounts(pod, c, s.attempt, environment)
+	if err == nil {
+		err = mountPoints(pod, c, mounts)
+	}
 	if err != nil {
 		return nil, err
 	}

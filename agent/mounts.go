@@ -76,6 +76,26 @@ func (w *worker) volumeMount(pod *corev1.Pod, m *corev1.VolumeMount, subMount st
 	}, nil
 }
 
+// mountPoints makes what the container's mounts need inside of volumes of the API, which are mounted first and then read-only. The
+// container's own mounts come first in the list, as in its spec.
+func mountPoints(pod *corev1.Pod, c *corev1.Container, mounts []Mount) error {
+	for _, m := range mounts {
+		outer, name := -1, "" // the innermost mount that m is below
+		for i := range mounts {
+			if n, ok := volume.Below(mounts[i].Target, m.Target); ok && (outer < 0 || len(n) < len(name)) {
+				outer, name = i, n
+			}
+		}
+		if outer < 0 || outer >= len(c.VolumeMounts) || !isFromAPI(pod, c.VolumeMounts[outer].Name) {
+			continue
+		}
+		if err := volume.MountPoint(mounts[outer].Source, name, m.Source); err != nil {
+			return fmt.Errorf("mount point %s: %w", m.Target, err)
+		}
+	}
+	return nil
+}
+
 // isFromAPI holds for the name of a volume that containers may only read, whatever their mounts say: covey itself goes on
 // writing to it on the machine, and must not be led astray there.
 func isFromAPI(pod *corev1.Pod, name string) bool {

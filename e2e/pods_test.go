@@ -21,6 +21,7 @@ func TestConfigurationReachesThePod(t *testing.T) {
   volumes:
   - {name: conf, configMap: {name: conf, items: [{key: size, path: deep/size, mode: 0400}]}}
   - {name: pass, secret: {secretName: pass, defaultMode: 0440}}
+  - {name: own, emptyDir: {}}
   - name: all
     projected:
       sources:
@@ -42,25 +43,33 @@ func TestConfigurationReachesThePod(t *testing.T) {
     - {name: conf, mountPath: /conf}
     - {name: pass, mountPath: /pass, readOnly: true}
     - {name: all, mountPath: /all}
-    - {name: conf, mountPath: /one, subPath: deep/size}`))
+    - {name: conf, mountPath: /one, subPath: deep/size}
+    - {name: own, mountPath: /conf/own}
+    - {name: own, mountPath: /conf/deep/own}
+    - {name: pass, mountPath: /conf/word, subPath: word}
+    terminationMessagePath: /conf/end`))
 	p := n.Pod("app=p", harness.Ready)
 	sh := func(script string) string { t.Helper(); return n.Kubectl("exec", "p", "--", "sh", "-c", script) }
 	has(t, "environment", sh("env"), "COLOUR=blue\n", "WORD=swordfish\n", "NODE=node-1\n", "BOTH=blue-swordfish\n", "C_size=big\n", "POD_IP="+p.Status.PodIP)
 	has(t, "config map volume", sh("cat /conf/deep/size; stat -L -c %a /conf/deep/size; cat /one"), "big", "400\n")
 	has(t, "secret volume", sh("cat /pass/word; stat -L -c %a /pass/word"), "swordfish", "440\n")
 	has(t, "projected volume", sh("cat /all/colour /all/word /all/labels"), "blue", "swordfish", `app="p"`)
-	for _, file := range []string{"/pass/x", "/conf/x", "/all/x", "/one"} {
+	has(t, "mounts in the config map volume", sh("echo mine > /conf/own/file; cat /conf/deep/own/file /conf/word; echo end > /conf/end"), "mine\nswordfish")
+	for _, file := range []string{"/pass/x", "/conf/x", "/conf/deep/x", "/conf/word", "/all/x", "/one"} {
 		if r := n.TryKubectl("exec", "p", "--", "sh", "-c", "echo > "+file); r.Code == 0 {
 			t.Errorf("%s can be written to", file)
 		}
 	}
+	n.Kill()
+	n.Start()
 	n.Kubectl("patch", "configmap", "conf", "-p", `{"data":{"size":"small"}}`)
 	n.Eventually(func() error {
-		if got := sh("cat /conf/deep/size"); got != "small" {
+		if got := n.TryKubectl("exec", "p", "--", "cat", "/conf/deep/size").Stdout; got != "small" {
 			return fmt.Errorf("the volume has %q after its config map was changed, want %q", got, "small")
 		}
 		return nil
 	})
+	has(t, "mounts in the changed volume", sh("cat /conf/own/file /conf/word"), "mine\nswordfish")
 }
 
 func TestAPodWaitsForItsConfiguration(t *testing.T) {

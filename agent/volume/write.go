@@ -42,8 +42,9 @@ func (v *Volumes) write(dir string, files map[string]file, mode int32, inMemory 
 		return err
 	}
 	defer func() { _ = root.Close() }()
-	if name := currentSet(root); name == "" || !isSet(root, name, files) {
-		if err := v.replace(root, files, mode); err != nil {
+	points := v.points(path.Base(dir))
+	if name := currentSet(root); name == "" || !isSet(root, name, expected{files, points}) {
+		if err := v.replace(root, files, mode, points); err != nil {
 			return err
 		}
 	}
@@ -61,11 +62,14 @@ func currentSet(root *os.Root) string {
 }
 
 // replace makes a directory with the files, and has ..data point to it.
-func (v *Volumes) replace(root *os.Root, files map[string]file, mode int32) error {
+func (v *Volumes) replace(root *os.Root, files map[string]file, mode int32, points []string) error {
 	name := setPrefix + rand.Text()
 	err := root.Mkdir(name, 0o755)
 	if err == nil {
 		err = v.fill(root, name, files, mode)
+	}
+	if old := currentSet(root); err == nil && old != "" {
+		err = carryPoints(root, old, name, points)
 	}
 	if err == nil {
 		err = switchLink(root, name)
@@ -191,30 +195,39 @@ func removeOld(root *os.Root) error {
 	return nil
 }
 
-// isSet reports whether the directory with this name holds exactly these files.
-func isSet(root *os.Root, name string, files map[string]file) bool {
+// expected is what a set has to hold: exactly these files. Mount points may be there besides.
+type expected struct {
+	files  map[string]file
+	points []string
+}
+
+// isSet reports whether the directory with this name holds what is expected.
+func isSet(root *os.Root, name string, e expected) bool {
 	set, err := openDir(root, name)
 	if err != nil {
 		return false
 	}
 	defer func() { _ = set.Close() }()
-	count, ok := match(set, "", files)
-	return ok && count == len(files)
+	count, ok := e.match(set, "")
+	return ok && count == len(e.files)
 }
 
 // match counts the files below dir, whose own path is at; it is not ok when one of them is not as wanted.
-func match(dir *os.Root, at string, files map[string]file) (count int, ok bool) {
+func (e expected) match(dir *os.Root, at string) (count int, ok bool) {
 	entries, err := fs.ReadDir(dir.FS(), ".")
 	if err != nil {
 		return 0, false
 	}
 	for _, entry := range entries {
-		name, n := path.Join(at, entry.Name()), 1
-		if entry.IsDir() {
-			n, ok = matchBelow(dir, entry.Name(), name, files)
-		} else {
-			f, wanted := files[name]
-			ok = wanted && holds(dir, entry.Name(), f.data)
+		name, n := path.Join(at, entry.Name()), 0
+		f, wanted := e.files[name]
+		switch {
+		case wanted:
+			n, ok = 1, holds(dir, entry.Name(), f.data)
+		case entry.IsDir() && e.isAbove(name):
+			n, ok = e.matchBelow(dir, entry.Name(), name)
+		default:
+			ok = slices.Contains(e.points, name)
 		}
 		if !ok {
 			return 0, false
@@ -224,18 +237,19 @@ func match(dir *os.Root, at string, files map[string]file) (count int, ok bool) 
 	return count, true
 }
 
-// matchBelow goes into a directory if files are wanted there.
-func matchBelow(parent *os.Root, name, at string, files map[string]file) (count int, ok bool) {
-	wanted := func(name string) bool { return strings.HasPrefix(name, at+"/") }
-	if !slices.ContainsFunc(slices.Collect(maps.Keys(files)), wanted) {
-		return 0, false
-	}
+// isAbove reports whether something is expected in the directory with this path.
+func (e expected) isAbove(at string) bool {
+	below := func(name string) bool { return strings.HasPrefix(name, at+"/") }
+	return slices.ContainsFunc(slices.Collect(maps.Keys(e.files)), below) || slices.ContainsFunc(e.points, below)
+}
+
+func (e expected) matchBelow(parent *os.Root, name, at string) (count int, ok bool) {
 	dir, err := openDir(parent, name)
 	if err != nil {
 		return 0, false
 	}
 	defer func() { _ = dir.Close() }()
-	return match(dir, at, files)
+	return e.match(dir, at)
 }
 
 // holds reports whether the content of a file is as wanted.
