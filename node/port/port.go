@@ -72,7 +72,8 @@ func (p *Port) Run(ctx context.Context, cfg *tls.Config) error {
 			}
 			continue
 		}
-		handshakes.Go(func() { p.route(ctx, p.crowd.add(conn), func(string) bool { return true }) })
+		stranger := p.crowd.add(conn) // here, in the order in which they come: the oldest makes room
+		handshakes.Go(func() { p.route(ctx, stranger, func(string) bool { return true }) })
 	}
 }
 
