@@ -88,6 +88,21 @@ func (n *nodes) OfServer(answer *http.Response) bool {
 	return !slices.Contains(n.workers, answer.TLS.ServerName)
 }
 
+// dated has a node say of its images since when it has them.
+func (n *nodes) dated(name, since string) {
+	n.fault = func(node string, w http.ResponseWriter, r *http.Request) bool {
+		if node != name || r.Method != http.MethodHead {
+			return false
+		}
+		answer := httptest.NewRecorder()
+		n.handlers[node].ServeHTTP(answer, r)
+		maps.Copy(w.Header(), answer.Header())
+		w.Header().Set("Last-Modified", since)
+		w.WriteHeader(answer.Code)
+		return true
+	}
+}
+
 // asked are the requests with that in them.
 func (n *nodes) asked(what string) (list []string) {
 	n.mu.Lock()
@@ -177,17 +192,7 @@ func TestTheNewestCounts(t *testing.T) {
 		t.Fatal(err)
 	}
 	newer := n.stores["b"].Load(t, app, other, nil)
-	n.fault = func(node string, w http.ResponseWriter, r *http.Request) bool {
-		if node != "a" || r.Method != http.MethodHead {
-			return false
-		}
-		old := httptest.NewRecorder()
-		n.handlers[node].ServeHTTP(old, r)
-		maps.Copy(w.Header(), old.Header())
-		w.Header().Set("Last-Modified", "Mon, 02 Jan 2006 15:04:05 GMT")
-		w.WriteHeader(old.Code)
-		return true
-	}
+	n.dated("a", "Mon, 02 Jan 2006 15:04:05 GMT")
 	image, err := n.pull(fetch.Request{Ref: app})
 	only(t, image, err, "b")
 	if image.Target.Digest != newer.Digest {
@@ -208,17 +213,7 @@ func TestAWorkerIsBelievedLast(t *testing.T) {
 	const away = "127.0.0.1:1/app:1"
 	n := newNodes(t, "worker", "server")
 	n.workers = []string{"worker"}
-	n.fault = func(node string, w http.ResponseWriter, r *http.Request) bool {
-		if node != "worker" || r.Method != http.MethodHead {
-			return false
-		}
-		claim := httptest.NewRecorder()
-		n.handlers[node].ServeHTTP(claim, r)
-		maps.Copy(w.Header(), claim.Header())
-		w.Header().Set("Last-Modified", "Mon, 02 Jan 2107 15:04:05 GMT")
-		w.WriteHeader(claim.Code)
-		return true
-	}
+	n.dated("worker", "Mon, 02 Jan 2107 15:04:05 GMT")
 	var wrong ocispec.Descriptor
 	for _, name := range []string{pushed, away, app, reg.Host + "/app:2"} {
 		wrong = n.stores["worker"].Load(t, name, other, nil)
