@@ -101,8 +101,5 @@ func recoverState(dataDir string, log *slog.Logger) (uint64, error) {
 		return 0, err
 	}
 	log.Warn("this node is the only server of its cluster now; others that come back copy its state", "revision", revision)
-	if err := os.Remove(filepath.Join(dataDir, recoverFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return revision, err
-	}
-	return revision, nil
+	return revision, remove(dataDir, recoverFile)
 }
