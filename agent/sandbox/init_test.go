@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"runtime"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -38,10 +39,7 @@ func TestSharedProcesses(t *testing.T) {
 
 	// It is the namespace's first process, leaves no zombies (SIGCHLD is ignored, beside what the test inherited), and is no
 	// busy one.
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
+	status := asleep(t, pid)
 	for _, want := range []string{`(?m)^NSpid:.*\t1$`, `(?m)^SigIgn:\s+[0-9a-f]{11}[13579bdf][0-9a-f]{4}$`, `(?m)^Threads:\s+1$`} {
 		if !regexp.MustCompile(want).Match(status) {
 			t.Errorf("no %s in\n%s", want, status)
@@ -66,6 +64,24 @@ func TestSharedProcesses(t *testing.T) {
 	}
 	if err := unix.Kill(other, 0); err == nil {
 		t.Error("its first process is left")
+	}
+}
+
+// asleep waits until a process has done what it does and sleeps, and returns its status as the kernel prints it: one that was
+// just started may not have come to its first instruction.
+func asleep(t *testing.T, pid int) []byte {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if regexp.MustCompile(`(?m)^State:\s+S `).Match(status) {
+			return status
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the first process has not gone to sleep:\n%s", status)
+		}
 	}
 }
 
