@@ -167,8 +167,9 @@ func (g *Gossip) Run(ctx context.Context, seeds []string) error {
 		}
 	}
 	err := g.list.Shutdown()
+	waitErr := grp.Wait() // first: until then, one of these may begin to join another
 	g.joining.Wait()
-	if waitErr := grp.Wait(); waitErr != nil {
+	if waitErr != nil {
 		return waitErr
 	}
 	return err
