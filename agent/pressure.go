@@ -48,7 +48,12 @@ var pressures = map[corev1.NodeConditionType]pressureTold{
 // relieve makes room of what is short: first of what nobody needs, then it evicts one pod. It returns when to look again.
 func (k *keeper) relieve(ctx context.Context, t eviction.Threshold, left eviction.Observation) time.Duration {
 	soon := min(k.LookEvery, time.Second)
-	if k.leaving != nil && k.Now().Before(k.leavingFor) && !k.leaving.hasLeft(ctx) {
+	switch {
+	case k.leaving == nil:
+	case k.leaving.hasLeft(ctx):
+		k.leaving = nil
+		return 0 // what is left may have been observed while the pod was there
+	case k.Now().Before(k.leavingFor):
 		k.hurry(t)
 		return soon
 	}

@@ -116,6 +116,46 @@ func TestMemoryPressureEvictsOnePodAfterTheOther(t *testing.T) {
 	}
 }
 
+// TestAPodThatLeavesDuringALookSparesTheNext has memory come back after it was observed and before it is acted on.
+func TestAPodThatLeavesDuringALookSparesTheNext(t *testing.T) {
+	f, machine := setupFull(t)
+	important, other := newPod("important", "sleep"), newPod("other", "sleep")
+	priority := int32(100)
+	important.Spec.Priority = &priority
+	f.add(important)
+	f.add(other)
+	f.await(important.UID, "ready", isReady)
+	f.await(other.UID, "ready", isReady)
+	address := filepath.Join(f.cfg.DataDir, "pods", string(other.UID), "address") // the last that it gives back
+	var observed atomic.Int32                                                     // since it has left
+	machine.set(eviction.MemoryAvailable, func() int64 {
+		if !f.saw("Evicted: ") {
+			return 5
+		}
+		for begun := time.Now(); time.Since(begun) < 20*time.Second; time.Sleep(time.Millisecond) {
+			if _, err := os.Stat(address); os.IsNotExist(err) {
+				break
+			}
+		}
+		if observed.Add(1) <= 2 { // that is one look: it observes for the images first
+			return 5
+		}
+		return 50
+	})
+	f.eventually("observed again", func() bool { return observed.Load() > 2 })
+	if p := f.await(important.UID, "there", func(*corev1.Pod) bool { return true }); !isReady(p) {
+		t.Errorf("the pod of higher priority: %+v", p.Status)
+	}
+	f.cluster.mu.Lock()
+	evictions := slices.DeleteFunc(slices.Clone(f.cluster.events), func(e string) bool { return !strings.HasPrefix(e, "Evicted: ") })
+	f.cluster.mu.Unlock()
+	if len(evictions) != 1 {
+		t.Errorf("evicted: %q", evictions)
+	}
+	f.remove(important.UID, 1)
+	f.remove(other.UID, 1)
+}
+
 func podCondition(p *corev1.Pod, kind corev1.PodConditionType) *corev1.PodCondition {
 	for i := range p.Status.Conditions {
 		if p.Status.Conditions[i].Type == kind {
