@@ -21,7 +21,7 @@ const (
 	// lookEvery is how often, when the time has passed, is looked for what was being started just then.
 	lookEvery = time.Second
 	// startTime is how long a watchdog may take to say that it runs.
-	startTime = 10 * time.Second
+	startTime = 30 * time.Second
 )
 
 // Watchdog ends the guarded pods when their time has passed, until there are none. It calls ready once it is the one that does so for
