@@ -18,8 +18,9 @@ func TestForsakenNodesCall(t *testing.T) {
 	}
 	const gone = "127.0.0.9:9"
 	dir := t.TempDir()
-	stranger := runAt(t, nil, network[3].String()+":0", network, "x", filepath.Join(dir, "x"), gone)
-	port := netip.MustParseAddrPort(stranger.address()).Port()
+	const port = 17444 // the same for all, and none that the kernel gives a connection
+	at := func(a netip.Addr) string { return netip.AddrPortFrom(a, port).String() }
+	stranger := runAt(t, nil, at(network[3]), network, "x", filepath.Join(dir, "x"), gone)
 	var nodes []running
 	var shared *identity.Identity
 	for i, name := range []string{"a", "b", "c"} {
@@ -27,7 +28,7 @@ func TestForsakenNodesCall(t *testing.T) {
 		if err := writeAddresses(file, []string{gone}); err != nil {
 			t.Fatal(err)
 		}
-		n := runAt(t, shared, netip.AddrPortFrom(network[i], port).String(), network, name, file)
+		n := runAt(t, shared, at(network[i]), network, name, file)
 		shared = n.id
 		nodes = append(nodes, n)
 	}
