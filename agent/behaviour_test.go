@@ -71,7 +71,7 @@ func waiting(reason string) func(*corev1.Pod) bool {
 }
 
 func TestACrashLoopIsSaid(t *testing.T) {
-	f := setup(t)
+	f := setup(t, timeStandsStill)
 	uid := f.add(newPod("a", "exit", "3"))
 	pod := f.await(uid, "in a crash loop", waiting("CrashLoopBackOff"))
 	s := pod.Status.ContainerStatuses[0]
@@ -300,7 +300,7 @@ func TestARestartedAgentTakesUpAPodWhoseConfigMapIsGone(t *testing.T) {
 	p.Spec.Volumes = []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: "settings"}}}}}
 	c := &p.Spec.Containers[0]
 	c.VolumeMounts = []corev1.VolumeMount{{Name: "v", MountPath: "/settings"}}
-	c.ReadinessProbe = &corev1.Probe{ProbeHandler: corev1.ProbeHandler{Exec: &corev1.ExecAction{Command: []string{"exit", "0"}}}, PeriodSeconds: 1}
+	c.ReadinessProbe = &corev1.Probe{ProbeHandler: corev1.ProbeHandler{Exec: &corev1.ExecAction{Command: []string{"exit", "0"}}}, PeriodSeconds: 1, TimeoutSeconds: 60}
 	uid := f.add(p)
 	before := f.await(uid, "ready", isReady)
 	f.stop()
@@ -458,7 +458,7 @@ func TestAfterARebootEverythingBeginsAnew(t *testing.T) {
 }
 
 func TestLogsAndExecSayWhatIsWrong(t *testing.T) {
-	f := setup(t)
+	f := setup(t, timeStandsStill)
 	uid := f.add(newPod("a", "echo", "hello"))
 	f.await(uid, "in a crash loop", waiting("CrashLoopBackOff"))
 	server := httptest.NewServer(f.agent.Handler())

@@ -133,7 +133,6 @@ func TestGRPC(t *testing.T) {
 }
 
 func TestExec(t *testing.T) {
-	p := &corev1.Probe{ProbeHandler: corev1.ProbeHandler{Exec: &corev1.ExecAction{Command: []string{"check"}}}, TimeoutSeconds: 1}
 	for _, c := range []struct {
 		name string
 		exec func(ctx context.Context, command []string) (int, string, error)
@@ -144,7 +143,11 @@ func TestExec(t *testing.T) {
 		{"broken", func(context.Context, []string) (int, string, error) { return 0, "", errors.New("no such program") }, "no such program"},
 		{"slow", func(ctx context.Context, _ []string) (int, string, error) { <-ctx.Done(); return 0, "", ctx.Err() }, "timed out"},
 	} {
-		ok, message := Check(context.Background(), p, Target{Exec: c.exec})
+		probe := &corev1.Probe{ProbeHandler: corev1.ProbeHandler{Exec: &corev1.ExecAction{Command: []string{"check"}}}, TimeoutSeconds: 30}
+		if c.name == "slow" {
+			probe.TimeoutSeconds = 1
+		}
+		ok, message := Check(context.Background(), probe, Target{Exec: c.exec})
 		if ok != (c.want == "") || !strings.Contains(message, c.want) {
 			t.Errorf("%s: %v, %q", c.name, ok, message)
 		}

@@ -15,7 +15,7 @@ import (
 )
 
 // frozenTimeout is the probe's. The test has that long to freeze the process once it checks.
-const frozenTimeout = 10 * time.Second
+const frozenTimeout = 30 * time.Second
 
 // TestAFrozenProcessJudgesNothing freezes a process in the middle of a check, for longer than the probe's time: the check is made again.
 func TestAFrozenProcessJudgesNothing(t *testing.T) {

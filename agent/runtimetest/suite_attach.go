@@ -43,7 +43,13 @@ func testAttachInput(t *testing.T, m *machine) {
 	id := m.run(spec)
 	m.reopen() // who attaches need not be the one that started it
 	var other seen
-	otherEnded := m.attach(t.Context(), id, &agent.AttachSpec{Stdout: &other})
+	begin, begun := io.Pipe()
+	defer func() { _ = begun.Close() }()
+	otherEnded := m.attach(t.Context(), id, &agent.AttachSpec{Stdin: begin, Stdout: &other})
+	if _, err := io.WriteString(begun, "begun\n"); err != nil {
+		t.Fatal(err)
+	}
+	m.eventually("it is attached", func() bool { return other.String() == "begun\n" })
 	for _, word := range []string{"first", "second"} {
 		var out seen
 		from, to := io.Pipe()
@@ -60,8 +66,8 @@ func testAttachInput(t *testing.T, m *machine) {
 			t.Errorf("after its client left: %+v", c)
 		}
 	}
-	m.eventually("who looks on sees what others cause", func() bool { return strings.HasSuffix(other.String(), "second\n") })
-	m.eventually("it is in the log too", func() bool { return m.log(spec) == "stdout F first\nstdout F second\n" })
+	m.eventually("who looks on sees what others cause", func() bool { return other.String() == "begun\nfirst\nsecond\n" })
+	m.eventually("it is in the log too", func() bool { return m.log(spec) == "stdout F begun\nstdout F first\nstdout F second\n" })
 	if err := m.Runtime.Remove(t.Context(), id); err != nil {
 		t.Fatal(err)
 	}

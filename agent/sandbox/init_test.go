@@ -46,7 +46,12 @@ func TestSharedProcesses(t *testing.T) {
 		}
 	}
 
-	// Somebody kills it: the namespace can take no process any more.
+	// Somebody kills it: the namespace can take no process any more. While it is held open, no other gets its number.
+	held, err := os.Open(fmt.Sprintf("/proc/%d/ns/pid", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = held.Close() }()
 	if err := unix.Kill(pid, unix.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
@@ -67,6 +72,8 @@ func TestSharedProcesses(t *testing.T) {
 	}
 }
 
+var sleeps = regexp.MustCompile(`(?m)^State:\s+S `)
+
 // asleep waits until a process has done what it does and sleeps, and returns its status as the kernel prints it: one that was
 // just started may not have come to its first instruction.
 func asleep(t *testing.T, pid int) []byte {
@@ -76,7 +83,7 @@ func asleep(t *testing.T, pid int) []byte {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if regexp.MustCompile(`(?m)^State:\s+S `).Match(status) {
+		if sleeps.Match(status) {
 			return status
 		}
 		if time.Now().After(deadline) {
