@@ -70,7 +70,7 @@ func newCluster(t *testing.T, change ...func(*store.Config)) *cluster {
 	case <-time.After(30 * time.Second):
 		t.Fatal("the store does not lead")
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	t.Cleanup(cancel)
 	return &cluster{Store: st, t: t, ctx: ctx, clock: clocktesting.NewFakeClock(time.Now())}
 }

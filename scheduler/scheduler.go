@@ -217,6 +217,9 @@ func (s *Scheduler) wait(ctx context.Context) error {
 		}
 		timer := s.clock.AfterFunc(left, cancel)
 		defer timer.Stop()
+		if !s.clock.Now().Before(at) {
+			return ctx.Err() // the clock was set forward before the timer was
+		}
 	}
 	err := s.receive(waitCtx)
 	if err != nil && waitCtx.Err() != nil {

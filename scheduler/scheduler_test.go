@@ -1,8 +1,10 @@
 package scheduler_test
 
 import (
+	"context"
 	"crypto/rand"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,7 +14,10 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/utils/clock"
+	clocktesting "k8s.io/utils/clock/testing"
 
+	"covey.dev/covey/scheduler"
 	"covey.dev/covey/scheduler/controller"
 	"covey.dev/covey/store"
 )
@@ -283,15 +288,31 @@ func TestProgressDeadlineFiresByItself(t *testing.T) {
 	c.create(deployments, deployment("default", "web", 1, "100m")) // no agent: it never runs
 	c.until("the pod", func(s *store.Snapshot) bool { return s.Count(pods, "") == 1 })
 	c.clock.Step(11 * time.Minute)
-	c.until("the timeout", func(s *store.Snapshot) bool {
-		d, _ := store.Get[*appsv1.Deployment](s, web)
-		for _, cond := range d.Status.Conditions {
-			if cond.Reason == "ProgressDeadlineExceeded" {
-				return true
-			}
-		}
-		return false
-	})
+	c.until("the timeout", makesNoProgress)
+}
+
+func makesNoProgress(s *store.Snapshot) bool {
+	d, _ := store.Get[*appsv1.Deployment](s, web)
+	return slices.ContainsFunc(d.Status.Conditions, func(cond appsv1.DeploymentCondition) bool { return cond.Reason == "ProgressDeadlineExceeded" })
+}
+
+// leaping is a clock that is set forward when somebody is about to wait for a time.
+type leaping struct{ *clocktesting.FakeClock }
+
+func (l leaping) AfterFunc(d time.Duration, f func()) clock.Timer {
+	l.Step(d)
+	return l.FakeClock.AfterFunc(d, f)
+}
+
+// TestWhatIsDueBeforeItsTimerIsSetIsDone: no timer says that it is.
+func TestWhatIsDueBeforeItsTimerIsSetIsDone(t *testing.T) {
+	c := newCluster(t)
+	ctx, cancel := context.WithCancel(c.ctx)
+	s := scheduler.New(scheduler.Config{Store: c.Store, Clock: leaping{c.clock}, Logger: quiet()})
+	c.run("scheduler", cancel, func() error { return s.Run(ctx) })
+	c.addNode("a", "64")
+	c.create(deployments, deployment("default", "web", 1, "100m")) // no agent: it never runs
+	c.until("the timeout", makesNoProgress)
 }
 
 func TestEventsAreCountedAndExpire(t *testing.T) {
