@@ -87,8 +87,10 @@ func (t *Transport) stand() {
 // Close implements hraft.WithClose.
 func (t *Transport) Close() error {
 	close(t.closed)
-	t.CloseStreams() // the others see that this server is gone
-	return t.NetworkTransport.Close()
+	err := t.NetworkTransport.Close()
+	// Last: with the end of the connections the others see that this server is gone, and ask at once whether anything listens there.
+	t.CloseStreams()
+	return err
 }
 
 // streams fits the connections to hashicorp/raft, which has an address for each server: here its ID.
