@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -337,6 +338,43 @@ func TestFullDisk(t *testing.T) {
 	full.Store(false)
 	if next := set(t, s, "default", "b", "2"); next <= rev {
 		t.Errorf("revision %d after %d", next, rev)
+	}
+}
+
+// TestReadsGoOnWhileTheDiskFillsUp has clients read all the time, also in the moment in which the leader stops to lead.
+func TestReadsGoOnWhileTheDiskFillsUp(t *testing.T) {
+	var full, over atomic.Bool
+	s, _ := start(t, t.TempDir(), func(c *Config) {
+		c.tuning.heartbeatTimeout = 10 * time.Millisecond
+		c.tuning.wrapLog = func(l hraft.LogStore) hraft.LogStore { return fullDisk{l, &full} }
+	})
+	for range 30 {
+		set(t, s, "default", "a", "1")
+		over.Store(false)
+		ctx := testContext(t)
+		var readers sync.WaitGroup
+		for range 16 {
+			readers.Go(func() {
+				for !over.Load() {
+					if _, err := s.Linearizable(ctx); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		full.Store(true)
+		if _, err := s.Update(ctx, increment); !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("Update: %v", err)
+		}
+		for s.IsLeader() {
+			time.Sleep(time.Millisecond)
+		}
+		over.Store(true)
+		readers.Wait()
+		full.Store(false)
+		if t.Failed() {
+			return
+		}
 	}
 }
 

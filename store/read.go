@@ -16,8 +16,12 @@ func (s *Store) Snapshot() *Snapshot { return s.table.current.Load() }
 // has seen. It writes nothing. While there is no leader it waits for one until ctx ends; when another server leads, it asks
 // that one how far it is.
 func (s *Store) Linearizable(ctx context.Context) (*Snapshot, error) {
-	if s.node.IsCurrent() && !s.node.Leads() {
-		return s.Snapshot(), nil // it cannot lead, because its disk is full
+	if s.node.IsCurrent() {
+		// That it leads is not waited for: where its disk is full it cannot.
+		if err := s.node.ReachCommitted(ctx); err != nil {
+			return nil, fmt.Errorf("read: %w", err)
+		}
+		return s.Snapshot(), nil
 	}
 	for {
 		at, err := s.current(ctx)

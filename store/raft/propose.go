@@ -99,6 +99,15 @@ func (n *Node) reach(ctx context.Context, index uint64) error {
 	}
 }
 
+// ReachCommitted waits until this server has applied what is committed, if it leads. It does not wait until it does.
+func (n *Node) ReachCommitted(ctx context.Context) error {
+	index := n.raft.CommitIndex() // first: if it leads then, there is a mark behind what may come before one
+	if !n.Leads() {
+		return nil
+	}
+	return n.reach(ctx, index)
+}
+
 // Propose replicates the proposal, if this server leads and its fence is the proposal's, and returns its index and the machine's
 // answer once it is applied here. Errors: ErrNotLeader and ErrNotWritten (it is not in the log), ErrUnknown, ErrClosed and ctx's
 // (it may or may not be).
