@@ -1,7 +1,6 @@
 package store
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,9 +13,9 @@ import (
 
 // cluster is some servers in one process: Raft over memory, questions to the leader by a call, both over wires.
 type cluster struct {
-	wires     *wires
-	heartbeat time.Duration // the timeout, 100 ms if it is 0
-	large     bool          // settings are those of the product, and Raft sends entries before the last ones are answered
+	wires  *wires
+	change []func(*Config)
+	large  bool // settings are those of the product, and Raft sends entries before the last ones are answered
 	// answered is called, if it is not nil, when a leader has answered to a proposal and before its answer is on the way.
 	answered func(*Proposal)
 
@@ -60,8 +59,11 @@ func (c *cluster) plug(t testing.TB, id string) (*hraft.InmemTransport, func(*Co
 			cfg.Transport = transport
 			return
 		}
-		cfg.tuning.heartbeatTimeout = cmp.Or(c.heartbeat, 100*time.Millisecond)
+		cfg.tuning.heartbeatTimeout = time.Second // the disk is a real one, which others may be using
 		cfg.tuning.snapshotThreshold, cfg.tuning.segmentSize = 64, 8<<10
+		for _, change := range c.change {
+			change(cfg)
+		}
 	}
 }
 
@@ -82,10 +84,11 @@ func (c *cluster) get(id string) *Store {
 	return c.stores[id]
 }
 
-func newCluster(t testing.TB, servers int) (c *cluster, stores []*Store, stop []func()) {
+func newCluster(t testing.TB, servers int, change ...func(*Config)) (c *cluster, stores []*Store, stop []func()) {
 	t.Helper()
 	c = &cluster{
-		wires: &wires{}, dirs: map[string]string{}, stores: map[string]*Store{}, transports: map[string]*hraft.InmemTransport{},
+		wires: &wires{}, change: change,
+		dirs: map[string]string{}, stores: map[string]*Store{}, transports: map[string]*hraft.InmemTransport{},
 	}
 	stores, stop = c.begin(t, servers)
 	return c, stores, stop
@@ -133,7 +136,7 @@ func reconfigure(t testing.TB, stores []*Store, change func(ctx context.Context,
 }
 
 func TestEveryServerReadsAndWrites(t *testing.T) {
-	_, stores, _ := newCluster(t, 3)
+	_, stores, _ := newCluster(t, 3, quiet)
 	for i := range 30 {
 		text := fmt.Sprint(i)
 		rev := set(t, stores[i%3], "default", "a", text)
@@ -150,7 +153,7 @@ func TestEveryServerReadsAndWrites(t *testing.T) {
 }
 
 func TestConflictsOnOtherServers(t *testing.T) {
-	_, stores, _ := newCluster(t, 3)
+	_, stores, _ := newCluster(t, 3, quiet)
 	rev := set(t, stores[1], "default", "a", "1")
 	set(t, stores[2], "default", "a", "2")
 	_, err := stores[1].Update(testContext(t), func(tx *Tx) error {
@@ -262,7 +265,7 @@ func TestALostAnswerIsFoundInTheLog(t *testing.T) {
 
 // TestALateProposalIsRefused has a proposal arrive after its sender was told that it never would.
 func TestALateProposalIsRefused(t *testing.T) {
-	c, stores, _ := newCluster(t, 3)
+	c, stores, _ := newCluster(t, 3, quiet)
 	leader := leaderOf(t, stores)
 	fence, err := stores[leader].node.WaitLeads(testContext(t))
 	if err != nil {
@@ -339,6 +342,9 @@ func TestAWatchOnAServerThatWasAwayExpires(t *testing.T) {
 func TestWhatEndsWithoutAnAnswerSaysSo(t *testing.T) {
 	c, stores, _ := newCluster(t, 3)
 	leader := stores[c.cutOffWriting(t, stores, increment)]
+	for leader.IsLeader() { // until its lease ends
+		time.Sleep(time.Millisecond)
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
 	if _, err := leader.Update(ctx, increment); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrUnknown) {

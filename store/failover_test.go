@@ -38,7 +38,7 @@ func (m *machines) start(t *testing.T, id string) (s *Store, stop func()) {
 	s, stop = start(t, t.TempDir(), func(cfg *Config) {
 		cfg.NodeID, cfg.Join, cfg.Peers = id, !first, caller{m.cluster, id}
 		cfg.Transport = NewTransport(id, l, m, slog.New(slog.DiscardHandler))
-		cfg.tuning.heartbeatTimeout = overdue
+		quiet(cfg)
 	})
 	m.cluster.mu.Lock()
 	m.stores[id] = s
@@ -48,6 +48,9 @@ func (m *machines) start(t *testing.T, id string) (s *Store, stop func()) {
 
 // overdue is when a heartbeat is, here: late, so that a busy machine is not taken for it.
 const overdue = 20 * time.Second
+
+// quiet has no lease of a leader run out, and nobody else stand for election.
+func quiet(cfg *Config) { cfg.tuning.heartbeatTimeout = overdue }
 
 // TestALeaderWhoseProcessIsGoneIsReplacedAtOnce does not wait for a heartbeat that is overdue.
 func TestALeaderWhoseProcessIsGoneIsReplacedAtOnce(t *testing.T) {

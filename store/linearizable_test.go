@@ -53,7 +53,9 @@ type simulation struct {
 }
 
 func newSimulation(t *testing.T, servers int) *simulation {
-	c, _, stops := newCluster(t, servers)
+	c, _, stops := newCluster(t, servers, func(cfg *Config) {
+		cfg.tuning.heartbeatTimeout = 100 * time.Millisecond // faults are not much longer
+	})
 	s := &simulation{T: t, cluster: c, started: time.Now(), stops: map[string]func(){}, acknowledged: map[uint64]string{}}
 	for i := range servers {
 		s.ids = append(s.ids, fmt.Sprintf("n%d", i))
@@ -245,7 +247,7 @@ func (s *simulation) checkHistory() {
 		},
 		DescribeOperation: func(input, output any) string { return fmt.Sprintf("%+v -> %+v", input, output) },
 	}
-	result, info := porcupine.CheckOperationsVerbose(model, s.history, time.Minute)
+	result, info := porcupine.CheckOperationsVerbose(model, s.history, 5*time.Minute)
 	if result == porcupine.Ok {
 		return
 	}

@@ -5,8 +5,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	hraft "github.com/hashicorp/raft"
 )
 
 // TestASilentLeaderIsReplacedWhenATimeoutHasPassed cuts the leader off at different moments; the time that passes is not the
@@ -17,11 +15,8 @@ func TestASilentLeaderIsReplacedWhenATimeoutHasPassed(t *testing.T) {
 		t.Fatal(err)
 	}
 	synctest.Test(t, func(t *testing.T) {
-		c := &cluster{
-			heartbeat: 2500 * time.Millisecond, wires: &wires{},
-			dirs: map[string]string{}, stores: map[string]*Store{}, transports: map[string]*hraft.InmemTransport{},
-		}
-		stores, _ := c.begin(t, 3)
+		const heartbeat = 2500 * time.Millisecond
+		c, stores, _ := newCluster(t, 3, func(cfg *Config) { cfg.tuning.heartbeatTimeout = heartbeat })
 		for i := range 10 {
 			leader := leaderOf(t, stores)
 			set(t, stores[leader], "default", "a", fmt.Sprint("before", i))
@@ -35,7 +30,7 @@ func TestASilentLeaderIsReplacedWhenATimeoutHasPassed(t *testing.T) {
 			set(t, stores[(leader+1)%3], "default", "a", fmt.Sprint("after", i))
 			took := time.Since(began)
 			t.Logf("%s leads, %s is behind: %v", stores[leader].id, behind, took)
-			if most := c.heartbeat + time.Second; took > most {
+			if most := heartbeat + time.Second; took > most {
 				t.Errorf("the next write is accepted after %v, want at most %v", took, most)
 			}
 			c.wires.fail(0, 0)
