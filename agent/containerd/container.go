@@ -165,7 +165,7 @@ func (r *Runtime) deleteTask(ctx context.Context, c client.Container, rec *recor
 			return r.call(ctx, c.ID(), func() error { return client.WithProcessKill(ctx, task) })
 		})
 	}
-	if errors.Is(err, errHung) { // without it
+	if task != nil && errors.Is(err, errHung) { // without it
 		err = cgroup.Remove(ctx, rec.cgroup)
 	}
 	unlock, before, lockErr := r.leaveGroup(ctx, c.ID())

@@ -59,6 +59,9 @@ state = %q
 disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.snapshotter.v1.devmapper", "io.containerd.internal.v1.opt"]
 [grpc]
 address = %q
+[timeouts]
+"io.containerd.timeout.shim.load" = "1m"
+"io.containerd.timeout.task.state" = "1m"
 `, filepath.Join(m.dir, "croot"), filepath.Join(m.dir, "c"), d.address)
 	if err := os.WriteFile(filepath.Join(m.dir, "containerd.toml"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/cmd/containerd/server"
@@ -80,6 +81,17 @@ func startContainerd(ctx context.Context, cfg Config) (*embedded, error) {
 	return &embedded{server: s, cancel: cancel, client: startClient, state: cfg.State, socketDir: socketDir}, nil
 }
 
+const (
+	// shimLoadTime is how long a shim has, when containerd starts, to answer for one of its containers before it is taken for dead and
+	// the container is killed: by default 5 s, in which one that lives may not answer on a busy machine. A dead one, whose socket
+	// refuses, is found out at once. For one that is stopped the start waits as long with each of its containers, with as many at a
+	// time as there are cores; hence it is not a minute.
+	shimLoadTime = 20 * time.Second
+	// taskStateTime is how long a shim has to say what a container does, by default 2 s. It does not while runc starts or kills the
+	// container, so it has as long as a step of runc's.
+	taskStateTime = time.Minute
+)
+
 func serverConfig(cfg Config) (conf *srvconfig.Config, socketDir string) {
 	socketDir = shimSocketDir(cfg.State)
 	return &srvconfig.Config{
@@ -90,6 +102,10 @@ func serverConfig(cfg Config) (conf *srvconfig.Config, socketDir string) {
 		DisabledPlugins: []string{"io.containerd.metrics.v1.grpc-prometheus", "io.containerd.metrics.v1.grpc-otel"},
 		RequiredPlugins: []string{
 			metadataPlugin, "io.containerd.runtime.v2.task", "io.containerd.internal.v1.covey-client",
+		},
+		Timeouts: map[string]string{
+			"io.containerd.timeout.shim.load":  shimLoadTime.String(),
+			"io.containerd.timeout.task.state": taskStateTime.String(),
 		},
 		Plugins: map[string]any{
 			"io.containerd.server.v1.grpc":  map[string]any{"address": cfg.Address},

@@ -3,6 +3,7 @@ package containerd
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -27,7 +28,20 @@ func shortCleanup(t *testing.T) {
 // hangRunc has a program that sleeps in the place of runc until the function that it returns is called.
 func (m *testMachine) hangRunc(t *testing.T) (work func()) {
 	t.Helper()
-	return m.replaceRunc(t, "exec sleep 100000")
+	return m.replaceRunc(t, m.hang())
+}
+
+// hang is for a script what awaitHang waits for.
+func (m *testMachine) hang() string { return ": >" + m.hangs() + "; exec sleep 100000" }
+
+func (m *testMachine) hangs() string { return filepath.Join(m.dir, "hangs") }
+
+func (m *testMachine) awaitHang(t *testing.T) {
+	t.Helper()
+	eventually(t, "runc hangs", func() bool {
+		_, err := os.Stat(m.hangs())
+		return err == nil
+	})
 }
 
 // replaceRunc has a script in its place, which calls it $0.works.
@@ -76,7 +90,7 @@ func TestRuncHangs(t *testing.T) {
 	}
 	eventually(t, "it ticks", func() bool { return len(lines(t, filepath.Join(m.dir, "ended.log"))) > 0 })
 	work := m.hangRunc(t)
-	stepsEnd(r, time.Second)
+	stepsEnd(r, 10*time.Second) // what works is to be over by then, also on a busy machine
 	says := func(what string, err error, parts ...string) {
 		t.Helper()
 		if err == nil {
@@ -89,7 +103,7 @@ func TestRuncHangs(t *testing.T) {
 			}
 		}
 	}
-	says("start", r.Start(t.Context(), "hangs"), "runc create", "hangs", "1s")
+	says("start", r.Start(t.Context(), "hangs"), "runc create", "hangs", "10s")
 	_, err := r.Exec(t.Context(), "tick", &agent.ExecSpec{Command: []string{"/program", "exit", "0"}})
 	says("exec", err, "runc exec", "hangs")
 	// Without runc's help.
@@ -132,21 +146,11 @@ func TestRuncHangsWithOneContainer(t *testing.T) {
 	if err := r.Start(t.Context(), "first"); err != nil {
 		t.Fatal(err)
 	}
-	work := m.replaceRunc(t, `case "$*" in *stuck*) exec sleep 100000;; esac; exec "$0.works" "$@"`)
-	stepsEnd(r, 6*time.Second)
+	work := m.replaceRunc(t, `case "$*" in *stuck*) `+m.hang()+`;; esac; exec "$0.works" "$@"`)
+	stepsEnd(r, 20*time.Second)
 	ended := make(chan error, 1)
 	go func() { ended <- r.Start(t.Context(), "stuck") }()
-	eventually(t, "runc hangs", func() bool {
-		all := r.(*Runtime)
-		all.mu.Lock()
-		defer all.mu.Unlock()
-		group := all.group(all.records["stuck"].shimGroup)
-		idle := group.calls.TryAcquire(alone)
-		if idle {
-			group.calls.Release(alone)
-		}
-		return !idle
-	})
+	m.awaitHang(t)
 	if err := r.Start(t.Context(), "other"); err != nil {
 		t.Error(err)
 	}
@@ -161,6 +165,58 @@ func TestRuncHangsWithOneContainer(t *testing.T) {
 	work()
 	stepsEnd(r, time.Minute)
 	remove(t, r, "first", "stuck", "other")
+}
+
+// stopShim has the shim of a running container stand still until the function that it returns is called, at the latest at the test's end.
+func stopShim(t *testing.T, pid int) (goOn func()) {
+	t.Helper()
+	shim := shimOf(t, pid)
+	if err := syscall.Kill(shim, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	goOn = func() { _ = syscall.Kill(shim, syscall.SIGCONT) } // it may have ended by then
+	t.Cleanup(goOn)
+	return goOn
+}
+
+// TestTheShimHangs has a container killed without it, and removed when the shim works again.
+func TestTheShimHangs(t *testing.T) {
+	needRoot(t)
+	m := newMachine(t)
+	r := m.openLoaded(t)
+	if err := errors.Join(r.Create(t.Context(), m.spec("one", "sleep")), r.Start(t.Context(), "one")); err != nil {
+		t.Fatal(err)
+	}
+	pid := find(t, r, "one").Pid
+	goOn := stopShim(t, pid)
+	stepsEnd(r, time.Second)
+	if err := r.Remove(t.Context(), "one"); !errors.Is(err, errHung) {
+		t.Errorf("remove: %v", err)
+	}
+	if program, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid)); err == nil {
+		t.Errorf("%s goes on", program)
+	}
+	goOn()
+	stepsEnd(r, time.Minute)
+	remove(t, r, "one")
+}
+
+// TestTheShimAnswersLate has covey start where a shim stands still for longer than containerd gives it.
+func TestTheShimAnswersLate(t *testing.T) {
+	needRoot(t)
+	m := newMachine(t)
+	r := m.openLoaded(t)
+	if err := errors.Join(r.Create(t.Context(), m.spec("one", "sleep")), r.Start(t.Context(), "one")); err != nil {
+		t.Fatal(err)
+	}
+	pid := find(t, r, "one").Pid
+	m.close(t)
+	time.AfterFunc(7*time.Second, stopShim(t, pid))
+	r = m.open(t)
+	if c := find(t, r, "one"); c.State != agent.StateRunning || c.Pid != pid {
+		t.Errorf("its container: %+v, want process %d", c, pid)
+	}
+	remove(t, r, "one")
 }
 
 // TestCoveyEndsWhileRuncHangs ends covey with steps under way; the next one takes up what there is.
@@ -178,7 +234,7 @@ func TestCoveyEndsWhileRuncHangs(t *testing.T) {
 	for _, id := range []string{"one", "two"} {
 		go func() { ended <- r.Start(ctx, id) }()
 	}
-	eventually(t, "runc hangs", func() bool { return len(running(filepath.Join(m.dir, "bin"))) > 0 })
+	m.awaitHang(t)
 	cancel()
 	for range 2 {
 		if err := <-ended; err == nil {
