@@ -481,6 +481,8 @@ func TestTooManyAskANode(t *testing.T) {
 	n.stores["a"].Load(t, app, imagetest.Archive(t, "x"), nil)
 	refused := 0
 	n.fault = func(_ string, w http.ResponseWriter, r *http.Request) bool {
+		n.mu.Lock()
+		defer n.mu.Unlock()
 		if !strings.Contains(r.URL.Path, "/blobs/") || refused > 0 {
 			return false
 		}

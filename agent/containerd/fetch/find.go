@@ -88,8 +88,8 @@ func (f *finder) askCluster(ctx context.Context) (image *Image, sure bool) {
 }
 
 // checkTime is how long a registry has to say what a name stands for of which workers say that they know it. Where there is none, nobody
-// waits for longer.
-const checkTime = 10 * time.Second
+// waits for longer. Tests have more.
+var checkTime = 10 * time.Second
 
 // checked is what the registry says that a name stands for, and what workers say where it does not: one of them may be in a stranger's
 // hands, and would give other nodes a program of its own to run.

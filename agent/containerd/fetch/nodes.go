@@ -22,7 +22,10 @@ const (
 	// mostAsked nodes are asked at the same time what a name stands for, and mostServers of them because they are servers.
 	mostAsked   = 8
 	mostServers = 4
-	// askTime is how long they have to answer, and othersTime how long the others have once one has that is sure.
+)
+
+// askTime is how long they have to answer, and othersTime how long the others have once one has that is sure. Tests have more.
+var (
 	askTime    = 2 * time.Second
 	othersTime = 200 * time.Millisecond
 )
