@@ -31,7 +31,7 @@ func (p *pods) receive(uid string) *net.UDPConn {
 func arrives(t *testing.T, sender *net.UDPConn, to netip.AddrPort, pod *net.UDPConn) netip.AddrPort {
 	t.Helper()
 	var err error
-	for range 50 {
+	for range 600 {
 		_, _ = sender.WriteToUDPAddrPort([]byte("log"), to) // refused while there is no pod
 		_ = pod.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
 		var from netip.AddrPort

@@ -109,7 +109,7 @@ func (p *pods) serve(uid string) {
 }
 
 func greeting(addr netip.Addr) (string, error) {
-	conn, err := net.DialTimeout("tcp4", net.JoinHostPort(addr.String(), "5000"), 5*time.Second)
+	conn, err := net.DialTimeout("tcp4", net.JoinHostPort(addr.String(), "5000"), 30*time.Second)
 	if err != nil {
 		return "", err
 	}

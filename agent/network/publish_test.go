@@ -22,7 +22,7 @@ func free(t *testing.T) uint16 {
 }
 
 func hears(addr netip.AddrPort) (string, error) {
-	conn, err := net.DialTimeout("tcp4", addr.String(), 2*time.Second)
+	conn, err := net.DialTimeout("tcp4", addr.String(), 30*time.Second)
 	if err != nil {
 		return "", err
 	}
