@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -65,6 +66,20 @@ func TestLogsOfSeveral(t *testing.T) {
 			t.Errorf("followed %q, want %q in it", got.out, line)
 		}
 	}
+}
+
+// TestLogsAtOnceWarnOnce has the server warn of each of them at the same time.
+func TestLogsAtOnceWarnOnce(t *testing.T) {
+	api := serve(t)
+	api.reply("GET "+podsPath+"/p", 200, twoContainers)
+	var asked sync.WaitGroup
+	asked.Add(2)
+	api.handle("GET "+podsPath+"/p/log", func(w http.ResponseWriter, _ *http.Request) {
+		asked.Done()
+		asked.Wait()
+		w.Header().Set("Warning", `299 - "old"`)
+	})
+	covey(t, "", "logs", "p", "-f", "--all-containers").want(t, 0, "", "Warning: old\n")
 }
 
 // A Deployment's log is that of its most alive pod.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -38,8 +39,11 @@ func (o *options) open(cmd *cobra.Command) (*session, error) {
 	if err := checkNamespace(cfg.Namespace); err != nil {
 		return nil, err
 	}
+	var mu sync.Mutex // several logs may be followed at once
 	shown := map[string]bool{}
 	c, err := client.New(cfg, func(text string) {
+		mu.Lock()
+		defer mu.Unlock()
 		if !shown[text] {
 			shown[text] = true
 			fmt.Fprintln(cmd.ErrOrStderr(), "Warning:", text)
