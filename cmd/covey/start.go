@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 
@@ -114,15 +115,21 @@ func (o *startOptions) run(ctx context.Context, cmd *cobra.Command) error {
 		return err
 	}
 	cfg.HostName = !cmd.Flags().Changed("node-name")
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var telling sync.WaitGroup
 	cfg.Ready = func(r node.Ready) {
-		service.Ready(ctx, r.Server)
+		telling.Go(func() { service.Ready(ctx, r.Server) })
 		if r.Kubeconfig == "" {
 			fmt.Fprintf(cmd.OutOrStdout(), "covey is ready on %s, as a worker\n", r.Server)
 			return
 		}
 		fmt.Fprintf(cmd.OutOrStdout(), "covey is ready on %s. Next: export KUBECONFIG=%s && kubectl get nodes\n", r.Server, r.Kubeconfig)
 	}
-	return ended(cfg.Logger, node.Run(ctx, cfg))
+	err = node.Run(ctx, cfg)
+	stop()
+	telling.Wait()
+	return ended(cfg.Logger, err)
 }
 
 // config is what the flags say. Its error tells which of them cannot be meant so.

@@ -14,7 +14,8 @@ import (
 )
 
 // Ready tells systemd, where it asked to be told, that the node at server (https://127.0.0.1:7443) serves, and from then on
-// that it is alive, until ctx ends. A node that does not answer is killed by systemd and started again.
+// that it is alive: where systemd wants to hear of that, it returns when ctx ends. A node that does not answer is killed by systemd and
+// started again.
 func Ready(ctx context.Context, server string) {
 	if told, _ := daemon.SdNotify(false, daemon.SdNotifyReady); !told {
 		return
@@ -23,7 +24,7 @@ func Ready(ctx context.Context, server string) {
 	if err != nil || interval == 0 {
 		return
 	}
-	go watchdog(ctx, interval/3, func(ctx context.Context) error { return alive(ctx, server) })
+	watchdog(ctx, interval/3, func(ctx context.Context) error { return alive(ctx, server) })
 }
 
 // Stopping tells systemd that the node ends because it was asked to.

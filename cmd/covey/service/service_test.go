@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -222,13 +223,28 @@ func next(t *testing.T, told <-chan string) string {
 	}
 }
 
+// ready has systemd told of a node until the function that it returns is called, at the latest at the test's end.
+func ready(t *testing.T, server string) (stop func()) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var telling sync.WaitGroup
+	telling.Go(func() { Ready(ctx, server) })
+	stop = func() { cancel(); telling.Wait() }
+	t.Cleanup(stop)
+	return stop
+}
+
 func TestSystemdIsToldThatANodeIsAlive(t *testing.T) {
 	told := notified(t)
 	t.Setenv("WATCHDOG_USEC", "30000")
-	asked := make(chan string, 100)
-	api := httptest.NewTLSServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { asked <- r.URL.Path }))
+	asked := make(chan string, 1)
+	api := httptest.NewTLSServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case asked <- r.URL.Path:
+		default:
+		}
+	}))
 	defer api.Close()
-	Ready(t.Context(), api.URL)
+	ready(t, api.URL)
 	if text := next(t, told); text != "READY=1" {
 		t.Errorf("told %q", text)
 	}
@@ -243,14 +259,16 @@ func TestSystemdIsToldThatANodeIsAlive(t *testing.T) {
 func TestSystemdIsNotToldThatADeadNodeIsAlive(t *testing.T) {
 	told := notified(t)
 	t.Setenv("WATCHDOG_USEC", "30000")
-	asked := make(chan struct{}, 100)
+	asked := make(chan struct{}, 3)
 	api := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusInternalServerError)
-		asked <- struct{}{}
+		select {
+		case asked <- struct{}{}:
+		default:
+		}
 	}))
 	defer api.Close()
-	ctx, stop := context.WithCancel(t.Context())
-	Ready(ctx, api.URL)
+	stop := ready(t, api.URL)
 	for range 3 {
 		<-asked
 	}
