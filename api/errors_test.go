@@ -38,7 +38,7 @@ func TestBadRequests(t *testing.T) {
 			"the namespace of the provided object does not match the namespace sent on the request"},
 		{"revision in body", "POST", configMaps, `{"metadata":{"name":"a","resourceVersion":"1"}}`, nil, 400, "resourceVersion should not be set on objects to be created"},
 		{"name in body", "PUT", "/api/v1/namespaces/default", `{"metadata":{"name":"b"}}`, nil, 400, "the name of the object (b) does not match the name on the URL (default)"},
-		{"too large", "POST", configMaps, `{"metadata":{"name":"a"},"data":{"k":"` + strings.Repeat("x", 10<<20) + `"}}`, nil, 413, "Request entity too large: limit is 3145728"},
+		{"too large", "POST", configMaps, `{"metadata":{"name":"a"},"data":{"k":"` + strings.Repeat("x", 4<<20) + `"}}`, nil, 413, "Request entity too large: limit is 3145728"},
 		{"too deep", "POST", configMaps, strings.Repeat(`{"a":`, 20_000) + strings.Repeat("}", 20_000), nil, 400, "exceeded max depth"},
 		{"billion laughs", "POST", configMaps, bomb, []string{yaml}, 400, "excessive aliasing"},
 		{"media type", "POST", configMaps, "x", []string{"Content-Type: text/plain"}, 415, "accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf"},

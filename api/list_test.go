@@ -60,9 +60,10 @@ func TestSelectors(t *testing.T) {
 func TestViews(t *testing.T) {
 	s := start(t)
 	made := s.must(http.StatusCreated, "POST", configMaps, `{"metadata":{"name":"a"},"data":{"k":"v"}}`)
-	uid, rv, at2 := at(made, "metadata", "uid"), at(made, "metadata", "resourceVersion"), at(made, "metadata", "creationTimestamp")
+	uid, rv := at(made, "metadata", "uid"), at(made, "metadata", "resourceVersion")
+	created, managed := at(made, "metadata", "creationTimestamp"), at(made, "metadata", "managedFields", 0, "time") // a second may pass between them
 	metadata := fmt.Sprintf(`{"name":"a","namespace":"default","uid":"%v","resourceVersion":"%v","creationTimestamp":"%v","managedFields":[`+
-		`{"manager":"Go-http-client","operation":"Update","apiVersion":"v1","time":"%v","fieldsType":"FieldsV1","fieldsV1":{"f:data":{".":{},"f:k":{}}}}]}`, uid, rv, at2, at2)
+		`{"manager":"Go-http-client","operation":"Update","apiVersion":"v1","time":"%v","fieldsType":"FieldsV1","fieldsV1":{"f:data":{".":{},"f:k":{}}}}]}`, uid, rv, created, managed)
 	for accept, want := range map[string]string{
 		"": `{"kind":"ConfigMapList","apiVersion":"v1","metadata":{"resourceVersion":"` + fmt.Sprint(rv) + `"},"items":[{"metadata":` + metadata + `,"data":{"k":"v"}}]}`,
 		"application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1": `{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/v1","metadata":{"resourceVersion":"` +
