@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"golang.org/x/sys/unix"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -146,15 +147,32 @@ func TestExplain(t *testing.T) {
 	}
 }
 
+// unheard is an address that nobody listens at, and nobody else can take while the test runs.
+func unheard(t *testing.T) string {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Close(fd) })
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	bound, err := unix.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprint("127.0.0.1:", bound.(*unix.SockaddrInet4).Port)
+}
+
 func TestExplainRefused(t *testing.T) {
-	server := httptest.NewServer(nil)
-	server.Close()
-	c, err := New(&Config{REST: &rest.Config{Host: server.URL}}, nil)
+	host := unheard(t)
+	c, err := New(&Config{REST: &rest.Config{Host: "http://" + host}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, _, err = c.Do(t.Context(), Request{Path: "/version"})
-	want := "The connection to the server " + strings.TrimPrefix(server.URL, "http://") + " was refused - did you specify the right host or port?"
+	want := "The connection to the server " + host + " was refused - did you specify the right host or port?"
 	if got := Explain(err); got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
