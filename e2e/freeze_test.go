@@ -20,8 +20,8 @@ func TestAFrozenNodeGoesOn(t *testing.T) {
   - name: c
     image: busybox:1
     command: [sleep, "100000"]
-    livenessProbe: {exec: {command: ["true"]}, periodSeconds: 1, timeoutSeconds: 5, failureThreshold: 1}
-    readinessProbe: {exec: {command: ["true"]}, periodSeconds: 1, timeoutSeconds: 5, failureThreshold: 1}`))
+    livenessProbe: {exec: {command: ["true"]}, periodSeconds: 1, timeoutSeconds: 20, failureThreshold: 1}
+    readinessProbe: {exec: {command: ["true"]}, periodSeconds: 1, timeoutSeconds: 20, failureThreshold: 1}`))
 	pod := n.Pod("app=web", harness.Ready)
 	pid := n.Processes(pod)[0]
 	watch, err := n.Clients.CoreV1().ConfigMaps("default").Watch(context.Background(), metav1.ListOptions{})
@@ -30,13 +30,18 @@ func TestAFrozenNodeGoesOn(t *testing.T) {
 	}
 	defer watch.Stop()
 
-	n.Freeze(7 * time.Second)
+	n.Freeze(22 * time.Second)
 
 	n.Kubectl("create", "configmap", "after", "--from-literal=the=frost")
+	seen := false
 	for ev := range watch.ResultChan() {
-		if m, ok := ev.Object.(metav1.Object); ok && m.GetName() == "after" {
+		m, ok := ev.Object.(metav1.Object)
+		if seen = ok && m.GetName() == "after"; seen {
 			break
 		}
+	}
+	if !seen {
+		t.Error("the watch ended")
 	}
 	n.Eventually(func() error {
 		p := n.Pod("app=web", harness.Ready)
