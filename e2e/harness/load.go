@@ -70,9 +70,12 @@ func (l *Load) ask(ctx context.Context) {
 	const tick = 100 * time.Millisecond
 	var asking sync.WaitGroup
 	defer asking.Wait()
-	due := 0.0
+	due, last := 0.0, time.Now()
 	for every := time.NewTicker(tick); ; {
-		for due += float64(l.rate.Load()) * tick.Seconds(); due >= 1; due-- {
+		now := time.Now()
+		passed := min(now.Sub(last), time.Second) // what is asked at once after a standstill must not look like a greater load
+		last = now
+		for due += float64(l.rate.Load()) * passed.Seconds(); due >= 1; due-- {
 			if pod := l.pod(); pod != "" {
 				asking.Go(func() { l.get(ctx, client, pod) })
 			}
