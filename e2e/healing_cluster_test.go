@@ -97,9 +97,9 @@ func TestADeadNodesPodsAreReplaced(t *testing.T) {
 	readyOn(first, "web", "", 3)
 	readyOn(first, "patient", "", 3)
 
+	died := time.Now()
 	c.Isolate(2) // so that nobody is told by a closed connection
 	second.PowerCut()
-	died := time.Now()
 	readyOn(first, "web", "node-2", 3)
 	t.Logf("replaced after %v", time.Since(died))
 	readyOn(first, "patient", "node-2", 3)
@@ -112,11 +112,13 @@ func TestADeadNodesPodsAreReplaced(t *testing.T) {
 	c.Heal()
 	second.Start()
 	runsOnce(c, first, "web", 3)
-	first.Eventually(func() error { return ready(first, "node-2", corev1.ConditionTrue) })
-	if taints := first.Kubectl("get", "node", "node-2", "-o", "jsonpath={.spec.taints}"); taints != "" {
-		t.Errorf("taints of the node that is back: %s", taints)
-	}
-	has(t, "what happened to the node", first.Kubectl("describe", "node", "node-2"), "NodeNotReady", "NodeReady")
+	first.Eventually(func() error {
+		if taints := first.Kubectl("get", "node", "node-2", "-o", "jsonpath={.spec.taints}"); taints != "" {
+			return fmt.Errorf("taints of the node that is back: %s", taints)
+		}
+		return ready(first, "node-2", corev1.ConditionTrue)
+	})
+	first.Eventually(func() error { return contain(first.Kubectl("describe", "node", "node-2"), "NodeNotReady", "NodeReady") })
 }
 
 // TestACutOffNodeLearnsWhatItMustNoLongerRun cuts a node off, which keeps its pods until it hears that they were replaced.
