@@ -16,6 +16,7 @@ func TestCoveyCommands(t *testing.T) {
 	has(t, "apply", n.Covey("apply", "-f", file), "deployment.apps/web")
 	has(t, "status", n.Covey("rollout", "status", "deployment/web"), "successfully rolled out")
 	name := n.Pod("app=web", harness.Ready).Name
+	n.Eventually(func() error { return contain(n.Covey("logs", name), "hello") })
 	for _, c := range []struct {
 		args string
 		want []string

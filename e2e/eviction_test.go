@@ -44,11 +44,17 @@ spec:
 	evicted(n, "volume", `Usage of EmptyDir volume "v" exceeds the limit "4Mi".`)
 	evicted(n, "layer", `Pod ephemeral local storage usage exceeds the total limit of containers 8Mi.`)
 	evicted(n, "talk", `Pod ephemeral local storage usage exceeds the total limit of containers 8Mi.`)
-	if phase := n.Kubectl("get", "pod", "modest", "-o", "jsonpath={.status.phase}"); phase != "Running" {
-		t.Errorf("the pod that keeps to its limits is %s", phase)
-	}
+	n.Eventually(func() error {
+		if phase := n.Kubectl("get", "pod", "modest", "-o", "jsonpath={.status.phase}"); phase != "Running" {
+			return fmt.Errorf("the pod that keeps to its limits is %s", phase)
+		}
+		return nil
+	})
 	has(t, "kubectl get pods", n.Kubectl("get", "pods"), "Evicted")
-	has(t, "the pod's events", n.Kubectl("describe", "pod", "volume"), `Usage of EmptyDir volume "v" exceeds the limit "4Mi".`)
+	n.Eventually(func() error {
+		events := n.Kubectl("get", "events", "--field-selector=involvedObject.name=volume")
+		return contain(events, `Usage of EmptyDir volume "v" exceeds the limit "4Mi".`)
+	})
 }
 
 // TestAFullDisk has a node whose disk a pod fills: unused images go, then that pod, and others stay.
@@ -74,9 +80,10 @@ func TestAFullDisk(t *testing.T) {
 	if now := n.Pod("app=web", harness.Ready); now.UID != web.UID {
 		t.Errorf("the modest pod was replaced by %s", now.Name)
 	}
-	events := n.Kubectl("get", "events", "--field-selector=involvedObject.kind=Node", "-o", "custom-columns=R:.reason,M:.message")
-	has(t, "the node's events", events, "Attempting to reclaim ephemeral-storage")
-	has(t, "the node's events", events, "NodeHasDiskPressure")
+	n.Eventually(func() error {
+		events := n.Kubectl("get", "events", "--field-selector=involvedObject.kind=Node", "-o", "custom-columns=R:.reason,M:.message")
+		return contain(events, "Attempting to reclaim ephemeral-storage", "NodeHasDiskPressure")
+	})
 	n.Apply(`{apiVersion: v1, kind: Pod, metadata: {name: late}, spec: {nodeName: node-1, containers: [{name: c, image: "busybox:1", command: [sleep, "1000"]}]}}`)
 	evicted(n, "late", "Pod was rejected: The node had condition: [DiskPressure].")
 }

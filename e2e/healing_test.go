@@ -30,8 +30,8 @@ func TestAKilledProcessIsStartedAgain(t *testing.T) {
 	before := n.Pod("app=web", harness.Ready)
 	watch := n.Follow("kubectl", "get", "pods", "-w")
 	watch.Until(before.Name, "Running")
+	n.Eventually(func() error { return contain(n.Kubectl("logs", before.Name), "begun") })
 	kill(t, n, before)
-	watch.Until(before.Name, "0/1")
 	watch.Until(before.Name, "1/1", "Running", "1 (")
 	after := n.Pod("app=web", harness.Restarts(1))
 	if after.UID != before.UID || after.Status.PodIP != before.Status.PodIP {
@@ -165,7 +165,6 @@ func TestAContainerThatKeepsDyingIsBackedOff(t *testing.T) {
 	n := harness.Start(t)
 	n.Apply(shell("dies", "echo dying; exit 3"))
 	watch := n.Follow("kubectl", "get", "pods", "-w")
-	watch.Until("dies-", "Error")
 	watch.Until("dies-", "CrashLoopBackOff")
 	p := n.Pod("app=dies", func(p *corev1.Pod) error {
 		if len(p.Status.ContainerStatuses) == 0 || p.Status.ContainerStatuses[0].LastTerminationState.Terminated == nil {

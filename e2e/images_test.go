@@ -25,12 +25,13 @@ func TestAnImageOnOneNodeIsEnough(t *testing.T) {
 	n.Apply(strings.ReplaceAll(on("late", "node-3", "busybox:1", "Always"), "}]", ", command: [sleep, '3600']}]"))
 	n.Pod("app=early", waitsForImage)
 	late := n.Pod("app=late", isRunning)
-	has(t, "a pod whose registry cannot be reached", n.Kubectl("describe", "pod", late.Name),
-		"It came from node-1.", "The registry could not be asked whether it has another")
+	n.Eventually(func() error {
+		return contain(n.Kubectl("describe", "pod", late.Name), "It came from node-1.", "The registry could not be asked whether it has another")
+	})
 
 	c.Nodes[2].Covey("image", "load", "--node", "node-3", harness.Bin("hello.tar"))
 	early := n.Pod("app=early", isRunning)
-	has(t, "a pod whose image was loaded on another node", n.Kubectl("describe", "pod", early.Name), "It came from node-3.")
+	n.Eventually(func() error { return contain(n.Kubectl("describe", "pod", early.Name), "It came from node-3.") })
 	n.Eventually(func() error {
 		if got := n.Kubectl("get", "node", "node-2", "-o", "jsonpath={.status.images[*].names}"); !strings.Contains(got, "docker.io/library/hello:1.0") {
 			return fmt.Errorf("node-2 does not say that it has the image: %s", got)
@@ -76,7 +77,8 @@ func TestImagesArePushedToAnyNode(t *testing.T) {
   containers: [{name: c, image: "covey.local/team/app:1", imagePullPolicy: %s}]`, node, policy))
 	}
 	third.Apply(on("app", "node-3", "IfNotPresent"))
-	has(t, "a pod", third.Kubectl("describe", "pod", third.Pod("app=app", isRunning).Name), "It came from node-1.")
+	third.Pod("app=app", isRunning)
+	third.Eventually(func() error { return contain(third.Kubectl("describe", "pod", "app"), "It came from node-1.") })
 	first.Apply(on("home", "node-1", "IfNotPresent"))
 	first.Pod("app=home", isRunning)
 
@@ -114,8 +116,10 @@ func TestImagesArePushedToAnyNode(t *testing.T) {
 	first.Eventually(func() error { return ready(first, "node-2", corev1.ConditionUnknown) })
 	first.Apply(strings.ReplaceAll(on("lonely", "node-3", "IfNotPresent"), "team/app", "lonely"))
 	lonely := first.Pod("app=lonely", waitsForImage)
-	has(t, "a pod whose image is on a node that is off", first.Kubectl("describe", "pod", lonely.Name),
-		"no node that can be reached has covey.local/lonely:1", "of the nodes node-2 has it, and cannot be reached")
+	first.Eventually(func() error {
+		return contain(first.Kubectl("describe", "pod", lonely.Name),
+			"no node that can be reached has covey.local/lonely:1", "of the nodes node-2 has it, and cannot be reached")
+	})
 	second.Start()
 	first.Pod("app=lonely", isRunning)
 

@@ -14,6 +14,7 @@ func TestKubectlLooks(t *testing.T) {
 	n.Apply(shell("web", "echo hello from $HOSTNAME; "+sleeps))
 	n.Kubectl("rollout", "status", "deployment/web")
 	name := n.Pod("app=web", harness.Ready).Name
+	n.Eventually(func() error { return contain(n.Kubectl("logs", name), "hello") })
 
 	for _, c := range []struct {
 		args string
@@ -86,10 +87,10 @@ func TestKubectlChanges(t *testing.T) {
 	has(t, "dry run", n.Kubectl("scale", "deployment/web", "--replicas=7", "--dry-run=server"), "(server dry run)")
 
 	watch := n.Follow("kubectl", "get", "pods", "-w", "--no-headers")
+	watch.Until("web-", "1/1")
 	has(t, "scale", n.Kubectl("scale", "deployment/web", "--replicas=3"), "deployment.apps/web scaled")
 	n.Kubectl("rollout", "status", "deployment/web")
 	has(t, "get", n.Kubectl("get", "deployment", "web"), "3/3")
-	watch.Until("web-", "ContainerCreating")
 	watch.Until("web-", "1/1", "Running")
 	n.Kubectl("scale", "deployment/web", "--replicas=1", "--current-replicas=3")
 	watch.Until("web-", "Terminating")
