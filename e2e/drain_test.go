@@ -29,8 +29,8 @@ func TestDrainsKeepTheBudget(t *testing.T) {
 
 	var draining sync.WaitGroup
 	var outputs [2]harness.Result
-	draining.Go(func() { outputs[0] = third.TryKubectl("drain", "node-2", "--timeout=60s") })
-	draining.Go(func() { outputs[1] = second.TryCovey("drain", "node-3", "--timeout=60s") })
+	draining.Go(func() { outputs[0] = third.TryKubectl("drain", "node-2", "--timeout=110s") })
+	draining.Go(func() { outputs[1] = second.TryCovey("drain", "node-3", "--timeout=110s") })
 	drained := make(chan struct{})
 	go func() { draining.Wait(); close(drained) }()
 	for looks, done := 0, false; !done; looks++ {
