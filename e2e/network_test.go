@@ -56,6 +56,7 @@ func podOnEach(t *testing.T, c *harness.Cluster) []*corev1.Pod {
 	return pods
 }
 
+// pinned is a pod that stays on its node, also while that is away.
 const pinned = `
 apiVersion: v1
 kind: Pod
@@ -63,6 +64,7 @@ metadata: {name: %[1]s, labels: {app: %[1]s}}
 spec:
   nodeName: %[2]s
   terminationGracePeriodSeconds: 0
+  tolerations: [{operator: Exists}]
   containers:
   - {name: c, image: "busybox:1", command: [sh, -c, %[3]q]}
 `

@@ -32,7 +32,9 @@ func TestRollingUpgrade(t *testing.T) {
 	c.StartNodes(3)
 	c.AddWorkers(1)
 	first := c.Nodes[0]
-	first.Apply(strings.Replace(shell("web", sleeps), "spec:", "spec:\n  replicas: 4", 1))
+	first.Apply(strings.NewReplacer( // pods that stay where they are while their node is upgraded, however long that takes
+		"  selector:", "  replicas: 4\n  selector:", "      containers:", "      tolerations: [{operator: Exists}]\n      containers:",
+	).Replace(shell("web", sleeps)))
 	first.Kubectl("rollout", "status", "deployment/web", "--timeout=60s")
 	before := containers(first)
 	protocolIs(t, first, 1)
