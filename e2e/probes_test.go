@@ -24,9 +24,13 @@ func TestProbes(t *testing.T) {
     image: busybox:1
     ports: [{name: web, containerPort: 8080}]
     command: [sh, -c, "trap 'exit 0' TERM; mkdir -p /www; touch /www/ready; until [ -e /go ]; do sleep 0.1; done; httpd -f -p 8080 -h /www & wait"]
-    readinessProbe: {%s, periodSeconds: 1}
-    startupProbe: {exec: {command: [cat, /www/ready]}, periodSeconds: 1, failureThreshold: 30}`, probe)))
+    readinessProbe: {%s, periodSeconds: 1, timeoutSeconds: 30}
+    startupProbe: {exec: {command: [cat, /www/ready]}, periodSeconds: 1, timeoutSeconds: 30, failureThreshold: 30}`, probe)))
 	}
+	n.Eventually(func() error {
+		out := n.Kubectl("get", "events", "--field-selector", "involvedObject.name=http,reason=Unhealthy")
+		return contain(out, "Readiness probe failed", "connection refused")
+	})
 	for _, name := range []string{"http", "tcp", "exec"} {
 		p := n.Pod("app="+name, func(p *corev1.Pod) error {
 			if len(p.Status.ContainerStatuses) == 0 || p.Status.ContainerStatuses[0].Started == nil || !*p.Status.ContainerStatuses[0].Started {
@@ -40,17 +44,13 @@ func TestProbes(t *testing.T) {
 		n.Kubectl("exec", name, "--", "touch", "/go")
 		n.Pod("app="+name, harness.Restarts(0))
 	}
-	n.Eventually(func() error {
-		out := n.Kubectl("get", "events", "--field-selector", "involvedObject.name=http,reason=Unhealthy")
-		return contain(out, "Readiness probe failed", "connection refused")
-	})
 }
 
 func TestALifeWithHooks(t *testing.T) {
 	t.Parallel()
 	n := harness.Start(t)
 	dir := t.TempDir()
-	n.Apply(pod("p", fmt.Sprintf(`
+	n.Apply(unhurried(pod("p", fmt.Sprintf(`
   volumes: [{name: v, hostPath: {path: %q}}]
   containers:
   - name: c
@@ -59,7 +59,7 @@ func TestALifeWithHooks(t *testing.T) {
     volumeMounts: [{name: v, mountPath: /v}]
     lifecycle:
       postStart: {exec: {command: [sh, -c, "echo start >> /v/life"]}}
-      preStop: {exec: {command: [sh, -c, "echo stop >> /v/life"]}}`, dir)))
+      preStop: {exec: {command: [sh, -c, "echo stop >> /v/life"]}}`, dir))))
 	n.Pod("app=p", harness.Ready)
 	n.Kubectl("delete", "pod", "p")
 	sameFile(t, dir+"/life", "start\nstop\nterm\n")

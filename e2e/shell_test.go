@@ -35,6 +35,11 @@ func pod(name, spec string) string {
 	return fmt.Sprintf("apiVersion: v1\nkind: Pod\nmetadata: {name: %[1]s, labels: {app: %[1]s}}\nspec:\n  terminationGracePeriodSeconds: 1\n%[2]s\n", name, spec)
 }
 
+// unhurried gives the pod of such a manifest time to end by itself.
+func unhurried(manifest string) string {
+	return strings.Replace(manifest, "terminationGracePeriodSeconds: 1\n", "terminationGracePeriodSeconds: 60\n", 1)
+}
+
 // has fails the test for each text that is not there.
 func has(t *testing.T, what, in string, texts ...string) {
 	t.Helper()

@@ -18,7 +18,7 @@ func TestSidecars(t *testing.T) {
 	if err := os.Mkdir(dir, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	n.Apply(pod("job", `
+	n.Apply(unhurried(pod("job", `
   restartPolicy: Never
   volumes: [{name: host, hostPath: {path: `+dir+`}}]
   initContainers:
@@ -42,7 +42,7 @@ func TestSidecars(t *testing.T) {
   - name: main
     image: busybox:1
     command: [sh, -c, "echo main begins >> /host/order; while ! test -e /host/go; do sleep 0.1; done; echo main ends >> /host/order"]
-    volumeMounts: [{name: host, mountPath: /host}]`))
+    volumeMounts: [{name: host, mountPath: /host}]`)))
 	n.Pod("app=job", harness.Ready)
 	has(t, "kubectl get", n.Kubectl("get", "pod", "job"), "3/3", "Running")
 	n.Kill()
