@@ -30,6 +30,19 @@ const ready = `covey get deployment web -o jsonpath='{.status.readyReplicas}'`
 
 func two(out string) bool { return strings.TrimSpace(out) == "2" }
 
+// servers are the processes of the containers; for a moment there may be more, as each forks for a connection.
+const servers = "pgrep -x httpd | sort"
+
+func lines(count int) func(string) bool {
+	return func(out string) bool { return strings.Count(out, "\n") == count }
+}
+
+// goOn checks that the containers' processes are the same as before.
+func goOn(m *Machine, pids string) {
+	m.t.Helper()
+	m.Eventually(servers, func(now string) bool { return now == pids })
+}
+
 // TestANodeIsInstalledSurvivesAPowerCutAndGoes is what its owner does with one device.
 func TestANodeIsInstalledSurvivesAPowerCutAndGoes(t *testing.T) {
 	m := New(t, 1, nil, "kubectl")
@@ -42,32 +55,25 @@ func TestANodeIsInstalledSurvivesAPowerCutAndGoes(t *testing.T) {
 	m.Run("covey apply -f /root/web.yaml")
 	m.Eventually(ready, two)
 	lookAtTheCgroups(t, m)
-	processes := func() string { return m.Run("pgrep -x httpd | sort") }
-	pids := processes()
-	goOn := func(after string) {
-		t.Helper()
-		if now := processes(); now != pids {
-			t.Errorf("after %s: the containers' processes were\n%sand are\n%s", after, pids, now)
-		}
-	}
+	pids := m.Eventually(servers, lines(2))
 
 	takeItsMemory(t, m)
 	askTheKernel(t, m)
 	showThatItHasMemory(m)
-	goOn("pods that asked the kernel for more")
+	goOn(m, pids)
 	m.Run("systemctl kill --kill-who=main -s KILL covey")
 	m.Eventually("systemctl show -p NRestarts covey", func(out string) bool { return strings.TrimSpace(out) != "NRestarts=0" })
 	m.Eventually("systemctl is-active covey", func(out string) bool { return strings.TrimSpace(out) == "active" })
 	m.Eventually(ready, two)
-	goOn("the program was killed")
+	goOn(m, pids)
 	m.Run("systemctl stop covey")
-	goOn("the service was stopped")
+	goOn(m, pids)
 	m.Run("systemctl start covey")
 	m.Eventually(ready, two)
-	goOn("the service was started")
+	goOn(m, pids)
 	m.Run("/tools/covey install")
 	m.Eventually(ready, two)
-	goOn("an upgrade")
+	goOn(m, pids)
 
 	m.Run("covey scale deployment web --replicas=3 && covey scale deployment web --replicas=2")
 	m.PowerCut()

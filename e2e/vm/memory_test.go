@@ -38,7 +38,7 @@ spec:
 `
 
 // transition is for how long a node says that it is short of memory after it was; long enough for a busy machine to look at it.
-const transition = "45s"
+const transition = "120s"
 
 const (
 	eventsOf = `covey get events -o jsonpath='{range .items[*]}{.involvedObject.name} {.reason}: {.message}{"\n"}{end}'`
