@@ -37,11 +37,9 @@ func TestThreeNodesAreOneCluster(t *testing.T) {
 	}
 	for i, p := range pods {
 		asked := c.Nodes[i]
-		if got := asked.Kubectl("logs", p.Name); got != "on "+p.Name+"\n" {
-			t.Errorf("logs of %s: %q", p.Name, got)
-		}
+		asked.Eventually(func() error { return logsAre(asked, p.Name, "on "+p.Name+"\n") })
 		for _, other := range pods {
-			asked.Kubectl("exec", p.Name, "--", "ping", "-c", "1", "-W", "5", other.Status.PodIP)
+			reaches(t, asked, &p, &other)
 		}
 	}
 
@@ -81,9 +79,9 @@ func clusterSays(t *testing.T, n *harness.Node, says string, lines ...string) {
 }
 
 func ready(n *harness.Node, name string, want corev1.ConditionStatus) error {
-	got := n.Kubectl("get", "node", name, "-o", `jsonpath={.status.conditions[?(@.type=="Ready")].status}`)
-	if got != string(want) {
-		return fmt.Errorf("node %s has Ready=%s, want %s", name, got, want)
+	r := n.TryKubectl("get", "node", name, "-o", `jsonpath={.status.conditions[?(@.type=="Ready")].status}`)
+	if r.Stdout != string(want) {
+		return fmt.Errorf("node %s has Ready=%s, want %s", name, r.Output(), want)
 	}
 	return nil
 }

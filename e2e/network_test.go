@@ -77,17 +77,27 @@ func talk(t *testing.T, c *harness.Cluster, pods []*corev1.Pod) {
 			if i == j {
 				continue
 			}
-			c.Nodes[i].Eventually(func() error {
-				if r := c.Nodes[i].TryKubectl("exec", from.Name, "--", "ping", "-c", "1", "-W", "5", to.Status.PodIP); r.Code != 0 {
-					return fmt.Errorf("from %s to %s: %s", from.Name, to.Name, r.Output())
-				}
-				return nil
-			})
-			if err := c.FullPacket(from, to); err != nil {
-				t.Error(err)
-			}
+			reaches(t, c.Nodes[i], from, to)
+			c.Nodes[i].Eventually(func() error { return c.FullPacket(from, to) })
 		}
 	}
+}
+
+// reaches waits until a pod has an answer to a ping of another one.
+func reaches(t *testing.T, n *harness.Node, from, to *corev1.Pod) {
+	t.Helper()
+	executes(t, n, from.Name, "ping", "-c", "1", "-W", "5", to.Status.PodIP)
+}
+
+// executes waits until a command in a pod succeeds.
+func executes(t *testing.T, n *harness.Node, pod string, command ...string) {
+	t.Helper()
+	n.Eventually(func() error {
+		if r := n.TryKubectl(append([]string{"exec", pod, "--"}, command...)...); r.Code != 0 {
+			return fmt.Errorf("%v in %s: %s", command, pod, r.Output())
+		}
+		return nil
+	})
 }
 
 // TestAddressChanges has a node get another address while it runs, and one while it is off: the others find it there, its pods are
@@ -124,16 +134,16 @@ func converged(t *testing.T, c *harness.Cluster, pods []*corev1.Pod, addresses .
 				if err := ready(n, name, corev1.ConditionTrue); err != nil {
 					return err
 				}
-				got := n.Kubectl("get", "node", name, "-o", `jsonpath={.status.addresses[?(@.type=="InternalIP")].address}`)
-				if got != address {
-					return fmt.Errorf("node %s is at %q, want %s", name, got, address)
+				r := n.TryKubectl("get", "node", name, "-o", `jsonpath={.status.addresses[?(@.type=="InternalIP")].address}`)
+				if r.Stdout != address {
+					return fmt.Errorf("node %s is at %q, want %s", name, r.Output(), address)
 				}
 			}
 			return nil
 		})
 		for i, pod := range pods {
 			if n != c.Nodes[i] {
-				n.Kubectl("exec", pod.Name, "--", "true")
+				executes(t, n, pod.Name, "true")
 			}
 		}
 	}

@@ -80,7 +80,7 @@ func TestAPodWaitsForItsConfiguration(t *testing.T) {
   - {name: c, image: "busybox:1", command: [sleep, "3600"], envFrom: [{configMapRef: {name: later}}]}`))
 	watch := n.Follow("kubectl", "get", "pods", "-w")
 	watch.Until("CreateContainerConfigError")
-	has(t, "describe", n.Kubectl("describe", "pod", "p"), `configmap "later" not found`)
+	n.Eventually(func() error { return contain(n.Kubectl("describe", "pod", "p"), `configmap "later" not found`) })
 	n.Kubectl("create", "configmap", "later", "--from-literal=A=b")
 	n.Pod("app=p", harness.Ready)
 	has(t, "environment", n.Kubectl("exec", "p", "--", "env"), "A=b")

@@ -45,7 +45,7 @@ func TestSevenServersLoseTwo(t *testing.T) {
 	thawed := make(chan struct{})
 	go func() {
 		defer close(thawed)
-		next.Freeze(15 * time.Second)
+		next.Freeze(45 * time.Second)
 	}()
 	put(t, other, "written", "while the leader is frozen")
 	select {

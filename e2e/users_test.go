@@ -36,13 +36,14 @@ func TestPodsWithUsersOfTheirOwn(t *testing.T) {
   containers:
   - name: c
     image: busybox:1
-    command: [sh, -c, "echo to /dev/stdout > /dev/stdout; echo mine > /scratch/`+name+`; echo mine > /memory/m; echo over > /bin/over; exec sleep 4711"]
+    command: [sh, -c, "echo mine > /scratch/`+name+`; echo mine > /memory/m; echo over > /bin/over; echo to /dev/stdout > /dev/stdout; exec sleep 4711"]
     securityContext: {procMount: Unmasked}
     volumeMounts: [{name: scratch, mountPath: /scratch}, {name: memory, mountPath: /memory}, {name: settings, mountPath: /settings}, {name: pass, mountPath: /pass}, {name: machine, mountPath: /machine}]`))
 	}
 	firsts := map[string]string{}
 	for _, name := range []string{"first", "second"} {
 		p := n.Pod("app="+name, harness.Ready)
+		n.Eventually(func() error { return logsAre(n, name, "to /dev/stdout\n") })
 		in := func(script string) string { return n.Kubectl("exec", name, "--", "sh", "-c", script) }
 		ids := strings.Fields(in("cat /proc/self/uid_map"))
 		if len(ids) != 3 || ids[0] != "0" || ids[1] == "0" || ids[2] != "65536" {
@@ -51,9 +52,6 @@ func TestPodsWithUsersOfTheirOwn(t *testing.T) {
 		firsts[ids[1]] = name
 		has(t, name, in("id -u; cat /settings/mode /pass/word /machine/given /memory/m /bin/over; stat -c '%n %u:%g' /bin/busybox /scratch/"+name+" /machine/given /etc/hosts; hostname; ping -c 1 -W 5 "+p.Status.PodIP),
 			"0\nquietswordfish", "from the machine\n", "mine\n", "over\n", "/bin/busybox 0:0\n", "/scratch/"+name+" 0:3000\n", "/machine/given 0:0\n", "/etc/hosts 0:0\n", name+"\n", "1 packets received")
-		if got := n.Kubectl("logs", name); got != "to /dev/stdout\n" {
-			t.Errorf("logs of %s: %q", name, got)
-		}
 		in("echo back > /machine/" + name)
 		owns(t, filepath.Join(hostDir, name), 0)
 		for _, pids := range n.Running()[string(p.UID)] {

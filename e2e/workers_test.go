@@ -43,12 +43,10 @@ func TestWorkersRunPods(t *testing.T) {
 	}
 	for _, p := range pods {
 		for _, asked := range c.Nodes {
-			if got := asked.Kubectl("logs", p.Name); got != "on "+p.Name+"\n" {
-				t.Errorf("logs of %s: %q", p.Name, got)
-			}
+			asked.Eventually(func() error { return logsAre(asked, p.Name, "on "+p.Name+"\n") })
 		}
 		for _, other := range pods {
-			worker.Kubectl("exec", p.Name, "--", "ping", "-c", "1", "-W", "5", other.Status.PodIP)
+			reaches(t, worker, &p, &other)
 		}
 	}
 	// What the client checks is the server's certificate, which is good for the worker's address.
@@ -152,6 +150,7 @@ func keepsItsWord(t *testing.T, c *harness.Cluster, n *harness.Node, status stri
 	// The last that the node hears of is a pod.
 	server.Apply(fmt.Sprintf(loyal, "late", name))
 	n.Kubectl("get", "pod", "late")
+	uid := server.Kubectl("get", "pod", "loyal", "-o", "jsonpath={.metadata.uid}")
 	c.Isolate(slices.Index(c.Nodes, n) + 1)
 	n.Eventually(func() error {
 		r := n.TryKubectl("exec", "loyal", "--", "true")
@@ -163,10 +162,19 @@ func keepsItsWord(t *testing.T, c *harness.Cluster, n *harness.Node, status stri
 		}
 		return nil
 	})
+	was := n.Running()[uid]
 	// The container's first process ends, so that it has to be started again. It may take kill along before that has ended well.
 	if r := n.TryKubectl("exec", "loyal", "--", "kill", "1"); r.Code != 0 && r.Code != 137 {
 		t.Errorf("a node that is cut off does not run commands: %s", r.Output())
 	}
+	n.Eventually(func() error { // the logs are those of the one that ended until then
+		for id := range n.Running()[uid] {
+			if was[id] == nil {
+				return nil
+			}
+		}
+		return fmt.Errorf("a node that is cut off runs %v after %v has ended", n.Running()[uid], was)
+	})
 	n.Eventually(func() error { return logsSay(n, "loyal", "the setting is kept") })
 	n.Eventually(func() error { return contain(n.TryCovey("status").Output(), status) })
 	n.PowerCut()

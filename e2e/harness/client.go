@@ -1,13 +1,16 @@
 package harness
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -201,15 +204,29 @@ func ask(client *http.Client, method, url, contentType, body string) (int, strin
 func (n *Node) Processes(p *corev1.Pod) []int {
 	n.t.Helper()
 	var pids []int
+	began := map[int]int{}
 	for _, pid := range n.pids() {
 		cgroup, _ := os.ReadFile(filepath.Join("/proc", fmt.Sprint(pid), "cgroup"))
 		exe, _ := os.Readlink(filepath.Join("/proc", fmt.Sprint(pid), "exe"))
 		if strings.Contains(string(cgroup), "/pod"+string(p.UID)+"/") && !strings.Contains(exe, "containerd-shim") {
 			pids = append(pids, pid)
+			began[pid] = startTime(pid)
 		}
 	}
-	slices.Sort(pids)
+	slices.SortFunc(pids, func(a, b int) int { return cmp.Or(cmp.Compare(began[a], began[b]), cmp.Compare(a, b)) })
 	return pids
+}
+
+// startTime is when a process began, in clock ticks since the machine did; of one that has ended the greatest number. See proc_pid_stat(5).
+func startTime(pid int) int {
+	stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, rest, _ := strings.Cut(string(stat), ") ")
+	fields := strings.Fields(rest)
+	if len(fields) < 20 {
+		return math.MaxInt
+	}
+	ticks, _ := strconv.Atoi(fields[19])
+	return ticks
 }
 
 // Running are the process IDs of all containers that have been started, by the pod's UID and the container's ID.

@@ -68,7 +68,7 @@ func TestSwitch(t *testing.T) {
 	t.Parallel()
 	s, n := plugged(t, 3)
 	const first, second = "10.98.0.1:9", "10.98.0.2:9"
-	const lost = time.Second // after which a frame is not coming
+	const lost = 5 * time.Second // after which a frame is not coming
 	all := func(what string, from, to *network, address string, want bool) {
 		t.Helper()
 		wait := lost
