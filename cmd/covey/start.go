@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"sync"
 	"syscall"
 	"time"
 
@@ -115,21 +114,16 @@ func (o *startOptions) run(ctx context.Context, cmd *cobra.Command) error {
 		return err
 	}
 	cfg.HostName = !cmd.Flags().Changed("node-name")
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	var telling sync.WaitGroup
 	cfg.Ready = func(r node.Ready) {
-		telling.Go(func() { service.Ready(ctx, r.Server) })
+		service.Ready()
+		go service.KeepAlive(ctx, r.Server)
 		if r.Kubeconfig == "" {
 			fmt.Fprintf(cmd.OutOrStdout(), "covey is ready on %s, as a worker\n", r.Server)
 			return
 		}
 		fmt.Fprintf(cmd.OutOrStdout(), "covey is ready on %s. Next: export KUBECONFIG=%s && kubectl get nodes\n", r.Server, r.Kubeconfig)
 	}
-	err = node.Run(ctx, cfg)
-	stop()
-	telling.Wait()
-	return ended(cfg.Logger, err)
+	return ended(cfg.Logger, node.Run(ctx, cfg))
 }
 
 // config is what the flags say. Its error tells which of them cannot be meant so.

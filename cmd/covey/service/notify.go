@@ -13,13 +13,12 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 )
 
-// Ready tells systemd, where it asked to be told, that the node at server (https://127.0.0.1:7443) serves, and from then on
-// that it is alive: where systemd wants to hear of that, it returns when ctx ends. A node that does not answer is killed by systemd and
-// started again.
-func Ready(ctx context.Context, server string) {
-	if told, _ := daemon.SdNotify(false, daemon.SdNotifyReady); !told {
-		return
-	}
+// Ready tells systemd, where it asked to be told, that the node serves.
+func Ready() { _, _ = daemon.SdNotify(false, daemon.SdNotifyReady) }
+
+// KeepAlive tells systemd, where it asked to be told, that the node at server (https://127.0.0.1:7443) is alive, until ctx ends. A node
+// that does not answer is killed by systemd and started again.
+func KeepAlive(ctx context.Context, server string) {
 	interval, err := daemon.SdWatchdogEnabled(false)
 	if err != nil || interval == 0 {
 		return

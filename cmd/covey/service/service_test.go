@@ -227,7 +227,8 @@ func next(t *testing.T, told <-chan string) string {
 func ready(t *testing.T, server string) (stop func()) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var telling sync.WaitGroup
-	telling.Go(func() { Ready(ctx, server) })
+	Ready()
+	telling.Go(func() { KeepAlive(ctx, server) })
 	stop = func() { cancel(); telling.Wait() }
 	t.Cleanup(stop)
 	return stop
