@@ -192,7 +192,7 @@ func TestAnotherClusterStaysOut(t *testing.T) {
 	a.sees(t, "a")
 }
 
-// TestMove has a node get other addresses: the others know them soon.
+// TestMove has a node get other addresses: the others know them soon, and never take it for dead.
 func TestMove(t *testing.T) {
 	a := run(t, nil, "a", filepath.Join(t.TempDir(), "peers"))
 	b := run(t, a.id, "b", filepath.Join(t.TempDir(), "peers"), a.address())
@@ -209,8 +209,11 @@ func TestMove(t *testing.T) {
 	}
 	for _, m := range []running{a, c} {
 		m.eventually(t, fmt.Sprint("b at ", want), func() bool {
-			found, ok := m.Named("b") // on a busy machine it may be taken for dead meanwhile
-			return ok && slices.Equal(found.Addresses, want)
+			found, ok := m.Named("b")
+			if !ok {
+				t.Fatal("b is taken for dead")
+			}
+			return slices.Equal(found.Addresses, want)
 		})
 		conn, err := m.cfg.Dial(t.Context(), m.Locate(b.id.NodeID()), b.id.NodeID())
 		if err != nil {
