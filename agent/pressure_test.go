@@ -137,6 +137,9 @@ func TestAPodThatLeavesDuringALookSparesTheNext(t *testing.T) {
 				break
 			}
 		}
+		if _, err := os.Stat(address); err == nil {
+			t.Error("the pod does not leave")
+		}
 		if observed.Add(1) <= 2 { // that is one look: it observes for the images first
 			return 5
 		}

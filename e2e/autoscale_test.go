@@ -101,7 +101,7 @@ func TestReplicasFollowTheLoad(t *testing.T) {
 	sizes(n, size, 1)
 	shown.UntilFunc("one replica", showsSize(1))
 	said := n.Kubectl("describe", "hpa", "hello")
-	for _, want := range []string{"SuccessfulRescale", "New size: 4; reason: pods metric requests_per_second above target; measured ", ", estimated ", "ValidMetricFound", "New size: 1; reason: All metrics below target"} {
+	for _, want := range []string{"SuccessfulRescale", "; reason: pods metric requests_per_second above target; measured ", ", estimated ", "ValidMetricFound", "New size: 1; reason: All metrics below target"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("describe does not say %q:\n%s", want, said)
 		}

@@ -116,6 +116,6 @@ func TestAPowerCut(t *testing.T) {
 	if after.UID != before.UID || after.Status.PodIP != before.Status.PodIP {
 		t.Errorf("the pod was replaced: %s %s, before %s %s", after.UID, after.Status.PodIP, before.UID, before.Status.PodIP)
 	}
-	n.Eventually(func() error { return contain(n.Kubectl("logs", after.Name), "up") })
+	n.Eventually(func() error { return logsSay(n, after.Name, "up") })
 	has(t, "exec", n.Kubectl("exec", after.Name, "--", "hostname"), after.Name)
 }

@@ -24,7 +24,7 @@ func TestTheMachinesOwnContainerd(t *testing.T) {
   restartPolicy: Never
   containers: [{name: c, image: "busybox:1", command: [sh, -c, "while [ ! -e /tmp/end ]; do sleep 0.1; done; echo over; exit 7"]}]`))
 	web, short := n.Pod("app=web", harness.Ready), n.Pod("app=short", harness.Ready)
-	n.Eventually(func() error { return contain(n.Kubectl("logs", web.Name), "up") })
+	n.Eventually(func() error { return logsSay(n, web.Name, "up") })
 	has(t, "exec", n.Kubectl("exec", web.Name, "--", "hostname"), web.Name)
 	inContainerd(t, c.Address, web, short)
 

@@ -30,7 +30,7 @@ func TestAKilledProcessIsStartedAgain(t *testing.T) {
 	before := n.Pod("app=web", harness.Ready)
 	watch := n.Follow("kubectl", "get", "pods", "-w")
 	watch.Until(before.Name, "Running")
-	n.Eventually(func() error { return contain(n.Kubectl("logs", before.Name), "begun") })
+	n.Eventually(func() error { return logsSay(n, before.Name, "begun") })
 	kill(t, n, before)
 	watch.Until(before.Name, "1/1", "Running", "1 (")
 	after := n.Pod("app=web", harness.Restarts(1))

@@ -14,7 +14,7 @@ func TestKubectlLooks(t *testing.T) {
 	n.Apply(shell("web", "echo hello from $HOSTNAME; "+sleeps))
 	n.Kubectl("rollout", "status", "deployment/web")
 	name := n.Pod("app=web", harness.Ready).Name
-	n.Eventually(func() error { return contain(n.Kubectl("logs", name), "hello") })
+	n.Eventually(func() error { return logsSay(n, name, "hello") })
 
 	for _, c := range []struct {
 		args string

@@ -123,6 +123,13 @@ func logsAre(n *harness.Node, args, want string) error {
 	return nil
 }
 
+func logsSay(n *harness.Node, pod, want string) error {
+	if r := n.TryKubectl("logs", pod); !strings.Contains(r.Stdout, want) {
+		return fmt.Errorf("logs of %s: %q, want %q", pod, r.Output(), want)
+	}
+	return nil
+}
+
 // sorted orders lines: two streams of a container have no order between them.
 func sorted(lines string) string {
 	list := strings.Split(strings.TrimSuffix(lines, "\n"), "\n")

@@ -101,8 +101,8 @@ func TestAFullShimIsKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	shims := n.Shims()
-	if len(shims) == 0 {
-		t.Fatal("no shims")
+	if len(shims) == 0 || len(shims) > pods/8 {
+		t.Fatalf("the shims %v, want one, or a few more on a busy machine", shims)
 	}
 	was := n.Running()
 	for _, shim := range shims {

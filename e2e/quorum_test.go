@@ -47,6 +47,7 @@ func TestSevenServersLoseTwo(t *testing.T) {
 		defer close(thawed)
 		next.Freeze(45 * time.Second)
 	}()
+	defer func() { <-thawed }() // a process that is stopped cannot be ended
 	put(t, other, "written", "while the leader is frozen")
 	select {
 	case <-thawed:

@@ -16,7 +16,8 @@ func TestRecoverFromALostMajority(t *testing.T) {
 	t.Parallel()
 	c := harness.StartCluster(t, 3)
 	first, second, third := c.Nodes[0], c.Nodes[1], c.Nodes[2]
-	third.Apply(fmt.Sprintf(pinned, "web", "node-3", sleeps))
+	const stays = "      nodeSelector: {kubernetes.io/hostname: node-3}\n      tolerations: [{operator: Exists}]\n      containers:"
+	third.Apply(strings.Replace(shell("web", sleeps), "      containers:", stays, 1))
 	web := third.Pod("app=web", harness.Ready)
 	if r := third.TryCovey("recover", "--yes"); r.Code == 0 || !strings.Contains(r.Stderr, "leads the cluster: there is nothing to recover") {
 		t.Fatalf("recover with a leader: %s", r.Output())

@@ -210,22 +210,10 @@ func keepsItsWord(t *testing.T, c *harness.Cluster, n *harness.Node, status stri
 		return nil
 	})
 	// The leader may know that it is back a moment before this server does.
-	server.Eventually(func() error {
-		if r := server.TryKubectl("exec", "loyal", "--", "true"); r.Code != 0 {
-			return fmt.Errorf("exec on a node that is back: %s", r.Stderr)
-		}
-		return nil
-	})
+	executes(t, server, "loyal", "true")
 	if got := server.Kubectl("get", "events", "--field-selector", "involvedObject.name=loyal", "-o", "jsonpath={.items[*].reason}"); !strings.Contains(got, "Started") {
 		t.Errorf("the events of the pod are %q", got)
 	}
-}
-
-func logsSay(n *harness.Node, pod, want string) error {
-	if r := n.TryKubectl("logs", pod); !strings.Contains(r.Stdout, want) {
-		return fmt.Errorf("logs of %s: %q, want %q", pod, r.Output(), want)
-	}
-	return nil
 }
 
 func memberName(c *harness.Cluster, n *harness.Node) string {

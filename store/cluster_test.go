@@ -342,8 +342,10 @@ func TestAWatchOnAServerThatWasAwayExpires(t *testing.T) {
 func TestWhatEndsWithoutAnAnswerSaysSo(t *testing.T) {
 	c, stores, _ := newCluster(t, 3)
 	leader := stores[c.cutOffWriting(t, stores, increment)]
-	for leader.IsLeader() { // until its lease ends
-		time.Sleep(time.Millisecond)
+	for patient := testContext(t); leader.IsLeader(); { // until its lease ends
+		if !pause(patient) {
+			t.Fatal("it goes on to lead")
+		}
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()

@@ -358,6 +358,7 @@ func TestReadsGoOnWhileTheDiskFillsUp(t *testing.T) {
 				for !over.Load() {
 					if _, err := s.Linearizable(ctx); err != nil {
 						t.Error(err)
+						return
 					}
 				}
 			})
@@ -367,7 +368,10 @@ func TestReadsGoOnWhileTheDiskFillsUp(t *testing.T) {
 			t.Errorf("Update: %v", err)
 		}
 		for s.IsLeader() {
-			time.Sleep(time.Millisecond)
+			if !pause(ctx) {
+				t.Error("it goes on to lead")
+				break
+			}
 		}
 		over.Store(true)
 		readers.Wait()

@@ -185,7 +185,9 @@ func TestConflictRunsTheTransactionAgain(t *testing.T) {
 	if err != nil || runs != 2 || value(s.Snapshot(), "default", "a") != "6" {
 		t.Errorf("err %v after %d runs, a=%s; want 6 after 2", err, runs, value(s.Snapshot(), "default", "a"))
 	}
-	_, err = s.Update(t.Context(), func(tx *Tx) error { // over a hundred writes to the disk
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // for over a hundred writes to the disk
+	defer cancel()
+	_, err = s.Update(ctx, func(tx *Tx) error {
 		r, _ := tx.Get(mapKey("default", "a"))
 		set(t, s, "default", "a", "other")
 		tx.Put(r.Key(), configMap("default", "a", "mine"), r.Revision())

@@ -73,7 +73,7 @@ func (l *Load) ask(ctx context.Context) {
 	due, last := 0.0, time.Now()
 	for every := time.NewTicker(tick); ; {
 		now := time.Now()
-		passed := min(now.Sub(last), time.Second) // what is asked at once after a standstill must not look like a greater load
+		passed := min(now.Sub(last), 500*time.Millisecond) // what is asked at once after a standstill must not look like a greater load
 		last = now
 		for due += float64(l.rate.Load()) * passed.Seconds(); due >= 1; due-- {
 			if pod := l.pod(); pod != "" {

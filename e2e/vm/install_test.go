@@ -40,6 +40,7 @@ func lines(count int) func(string) bool {
 // goOn checks that the containers' processes are the same as before.
 func goOn(m *Machine, pids string) {
 	m.t.Helper()
+	m.t.Logf("the processes are to be still\n%s", pids)
 	m.Eventually(servers, func(now string) bool { return now == pids })
 }
 
