@@ -68,16 +68,23 @@ func (f *fixture) condition(kind corev1.NodeConditionType, want corev1.Condition
 	}
 }
 
+// addUnequal runs two pods, of which one is more important than the other.
+func (f *fixture) addUnequal() (important, other *corev1.Pod) {
+	f.t.Helper()
+	important, other = newPod("important", "sleep"), newPod("other", "sleep")
+	priority := int32(100)
+	important.Spec.Priority = &priority
+	for _, p := range []*corev1.Pod{important, other} {
+		f.add(p)
+		f.await(p.UID, "ready", isReady)
+	}
+	return important, other
+}
+
 // TestMemoryPressureEvictsOnePodAfterTheOther has memory come back when one pod is gone.
 func TestMemoryPressureEvictsOnePodAfterTheOther(t *testing.T) {
 	f, machine := setupFull(t)
-	important, other := newPod("important", "sleep"), newPod("other", "sleep")
-	priority := int32(100)
-	important.Spec.Priority = &priority
-	f.add(important)
-	f.add(other)
-	f.await(important.UID, "ready", isReady)
-	f.await(other.UID, "ready", isReady)
+	important, other := f.addUnequal()
 	machine.set(eviction.MemoryAvailable, func() int64 {
 		for _, c := range f.containers() {
 			if c.Pod.Name == "other" && c.State == agent.StateRunning {
@@ -119,13 +126,7 @@ func TestMemoryPressureEvictsOnePodAfterTheOther(t *testing.T) {
 // TestAPodThatLeavesDuringALookSparesTheNext has memory come back after it was observed and before it is acted on.
 func TestAPodThatLeavesDuringALookSparesTheNext(t *testing.T) {
 	f, machine := setupFull(t)
-	important, other := newPod("important", "sleep"), newPod("other", "sleep")
-	priority := int32(100)
-	important.Spec.Priority = &priority
-	f.add(important)
-	f.add(other)
-	f.await(important.UID, "ready", isReady)
-	f.await(other.UID, "ready", isReady)
+	important, other := f.addUnequal()
 	address := filepath.Join(f.cfg.DataDir, "pods", string(other.UID), "address") // the last that it gives back
 	var observed atomic.Int32                                                     // since it has left
 	machine.set(eviction.MemoryAvailable, func() int64 {

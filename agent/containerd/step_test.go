@@ -179,15 +179,21 @@ func stopShim(t *testing.T, pid int) (goOn func()) {
 	return goOn
 }
 
-// TestTheShimHangs has a container killed without it, and removed when the shim works again.
-func TestTheShimHangs(t *testing.T) {
+// runsOne is a machine on which the container "one" runs, and its process.
+func runsOne(t *testing.T) (m *testMachine, r agent.Runtime, pid int) {
+	t.Helper()
 	needRoot(t)
-	m := newMachine(t)
-	r := m.openLoaded(t)
+	m = newMachine(t)
+	r = m.openLoaded(t)
 	if err := errors.Join(r.Create(t.Context(), m.spec("one", "sleep")), r.Start(t.Context(), "one")); err != nil {
 		t.Fatal(err)
 	}
-	pid := find(t, r, "one").Pid
+	return m, r, find(t, r, "one").Pid
+}
+
+// TestTheShimHangs has a container killed without it, and removed when the shim works again.
+func TestTheShimHangs(t *testing.T) {
+	_, r, pid := runsOne(t)
 	goOn := stopShim(t, pid)
 	stepsEnd(r, time.Second)
 	if err := r.Remove(t.Context(), "one"); !errors.Is(err, errHung) {
@@ -203,16 +209,10 @@ func TestTheShimHangs(t *testing.T) {
 
 // TestTheShimAnswersLate has covey start where a shim stands still for longer than containerd gives it.
 func TestTheShimAnswersLate(t *testing.T) {
-	needRoot(t)
-	m := newMachine(t)
-	r := m.openLoaded(t)
-	if err := errors.Join(r.Create(t.Context(), m.spec("one", "sleep")), r.Start(t.Context(), "one")); err != nil {
-		t.Fatal(err)
-	}
-	pid := find(t, r, "one").Pid
+	m, _, pid := runsOne(t)
 	m.close(t)
 	time.AfterFunc(7*time.Second, stopShim(t, pid))
-	r = m.open(t)
+	r := m.open(t)
 	if c := find(t, r, "one"); c.State != agent.StateRunning || c.Pid != pid {
 		t.Errorf("its container: %+v, want process %d", c, pid)
 	}
